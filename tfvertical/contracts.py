@@ -1,0 +1,390 @@
+"""The extension interfaces, on one page. A room implements one of these; nothing else of it is known elsewhere.
+
+Importing this file costs nothing: TensorFlow and Keras are named for the type checker only.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+import numpy as np
+
+from tfvertical.stages import Stage
+
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+
+
+# ---------------------------------------------------------------------------------------------------------- data
+@dataclass(frozen=True)
+class Rejected:
+    """A row that was not used.
+
+    Args:
+        id: the row's stable id, `file:row` (rows counted as an editor shows them, the header being row 1).
+        reason: one short sentence.
+        column: the column at fault, if one is.
+    """
+
+    id: str
+    reason: str
+    column: str | None = None
+
+
+@dataclass(frozen=True)
+class DataWarning:
+    """Something a person should look at that does not make a row unusable (a duplicate, a rare class).
+
+    Args:
+        kind: a stable word: `duplicate`, `conflicting_label`, `rare_class`, `overlap`, `unknown_tokens`, …
+        message: one sentence with the count.
+        ids: the rows concerned, at most 100 of them.
+        count: how many rows are concerned in all.
+    """
+
+    kind: str
+    message: str
+    ids: tuple[str, ...] = ()
+    count: int = 0
+
+
+@dataclass(frozen=True)
+class DataReport:
+    """The account of one reading: `kept + len(rejected) == read`, always."""
+
+    name: str
+    read: int
+    kept: int
+    rejected: tuple[Rejected, ...] = ()
+    warnings: tuple[DataWarning, ...] = ()
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Checked, typed rows in the order of their source: what `data/` hands to a task.
+
+    Args:
+        inputs: one per row: `str` for texts; `Path` or uint8 array `(height, width, 3)` for images.
+        labels: label *names*, one per row, or None where the source has none.
+        ids: stable row ids (`train.csv:17`), one per row, unique.
+        weights: float32 `(rows,)` sample weights, or None for 1.
+        report: what was read, kept and rejected.
+    """
+
+    inputs: Sequence[Any]
+    labels: Sequence[str] | None
+    ids: Sequence[str]
+    weights: np.ndarray | None = None
+    report: DataReport = field(default_factory=lambda: DataReport("data", 0, 0))
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def order(self, seed: int, epoch: int) -> np.ndarray:
+        """The permutation of rows for an epoch: int64 `(rows,)`, a pure function of its arguments."""
+        return np.random.default_rng([seed, epoch]).permutation(len(self))
+
+    def take(self, indices: Sequence[int] | np.ndarray) -> Examples:
+        """The rows at `indices`, in that order; the report stays that of the reading."""
+        at = [int(i) for i in indices]
+        return Examples(
+            [self.inputs[i] for i in at],
+            None if self.labels is None else [self.labels[i] for i in at],
+            [self.ids[i] for i in at],
+            None if self.weights is None else self.weights[np.asarray(at, np.int64)],
+            self.report,
+        )
+
+
+class Source(ABC):
+    """Where rows come from. One file a kind of source in `data/`, found by name through the registry.
+
+    A source only reads; checking, the policy for bad rows and the account of them are done once, for all sources, by
+    `tfvertical.data.load`.
+    """
+
+    name: str  # what messages call it: a file name, `tfds:imdb_reviews/test`, `array`
+
+    @classmethod
+    @abstractmethod
+    def accepts(cls, value: Any) -> bool:
+        """Whether this kind of source reads `value` (a path, a `tfds:` name, arrays, a tf.data.Dataset)."""
+
+    @abstractmethod
+    def rows(self) -> Iterator[Row]:
+        """Every row of the source, in its own order, unusable ones included with their `fault`."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row as it was read: `fault` says why it cannot be used, in which case the other fields may be None."""
+
+    id: str
+    input: Any = None
+    label: Any = None
+    group: Any = None
+    time: Any = None
+    fault: str | None = None
+    column: str | None = None
+
+
+# ------------------------------------------------------------------------------------------------------ backbones
+class Preprocessor(ABC):
+    """Raw items to model inputs: in NumPy for training and predicting, in the graph for a SavedModel."""
+
+    kind: ClassVar[str]  # "text" or "image"
+
+    @abstractmethod
+    def config(self) -> dict[str, Any]:
+        """Everything but the files, as JSON values; `from_config(config, assets)` undoes it."""
+
+    @abstractmethod
+    def assets(self) -> dict[str, bytes]:
+        """The files it needs (a vocabulary), by file name."""
+
+    @classmethod
+    @abstractmethod
+    def from_config(cls, config: Mapping[str, Any], assets: Mapping[str, bytes]) -> Preprocessor: ...
+
+    @abstractmethod
+    def graph(self) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
+        """A function for `tf.function`: string tensor `(batch,)` of texts or encoded images -> the model's inputs.
+
+        Equal to the NumPy way: exactly for token ids, exactly for pixels.
+        """
+
+
+class TextPreprocessor(Preprocessor):
+    """Texts to token ids. One normalizer (`codecs/text.py`) stands in front of every tokenizer.
+
+    Attributes:
+        length: most tokens a sequence may have, special ones included.
+        pad_id: what fills up a batch.
+        unknown_id: the id that stands for what the vocabulary lacks, or None where that cannot happen.
+    """
+
+    kind: ClassVar[str] = "text"
+    length: int
+    pad_id: int
+    unknown_id: int | None
+
+    @abstractmethod
+    def tokenize(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """Per text its int32 ids `(pieces,)`: normalized, whole, without special tokens."""
+
+    @abstractmethod
+    def wrap(self, pieces: np.ndarray) -> np.ndarray:
+        """`pieces` between the special tokens: int32 `(pieces + specials,)`. Never cuts."""
+
+    @property
+    @abstractmethod
+    def specials(self) -> int:
+        """How many tokens `wrap` adds."""
+
+    @abstractmethod
+    def inputs(self, token_ids: np.ndarray, mask: np.ndarray) -> dict[str, np.ndarray]:
+        """The model's inputs by name, from padded int32 ids `(batch, length)` and a bool mask of the same shape."""
+
+
+class ImagePreprocessor(Preprocessor):
+    """Encoded pictures to pixels: decoded, cropped and resized. Scaling is the model's own first layer.
+
+    Attributes:
+        size: `(height, width)` in pixels that the model takes.
+    """
+
+    kind: ClassVar[str] = "image"
+    size: tuple[int, int]
+
+    @abstractmethod
+    def pixels(self, item: Any) -> np.ndarray:
+        """One picture (path, bytes, or uint8 array) as uint8 `(height, width, 3)`. Raises DataError if it cannot."""
+
+    @abstractmethod
+    def inputs(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
+        """The model's inputs by name, from uint8 `(batch, height, width, 3)`."""
+
+
+@dataclass(frozen=True)
+class SourceInfo:
+    """Where weights came from: preset name, kind of source, versions of what loaded them, sha256 of the weights."""
+
+    preset: str
+    kind: str
+    versions: Mapping[str, str]
+    weights_sha256: str
+    licence: str | None = None
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """What `backbones/` return.
+
+    Args:
+        model: functional. Text: inputs by name, int32 `(batch, length)`, to token states `(batch, length, width)`.
+            Image: `images`, float32 `(batch, height, width, 3)` in 0…255 (scaling is inside), to a feature map
+            `(batch, rows, columns, channels)`. It holds no weight that its output does not depend on.
+        preprocessor: raw items to the model's inputs.
+        blocks: one regex per block, input to output, over variable paths inside the model (`transformer_layer_0/`).
+            Every variable belongs to exactly one block; the first is the embeddings or the stem.
+        source: where the weights came from.
+    """
+
+    model: keras.Model
+    preprocessor: Preprocessor
+    blocks: Sequence[str]
+    source: SourceInfo
+
+
+class BackboneSource(ABC):
+    """One way to get backbones. One file a source in `backbones/`, found by name through the registry."""
+
+    @classmethod
+    @abstractmethod
+    def accepts(cls, name: str) -> bool:
+        """Whether `name` is of this source's form."""
+
+    @abstractmethod
+    def load(self, name: str, *, weights: bool = True, **options: Any) -> Backbone:
+        """Build it; `weights=False` leaves the random initial weights. Raises PresetError."""
+
+
+# ---------------------------------------------------------------------------------------------------- adaptations
+class Patch(ABC):
+    """Weights that a parameter-efficient method inserts. Serializable, replayed at load; a second fit stacks none."""
+
+    @abstractmethod
+    def apply(self, model: keras.Model) -> keras.Model: ...
+
+    @abstractmethod
+    def remove(self, model: keras.Model) -> keras.Model: ...
+
+    @abstractmethod
+    def merge(self, model: keras.Model) -> keras.Model: ...
+
+
+class Adaptation(ABC):
+    """How a model is adapted: a list of stages. Frozen dataclasses, one file each in `adaptations/`."""
+
+    def patch(self, task: Task) -> Patch | None:
+        """Weights to insert first; none by default."""
+        return None
+
+    @abstractmethod
+    def stages(self, task: Task, epochs: int) -> Sequence[Stage]:
+        """The stages, in order. `epochs` is what the user asked for per stage."""
+
+
+class Objective(ABC):
+    """The loss side of a stage."""
+
+    @abstractmethod
+    def loss(self, outputs: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        """Per example, float32 `(batch,)`."""
+
+
+# ---------------------------------------------------------------------------------------------------------- tasks
+class Column(Protocol):
+    """One model input for all examples: anything that can be gathered by row into an array."""
+
+    def __len__(self) -> int: ...
+
+    def take(self, rows: np.ndarray, length: int | None) -> np.ndarray:
+        """The examples at `rows`, int64 `(batch,)`; variable ones padded to `length`."""
+        ...
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Examples as a model takes them: what `Task.encode` returns and training, evaluation and export read.
+
+    Args:
+        columns: model input name -> `Column` of `n` examples.
+        lengths: int64 `(n,)` tokens per example, or None where all examples have one shape.
+        rows: int64 `(n,)` the row of the `Examples` each came from; repeated where a long text gave several windows.
+        labels: int32 `(n,)` label ids, or None.
+        weights: float32 `(n,)`.
+        truncated: how many rows were cut to the model's length.
+        unknown: share of tokens the vocabulary lacks, 0…1.
+    """
+
+    columns: Mapping[str, Column]
+    lengths: np.ndarray | None
+    rows: np.ndarray
+    labels: np.ndarray | None
+    weights: np.ndarray
+    truncated: int = 0
+    unknown: float = 0.0
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+class Task(ABC):
+    """What is predicted from what: named components, labels, loss, metrics, encoding and decoding.
+
+    Attributes:
+        model: an ordinary functional Keras model, raw outputs (logits) at its end.
+        components: name -> the functional model nested in `model` under that name; the last is `"head"`.
+        blocks: address patterns of the backbones' blocks, input to output (`text/transformer_layer_0/`).
+        labels: the label names; a label's id is its position.
+        preprocessor: raw items to model inputs.
+        source: where the backbone's weights came from.
+    """
+
+    model: keras.Model
+    components: Mapping[str, keras.Model]
+    blocks: Sequence[str]
+    labels: tuple[str, ...]
+    preprocessor: Preprocessor
+    source: SourceInfo
+
+    @abstractmethod
+    def encode(self, examples: Examples) -> Encoded:
+        """Model inputs, label ids and weights. Raises DataError for a label that is not among `labels`."""
+
+    @abstractmethod
+    def scores(self, examples: Examples | Encoded) -> np.ndarray:
+        """What a report is made of, one row per example: for classifiers float32 `(rows, labels)`, summing to 1."""
+
+    @abstractmethod
+    def activation(self, outputs: tf.Tensor) -> tf.Tensor:
+        """The model's raw outputs as scores, in the graph (softmax for classifiers)."""
+
+    @abstractmethod
+    def objective(self, label_smoothing: float = 0.0) -> Objective:
+        """The task's own loss."""
+
+    @abstractmethod
+    def metrics(self) -> list[keras.metrics.Metric]:
+        """Fresh metrics to watch while training."""
+
+    @abstractmethod
+    def config(self) -> dict[str, Any]:
+        """Everything but the weights and files, as JSON values."""
+
+    @classmethod
+    @abstractmethod
+    def restore(cls, model: keras.Model, config: Mapping[str, Any], assets: Mapping[str, bytes]) -> Task:
+        """The task whose `config()`, `preprocessor.assets()` and `model` these are."""
+
+
+# --------------------------------------------------------------------------------------------------------- export
+Predict = Callable[[Sequence[Any]], np.ndarray]  # raw items (texts; image paths or bytes) -> scores (items, labels)
+
+
+class Exporter(ABC):
+    """One format. One file each in `export/`, found by name through the registry."""
+
+    @abstractmethod
+    def write(self, task: Task, folder: Path) -> None:
+        """Write every file of the format into the empty `folder`."""
+
+    @abstractmethod
+    def load(self, task: Task, folder: Path) -> Predict:
+        """Run what stands in `folder`, so that one generic check can compare it with `task.scores`."""

@@ -1,0 +1,134 @@
+"""Writes that a kill, a full disk or a power cut cannot leave half done: temporary file, fsync, rename.
+
+`new_folder` and `write_bytes` are the only ways this package puts something on disk that is meant to stay.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tfvertical.errors import BundleError
+
+
+def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
+    """Replace `path` by `content`, or leave it as it was.
+
+    Raises:
+        BundleError: no space, no permission; nothing is left behind.
+    """
+    path = Path(path)
+    with _readable_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(temporary, 0o644)
+            os.replace(temporary, path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+        _sync_folder(path.parent)
+
+
+def write_text(path: str | os.PathLike[str], content: str) -> None:
+    """`write_bytes` of UTF-8."""
+    write_bytes(path, content.encode())
+
+
+def write_json(path: str | os.PathLike[str], content: Any) -> None:
+    """`write_bytes` of indented JSON; NaN and infinity, which JSON has no word for, are refused."""
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+@contextlib.contextmanager
+def new_folder(path: str | os.PathLike[str], *, overwrite: bool = False) -> Iterator[Path]:
+    """A folder to fill that appears under `path` whole, when the block ends, or not at all.
+
+    Args:
+        path: where it shall stand. An empty folder there is replaced; a filled one only with `overwrite`.
+        overwrite: replace what stands there; it stays until the new one is complete.
+
+    Raises:
+        BundleError: something stands there, no space, no permission.
+    """
+    path = Path(path)
+    refuse_filled(path, overwrite=overwrite)
+    with _readable_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+        try:
+            os.chmod(temporary, 0o755)
+            yield temporary
+            _sync_tree(temporary)
+            refuse_filled(path, overwrite=overwrite)
+            _swap(temporary, path)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def refuse_filled(path: Path, *, overwrite: bool = False) -> None:
+    """Raise BundleError where `path` is a file or a folder with something in it, unless `overwrite`."""
+    if path.is_symlink() or path.is_file():
+        raise BundleError(f"{path} is not a folder.", expected="a new or empty folder", fix="choose another path")
+    if path.is_dir() and any(path.iterdir()) and not overwrite:
+        raise BundleError(f"{path} is not empty.", fix="choose another folder, or say overwrite (--overwrite)")
+
+
+def sha256(path: str | os.PathLike[str]) -> str:
+    """The file's SHA-256 in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _swap(new: Path, path: Path) -> None:
+    """Put `new` where `path` stands. Two renames: a kill between them leaves the old one beside, whole."""
+    old = path.with_name(f".{path.name}.old")
+    if path.exists():
+        shutil.rmtree(old, ignore_errors=True)
+        os.rename(path, old)
+    os.rename(new, path)
+    _sync_folder(path.parent)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _sync_tree(folder: Path) -> None:
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with open(os.path.join(parent, name), "rb") as file:
+                os.fsync(file.fileno())
+        _sync_folder(Path(parent))
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextlib.contextmanager
+def _readable_errors(path: Path) -> Iterator[None]:
+    """Say what a full disk or a missing permission means for the person at the keyboard."""
+    try:
+        yield
+    except BundleError:
+        raise
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise BundleError(f"No space left while writing {path}; nothing was written.", fix="free some space") from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise BundleError(f"{path} may not be written ({error.strerror}).", fix="choose another folder") from error
+        raise
