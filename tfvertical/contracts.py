@@ -74,6 +74,8 @@ class Examples:
         ids: stable row ids (`train.csv:17`), one per row, unique.
         weights: float32 `(rows,)` sample weights, or None for 1.
         report: what was read, kept and rejected.
+        groups: what belongs together in a split (a patient, a customer), one per row, or None.
+        times: when each row came about, comparable values, one per row, or None.
     """
 
     inputs: Sequence[Any]
@@ -81,6 +83,8 @@ class Examples:
     ids: Sequence[str]
     weights: np.ndarray | None = None
     report: DataReport = field(default_factory=lambda: DataReport("data", 0, 0))
+    groups: Sequence[Any] | None = None
+    times: Sequence[Any] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -98,6 +102,8 @@ class Examples:
             [self.ids[i] for i in at],
             None if self.weights is None else self.weights[np.asarray(at, np.int64)],
             self.report,
+            None if self.groups is None else [self.groups[i] for i in at],
+            None if self.times is None else [self.times[i] for i in at],
         )
 
 
@@ -131,6 +137,7 @@ class Row:
     time: Any = None
     fault: str | None = None
     column: str | None = None
+    weight: Any = None
 
 
 # ------------------------------------------------------------------------------------------------------ backbones
