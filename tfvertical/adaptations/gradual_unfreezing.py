@@ -1,0 +1,67 @@
+"""Blocks begin to learn one after another, from the output towards the input."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tfvertical.contracts import Adaptation, Task
+from tfvertical.errors import ConfigError
+from tfvertical.stages import Stage
+
+
+@dataclass(frozen=True)
+class GradualUnfreezing(Adaptation):
+    """Head first, then block by block from the top (ULMFiT: Howard and Ruder 2018).
+
+    Args:
+        blocks: how many blocks learn in the end, counted from the output; None for all, embeddings or stem included.
+        step: how many more blocks learn in each stage.
+        epochs_per_block: epochs of each stage that unfreezes; None for what `fit` was asked for.
+        head_epochs: epochs of the head alone; None for what `fit` was asked for. With a cache they are nearly free.
+        final_epochs: epochs of the last stage, when all `blocks` learn; None for the same as the other stages.
+        backbone_rate: the blocks' learning rate as a multiple of the head's.
+        decay: each block learns this many times slower than the one above it; 1 for one rate (ULMFiT used 2.6).
+        batch_norm: let BatchNormalization learn and use batch statistics.
+
+    Raises:
+        ConfigError: more blocks are asked for than the backbone has.
+    """
+
+    blocks: int | None = 2
+    step: int = 1
+    epochs_per_block: int | None = None
+    head_epochs: int | None = None
+    final_epochs: int | None = None
+    backbone_rate: float = 0.1
+    decay: float = 1.0
+    batch_norm: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("blocks", "step", "epochs_per_block", "head_epochs", "final_epochs"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ConfigError(f"GradualUnfreezing: {name} is {value}.", expected="at least 1")
+        if self.decay < 1:
+            raise ConfigError(f"GradualUnfreezing: decay is {self.decay}.", expected="1 or more")
+
+    def stages(self, task: Task, epochs: int) -> Sequence[Stage]:
+        """`head`, then `top 1`, `top 2` … up to `blocks`."""
+        top_down = list(reversed(task.blocks))
+        count = len(top_down) if self.blocks is None else self.blocks
+        if count > len(top_down):
+            raise ConfigError(
+                f"GradualUnfreezing: blocks is {count}, but the backbone has {len(top_down)}.",
+                fix=f"choose 1…{len(top_down)}, or null (None) for all",
+            )
+        depths = sorted({*range(self.step, count + 1, self.step), count})
+        stages = [Stage("head", {"head/": 1.0}, self.head_epochs or epochs)]
+        for depth in depths:
+            rates = {"head/": 1.0} | {
+                pattern: self.backbone_rate / self.decay**level for level, pattern in enumerate(top_down[:depth])
+            }
+            length = self.epochs_per_block or epochs
+            if depth == count:
+                length = self.final_epochs or length
+            stages.append(Stage(f"top {depth}", rates, length, batch_norm=self.batch_norm))
+        return stages

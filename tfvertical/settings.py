@@ -1,0 +1,82 @@
+"""How a run trains, as data: what a run file says under `training:` and what `fit` takes as keywords."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tfvertical.errors import ConfigError, nearest
+
+SCHEDULES = ("cosine", "linear", "constant")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything about training that is not the model, the data or the adaptation.
+
+    Args:
+        epochs: passes over the training data in each stage, unless the adaptation says otherwise.
+        batch_size: examples a step.
+        learning_rate: peak rate; a stage's rates multiply it.
+        schedule: `cosine`, `linear` (both decay to 0 over the whole run) or `constant`, after the warm-up.
+        warmup: share of all steps in which the rate rises from 0, 0…1.
+        restart: begin the schedule anew in every stage.
+        weight_decay: decoupled decay (AdamW); never on biases and normalization weights.
+        clip_norm: largest norm of all gradients together; None for no clipping.
+        label_smoothing: 0…1, share of the target spread over all classes.
+        early_stopping: end a stage after this many epochs without a better `monitor`; None to run them all.
+        restore_best: end with the weights of the best epoch of the run (needs validation data).
+        monitor: the quantity that decides which epoch is best; lower is better for losses, higher for all else.
+        cache: run what is frozen once and keep its outputs, in memory, as long as they take at most `cache_bytes`.
+        cache_bytes: bytes of memory the cache may take.
+        seed: of data order, dropout, augmentation and the head's first weights.
+
+    Raises:
+        ConfigError: a value is out of range; all of them in one message.
+    """
+
+    epochs: int = 3
+    batch_size: int = 32
+    learning_rate: float = 1e-3
+    schedule: str = "cosine"
+    warmup: float = 0.1
+    restart: bool = False
+    weight_decay: float = 0.01
+    clip_norm: float | None = 1.0
+    label_smoothing: float = 0.0
+    early_stopping: int | None = None
+    restore_best: bool = True
+    monitor: str = "val_loss"
+    cache: bool = True
+    cache_bytes: int = 2_000_000_000
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        wrong = [
+            f"{name} is {getattr(self, name)!r}, expected {expected}"
+            for name, expected, right in (
+                ("epochs", "1 or more", self.epochs >= 1),
+                ("batch_size", "1 or more", self.batch_size >= 1),
+                ("learning_rate", "above 0 and at most 10", 0 < self.learning_rate <= 10),
+                ("schedule", "one of " + ", ".join(SCHEDULES), self.schedule in SCHEDULES),
+                ("warmup", "0…1", 0 <= self.warmup <= 1),
+                ("weight_decay", "0…1", 0 <= self.weight_decay <= 1),
+                ("clip_norm", "above 0, or none", self.clip_norm is None or self.clip_norm > 0),
+                ("label_smoothing", "0 or more, below 1", 0 <= self.label_smoothing < 1),
+                ("early_stopping", "1 or more, or none", self.early_stopping is None or self.early_stopping >= 1),
+                ("cache_bytes", "0 or more", self.cache_bytes >= 0),
+                ("seed", "0 or more", self.seed >= 0),
+            )
+            if not right
+        ]
+        if wrong:
+            raise ConfigError("Training settings: " + "; ".join(wrong) + ".")
+
+    @classmethod
+    def of(cls, options: Mapping[str, object]) -> Settings:
+        """Settings from keywords; an unknown one is named with the nearest that exist."""
+        known = list(cls.__dataclass_fields__)
+        for name in options:
+            if name not in known:
+                raise ConfigError(f"There is no training setting {name!r}.", nearest=nearest(name, known))
+        return cls(**options)  # type: ignore[arg-type]
