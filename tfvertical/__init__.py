@@ -1,3 +1,82 @@
-"""Adapt a pretrained KerasHub or KerasCV backbone to a domain's labelled data, and ship the result."""
+"""Adapt a pretrained KerasHub or KerasCV backbone to a domain's labelled data, and ship the result.
+
+Public names are imported on first use: `import tfvertical` alone loads neither TensorFlow nor NumPy.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tfvertical import backbones, data, errors
+    from tfvertical.adaptations.discriminative import Discriminative
+    from tfvertical.adaptations.frozen import Frozen
+    from tfvertical.adaptations.full_fine_tuning import FullFineTuning
+    from tfvertical.adaptations.gradual_unfreezing import GradualUnfreezing
+    from tfvertical.bundle import load
+    from tfvertical.contracts import Examples
+    from tfvertical.export import export
+    from tfvertical.frontier import split
+    from tfvertical.report import Report
+    from tfvertical.stages import Stage, apply_stage
+    from tfvertical.tasks.augment import Augment
+    from tfvertical.tasks.image_classifier import ImageClassifier
+    from tfvertical.tasks.text_classifier import TextClassifier
 
 __version__ = "0.1.0"
+
+# public name -> where it lives, below tfvertical; no attribute: the module itself
+_HOMES = {
+    "Augment": "tasks.augment:Augment",
+    "Discriminative": "adaptations.discriminative:Discriminative",
+    "Examples": "contracts:Examples",
+    "Frozen": "adaptations.frozen:Frozen",
+    "FullFineTuning": "adaptations.full_fine_tuning:FullFineTuning",
+    "GradualUnfreezing": "adaptations.gradual_unfreezing:GradualUnfreezing",
+    "ImageClassifier": "tasks.image_classifier:ImageClassifier",
+    "Report": "report:Report",
+    "Stage": "stages:Stage",
+    "TextClassifier": "tasks.text_classifier:TextClassifier",
+    "apply_stage": "stages:apply_stage",
+    "backbones": "backbones",
+    "data": "data",
+    "errors": "errors",
+    "export": "export:export",
+    "load": "bundle:load",
+    "split": "frontier:split",
+}
+
+__all__ = [
+    "Augment",
+    "Discriminative",
+    "Examples",
+    "Frozen",
+    "FullFineTuning",
+    "GradualUnfreezing",
+    "ImageClassifier",
+    "Report",
+    "Stage",
+    "TextClassifier",
+    "apply_stage",
+    "backbones",
+    "data",
+    "errors",
+    "export",
+    "load",
+    "split",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, _, attribute = _HOMES[name].partition(":")
+    found = importlib.import_module(f"{__name__}.{module}")
+    value = getattr(found, attribute) if attribute else found
+    globals()[name] = value  # asked once; also puts a function back where its module's name would hide it
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])
