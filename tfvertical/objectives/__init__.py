@@ -1,0 +1,1 @@
+"""Loss-side methods, one file each."""

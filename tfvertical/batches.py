@@ -1,0 +1,158 @@
+"""Which examples go into which batch, and at which length: pure functions of lengths, seed and epoch.
+
+Texts are grouped by length within pools of a shuffled order, so that a batch is padded to about its own length only,
+while batches still come in random order. Lengths are rounded up to a few values, so that few shapes are ever compiled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tfvertical.contracts import Encoded
+from tfvertical.errors import DataError
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+POOL = 50  # batches sorted together: larger pads less, smaller shuffles better
+
+
+def bucket(length: int) -> int:
+    """The padded length for `length` tokens: multiples of 8 up to 64, of 16 up to 128, of 32 up to 256, then of 64.
+
+    Example:
+        >>> [bucket(n) for n in (1, 8, 9, 65, 130, 300)]
+        [8, 8, 16, 80, 160, 320]
+    """
+    step = 8 if length <= 64 else 16 if length <= 128 else 32 if length <= 256 else 64
+    return max(step, -(-length // step) * step)
+
+
+def plan(lengths: np.ndarray | None, order: np.ndarray, batch_size: int, seed: int | None) -> list[np.ndarray]:
+    """Cut `order` into batches.
+
+    Args:
+        lengths: int64 `(n,)` tokens per example, or None where all have one shape.
+        order: int64 permutation of the examples.
+        batch_size: examples a batch; only the last cut may have fewer.
+        seed: shuffles the batches; None sorts all examples by length, for inference.
+
+    Returns:
+        int64 arrays of example indices; together they hold each of `order` once.
+    """
+    if lengths is None:
+        return [order[at : at + batch_size] for at in range(0, len(order), batch_size)]
+    pool = len(order) if seed is None else POOL * batch_size
+    found = []
+    for start in range(0, len(order), max(pool, 1)):
+        part = order[start : start + pool]
+        part = part[np.argsort(lengths[part], kind="stable")]
+        found += [part[at : at + batch_size] for at in range(0, len(part), batch_size)]
+    if seed is not None:
+        np.random.default_rng([seed, len(order)]).shuffle(found)  # type: ignore[arg-type]
+    return found
+
+
+def gather(encoded: Encoded, rows: np.ndarray) -> dict[str, np.ndarray]:
+    """The model inputs of the examples at `rows`, padded to their bucket."""
+    length = None if encoded.lengths is None else bucket(int(encoded.lengths[rows].max()))
+    return {name: column.take(rows, length) for name, column in encoded.columns.items()}
+
+
+def training_set(
+    encoded: Encoded,
+    model: Any,
+    batch_size: int,
+    seed: int,
+    first_epoch: int,
+    transform: Callable[[Encoded, int], Encoded] | None = None,
+) -> tuple[tf.data.Dataset, int]:
+    """An endless dataset of `(inputs, labels, weights)` in training order, and how many batches an epoch has.
+
+    Args:
+        encoded: the examples.
+        model: whose inputs these are; shapes and dtypes come from it.
+        batch_size: examples a step.
+        seed: with the epoch, determines order and padding.
+        first_epoch: the epoch to begin with.
+        transform: `(encoded, epoch) -> encoded` before each epoch, for augmentation.
+    """
+    steps = len(plan(encoded.lengths, np.arange(len(encoded)), batch_size, seed))
+
+    def batches() -> Iterator[tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]]:
+        epoch = first_epoch
+        while True:
+            examples = encoded if transform is None else transform(encoded, epoch)
+            order = np.random.default_rng([seed, epoch]).permutation(len(examples))
+            for rows in plan(examples.lengths, order, batch_size, seed + epoch):
+                yield _batch(examples, rows)
+            epoch += 1
+
+    return _dataset(batches, model), steps
+
+
+def validation_set(encoded: Encoded, model: Any, batch_size: int) -> tf.data.Dataset:
+    """A dataset of `(inputs, labels, weights)`, sorted by length, that ends."""
+
+    def batches() -> Iterator[tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]]:
+        for rows in plan(encoded.lengths, np.arange(len(encoded)), batch_size, None):
+            yield _batch(encoded, rows)
+
+    return _dataset(batches, model)
+
+
+def infer(model: Any, encoded: Encoded, batch_size: int = 32) -> Iterator[tuple[np.ndarray, list[np.ndarray]]]:
+    """Run `model` in inference mode over all examples: `(rows, outputs)` per batch, sorted by length.
+
+    One trace serves all lengths. The batches depend only on the examples, so that two processes compute equal bits.
+    """
+    import tensorflow as tf
+
+    signature = {name: tf.TensorSpec(shape, dtype) for name, shape, dtype in _specs(model)}
+
+    @tf.function(input_signature=[signature])
+    def run(inputs: Mapping[str, Any]) -> list[Any]:
+        return tf.nest.flatten(model(arrange(model, inputs), training=False))
+
+    for rows in plan(encoded.lengths, np.arange(len(encoded)), batch_size, None):
+        inputs = gather(encoded, rows)
+        cast = {name: tf.cast(inputs[name], spec.dtype) for name, spec in signature.items()}
+        yield rows, [output.numpy() for output in run(cast)]
+
+
+def arrange(model: Any, inputs: Mapping[str, Any]) -> Any:
+    """Inputs by name in the structure that `model` was built with (a dictionary, a list, one tensor)."""
+    import keras
+
+    return keras.tree.map_structure(lambda tensor: inputs[tensor.name], model.input)
+
+
+def _specs(model: Any) -> list[tuple[str, list[int | None], str]]:
+    """Name, shape with a free batch axis, and dtype of each model input."""
+    return [(tensor.name, [None, *tensor.shape[1:]], tensor.dtype) for tensor in model.inputs]
+
+
+def _batch(encoded: Encoded, rows: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
+    if encoded.labels is None:
+        raise DataError("Training and validation need labels; these examples have none.")
+    return gather(encoded, rows), encoded.labels[rows], encoded.weights[rows]
+
+
+def _dataset(batches: Callable[[], Iterator[Any]], model: Any) -> tf.data.Dataset:
+    """Batches as a tf.data.Dataset, inputs in the model's structure."""
+    import tensorflow as tf
+
+    specs = _specs(model)
+
+    def typed() -> Iterator[Any]:
+        for inputs, labels, weights in batches():
+            arrays = {name: np.asarray(inputs[name], tf.as_dtype(dtype).as_numpy_dtype) for name, _, dtype in specs}
+            yield arrays, labels, weights
+
+    by_name = {name: tf.TensorSpec(shape, dtype) for name, shape, dtype in specs}
+    signature = (by_name, tf.TensorSpec([None], tf.int32), tf.TensorSpec([None], tf.float32))
+    dataset = tf.data.Dataset.from_generator(typed, output_signature=signature)
+    return dataset.map(lambda inputs, labels, weights: (arrange(model, inputs), labels, weights)).prefetch(4)

@@ -1,0 +1,89 @@
+"""Run a frozen prefix once over all examples and keep what it gives.
+
+Outputs of variable length are kept without their padding. Where they would not fit, or the inputs change from epoch to
+epoch, the prefix runs inside the training step instead: without gradients, in inference mode.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import keras
+import numpy as np
+
+from tfvertical.batches import arrange, infer
+from tfvertical.columns import Dense, Ragged
+from tfvertical.contracts import Encoded
+
+def cost(prefix: keras.Model, encoded: Encoded) -> int:
+    """Bytes that the prefix's outputs over all examples would take."""
+    import tensorflow as tf
+
+    total = 0
+    for tensor in keras_outputs(prefix):
+        fixed = math.prod(size for size in tensor.shape[1:] if size is not None) * tf.as_dtype(tensor.dtype).size
+        rows = len(encoded) if _fixed(tensor) or encoded.lengths is None else int(encoded.lengths.sum())
+        total += fixed * rows
+    return total
+
+
+def compute(prefix: keras.Model, encoded: Encoded, batch_size: int = 32) -> Encoded:
+    """The examples as the suffix takes them: `cut_0`, `cut_1`, … in place of the model's inputs.
+
+    Args:
+        prefix: from `frontier.split`.
+        encoded: examples as the whole model takes them.
+        batch_size: examples a batch.
+    """
+    outputs = keras_outputs(prefix)
+    parts: list[list[np.ndarray | None]] = [[None] * len(encoded) for _ in outputs]
+    for rows, batch in infer(prefix, encoded, batch_size):
+        for tensor, values, kept in zip(outputs, batch, parts, strict=True):
+            for row, value in zip(rows, values, strict=True):
+                cut = value if _fixed(tensor) or encoded.lengths is None else value[: encoded.lengths[row]]
+                kept[row] = cut.copy()
+    columns = {
+        f"cut_{at}": Dense(np.stack(kept)) if _fixed(tensor) else Ragged.of(kept)  # type: ignore[arg-type]
+        for at, (tensor, kept) in enumerate(zip(outputs, parts, strict=True))
+    }
+    return Encoded(columns, encoded.lengths, encoded.rows, encoded.labels, encoded.weights)
+
+
+@keras.saving.register_keras_serializable("tfvertical")
+class InferenceOnly(keras.layers.Layer):
+    """Calls a model with `training=False`, whatever is said outside."""
+
+    def __init__(self, part: keras.Model, **kwargs: Any):
+        super().__init__(trainable=False, **kwargs)
+        self.part = part
+
+    def call(self, inputs: Any) -> Any:
+        """The part's outputs for a flat list of its inputs."""
+        return self.part(arrange_list(self.part, keras.tree.flatten(inputs)), training=False)
+
+    def compute_output_spec(self, inputs: Any) -> Any:
+        """The part's own symbolic outputs."""
+        return keras.tree.map_structure(lambda t: keras.KerasTensor(t.shape, t.dtype), self.part.output)
+
+
+def inline(prefix: keras.Model, suffix: keras.Model) -> keras.Model:
+    """One model of both whose prefix always runs in inference mode, with no gradient kept."""
+    inputs = [keras.Input(batch_shape=(None, *t.shape[1:]), dtype=t.dtype, name=t.name) for t in prefix.inputs]
+    middle = keras.tree.flatten(InferenceOnly(prefix, name="prefix")(inputs))
+    outputs = suffix(middle if len(suffix.inputs) > 1 else middle[0])
+    return keras.Model({tensor.name: tensor for tensor in inputs}, outputs, name="inline")
+
+
+def arrange_list(model: keras.Model, tensors: list[Any]) -> Any:
+    """A flat list in the order of `model.inputs`, in the structure that the model was built with."""
+    return arrange(model, dict(zip([tensor.name for tensor in model.inputs], tensors, strict=True)))
+
+
+def keras_outputs(model: keras.Model) -> list[Any]:
+    """A model's symbolic outputs as a flat list."""
+    return list(keras.tree.flatten(model.output))
+
+
+def _fixed(tensor: Any) -> bool:
+    return all(size is not None for size in tensor.shape[1:])

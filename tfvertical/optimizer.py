@@ -1,0 +1,149 @@
+"""AdamW with a rate per variable, and the schedule of a run.
+
+Rates multiply updates: under Adam, which divides by the gradient's own size, scaling gradients would change nothing.
+Keras offers no per-variable rate that survives a checkpoint, clips each replica's gradient before they are summed, and
+forgets which variables had no decay, so these three stand here together.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+
+@keras.saving.register_keras_serializable("tfvertical")
+class StagedAdamW(keras.optimizers.Optimizer):
+    """AdamW (Loshchilov and Hutter 2019) in which each variable has its rate, its decay and its own first step.
+
+    Args:
+        learning_rate: a number or a `keras.optimizers.schedules.LearningRateSchedule`.
+        rates: multiplier of the whole update, decay included, per variable in the order of `trainable_variables`.
+        decays: whether weight decay applies, per variable.
+        starts: the step at which each began to learn, for Adam's bias correction.
+        decay: decoupled weight decay.
+        clip_norm: largest norm of all gradients together, after they are summed over replicas; None for no clipping.
+        beta_1, beta_2, epsilon: as in Adam.
+    """
+
+    def __init__(
+        self,
+        learning_rate: Any = 1e-3,
+        rates: Sequence[float] = (),
+        decays: Sequence[bool] = (),
+        starts: Sequence[int] = (),
+        decay: float = 0.01,
+        clip_norm: float | None = 1.0,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-7,
+        name: str = "staged_adamw",
+        **kwargs: Any,
+    ):
+        super().__init__(learning_rate=learning_rate, name=name, **kwargs)
+        self.rates, self.decays, self.starts = tuple(rates), tuple(decays), tuple(starts)
+        self.decay, self.clip_norm = decay, clip_norm
+        self.beta_1, self.beta_2, self.epsilon = beta_1, beta_2, epsilon
+
+    def build(self, variables: Sequence[Any]) -> None:
+        """Make the moments; as many variables as rates, decays and starts are expected."""
+        if self.built:
+            return
+        for name in ("rates", "decays", "starts"):
+            if len(getattr(self, name)) != len(variables):
+                raise ValueError(f"{len(variables)} variables learn, but there are {len(getattr(self, name))} {name}.")
+        super().build(variables)
+        self._momentums, self._velocities = self.add_optimizer_variables(variables, ["momentum", "velocity"])
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        """One variable's step: moments, bias correction from its own start, decay, then its rate."""
+        at = self._get_variable_index(variable)
+        m, v = self._momentums[at], self._velocities[at]
+        rate = tf.cast(learning_rate, variable.dtype) * self.rates[at]
+        step = tf.cast(self.iterations + 1 - self.starts[at], variable.dtype)
+        correction = tf.sqrt(1 - tf.pow(self.beta_2, step)) / (1 - tf.pow(self.beta_1, step))
+        self.assign_add(m, (gradient - m) * (1 - self.beta_1))
+        self.assign_add(v, (tf.square(gradient) - v) * (1 - self.beta_2))
+        update = m * correction / (tf.sqrt(v) + self.epsilon)
+        if self.decays[at] and self.decay:
+            update += self.decay * variable
+        self.assign_sub(variable, update * rate)
+
+    def _backend_update_step(self, grads: Sequence[Any], trainable_variables: Sequence[Any], learning_rate: Any) -> None:
+        """Sum over replicas, then clip, then update: Keras clips first, which differs as soon as there are two."""
+        values = [getattr(variable, "value", variable) for variable in trainable_variables]
+        dense = [tf.convert_to_tensor(gradient) for gradient in grads]  # a row that occurs twice must be summed first
+        pairs = self._all_reduce_sum_gradients(list(zip(dense, values, strict=True)))
+        if self.clip_norm is not None:
+            clipped, _ = tf.clip_by_global_norm([gradient for gradient, _ in pairs], self.clip_norm)
+            pairs = list(zip(clipped, values, strict=True))
+        tf.__internal__.distribute.interim.maybe_merge_call(
+            self._distributed_tf_update_step, self._distribution_strategy, pairs, learning_rate
+        )
+
+    def carry_over(self, previous: StagedAdamW, before: Sequence[Any], now: Sequence[Any]) -> None:
+        """Take the step count, and the moments of every variable that goes on learning, from the stage before.
+
+        Args:
+            previous: its optimizer.
+            before: the variables that `previous` was built with.
+            now: the variables that this one is built with.
+        """
+        self.iterations.assign(previous.iterations)
+        places = {id(variable): at for at, variable in enumerate(before)}
+        for at, variable in enumerate(now):
+            if (old := places.get(id(variable))) is not None:
+                self._momentums[at].assign(previous._momentums[old])
+                self._velocities[at].assign(previous._velocities[old])
+
+    def get_config(self) -> dict[str, Any]:
+        """Plain values; `from_config` undoes it."""
+        names = ("rates", "decays", "starts", "decay", "clip_norm", "beta_1", "beta_2", "epsilon")
+        config = {key: value for key, value in super().get_config().items() if key in ("name", "learning_rate")}
+        return config | {name: getattr(self, name) for name in names}
+
+
+@keras.saving.register_keras_serializable("tfvertical")
+class RunSchedule(keras.optimizers.schedules.LearningRateSchedule):
+    """Warm-up, then decay, over a whole run.
+
+    Args:
+        peak: the highest rate.
+        steps: steps of the run.
+        warmup: share of them in which the rate rises linearly from 0.
+        shape: `cosine` or `linear` (both end at 0), or `constant`.
+        offset: the step at which it begins.
+    """
+
+    def __init__(self, peak: float, steps: int, warmup: float = 0.1, shape: str = "cosine", offset: int = 0):
+        self.peak, self.steps, self.warmup, self.shape, self.offset = peak, steps, warmup, shape, offset
+
+    def __call__(self, step: Any) -> Any:
+        """The rate at `step`, float32."""
+        at = tf.cast(step, tf.float32) - float(self.offset)
+        rising = max(1.0, self.warmup * self.steps)
+        rest = tf.clip_by_value((at - rising) / max(1.0, self.steps - rising), 0.0, 1.0)
+        falling = {
+            "cosine": 0.5 * (1 + tf.cos(math.pi * rest)),
+            "linear": 1 - rest,
+            "constant": tf.ones_like(rest),
+        }[self.shape]
+        return self.peak * tf.where(at < rising, (at + 1) / rising, falling)
+
+    def get_config(self) -> dict[str, Any]:
+        """Plain values."""
+        return {name: getattr(self, name) for name in ("peak", "steps", "warmup", "shape", "offset")}
+
+
+def decays(addresses: Sequence[str], variables: Sequence[Any]) -> list[bool]:
+    """Whether weight decay applies: to matrices and kernels, not to biases and normalization weights.
+
+    These are told apart by rank (one-dimensional), which holds for attention biases too, whose name is `bias`.
+    """
+    return [
+        len(variable.shape) > 1 and not address.endswith("/bias")
+        for address, variable in zip(addresses, variables, strict=True)
+    ]
