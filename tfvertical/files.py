@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import hashlib
 import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from tfvertical import _swap
 from tfvertical.errors import BundleError
 
 
@@ -61,21 +64,23 @@ def new_folder(path: str | os.PathLike[str], *, overwrite: bool = False) -> Iter
         overwrite: replace what stands there; it stays until the new one is complete.
 
     Raises:
-        BundleError: something stands there, no space, no permission.
+        BundleError: something stands there, no space, no permission. Nothing is left behind, made parents included.
     """
     path = Path(path)
     refuse_filled(path, overwrite=overwrite)
-    with _readable_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    with _readable_errors(path), _new_parents(path):
+        _swap.recover(path)
+        _remove_abandoned(path)
+        temporary, lock = _locked_temporary(path)
         try:
-            os.chmod(temporary, 0o755)
             yield temporary
             _sync_tree(temporary)
             refuse_filled(path, overwrite=overwrite)
-            _swap(temporary, path)
+            _swap.swap(temporary, path)
+            _sync_folder(path.parent)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+            os.close(lock)
 
 
 def refuse_filled(path: Path, *, overwrite: bool = False) -> None:
@@ -86,21 +91,84 @@ def refuse_filled(path: Path, *, overwrite: bool = False) -> None:
         raise BundleError(f"{path} is not empty.", fix="choose another folder, or say overwrite (--overwrite)")
 
 
+def parse_json(content: bytes, where: str) -> Any:
+    """JSON read strictly: a key that stands twice, NaN, infinity and anything but UTF-8 are refused.
+
+    Args:
+        content: the file's bytes.
+        where: what the message calls it.
+
+    Raises:
+        BundleError: it is no such JSON.
+
+    Example:
+        >>> parse_json(b'{"schema_version": 1}', "manifest.json")
+        {'schema_version': 1}
+    """
+
+    def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(items)
+        if len(found) != len(items):
+            names = [name for name, _ in items]
+            twice = next(name for name in names if names.count(name) > 1)
+            raise BundleError(f"{where}: the key {twice!r} stands twice.")
+        return found
+
+    def constant(word: str) -> None:
+        raise BundleError(f"{where}: {word} is no JSON number.")
+
+    try:
+        return json.loads(content.decode(), object_pairs_hook=pairs, parse_constant=constant)
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, BundleError):
+            raise
+        raise BundleError(f"{where} is no readable JSON.", received=f"{type(error).__name__}: {error}") from error
+
+
 def sha256(path: str | os.PathLike[str]) -> str:
     """The file's SHA-256 in hexadecimal."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _swap(new: Path, path: Path) -> None:
-    """Put `new` where `path` stands. Two renames: a kill between them leaves the old one beside, whole."""
-    old = path.with_name(f".{path.name}.old")
-    if path.exists():
-        shutil.rmtree(old, ignore_errors=True)
-        os.rename(path, old)
-    os.rename(new, path)
-    _sync_folder(path.parent)
-    shutil.rmtree(old, ignore_errors=True)
+@contextlib.contextmanager
+def _new_parents(path: Path) -> Iterator[None]:
+    """Make the folders above `path`; where the block fails, remove those that were not there and are empty again."""
+    missing = [parent for parent in path.parents if not parent.exists()]
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    except BaseException:
+        for parent in missing:
+            with contextlib.suppress(OSError):
+                parent.rmdir()
+        raise
+
+
+def _locked_temporary(path: Path) -> tuple[Path, int]:
+    """A new folder beside `path` and an open handle whose lock says that its writer lives; a kill lets go of it."""
+    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".new", dir=path.parent))
+    os.chmod(temporary, 0o755)
+    handle = os.open(temporary, os.O_RDONLY)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    return temporary, handle
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Remove the half-written folders of writers that were killed; those of living ones are locked."""
+    prefix, now = f".{path.name}.", time.time()
+    for folder in path.parent.iterdir():
+        if not (folder.name.startswith(prefix) and folder.name.endswith(".new") and folder.is_dir()):
+            continue
+        if now - folder.stat().st_mtime < 1:  # perhaps made a moment ago and not locked yet
+            continue
+        with contextlib.suppress(OSError):
+            handle = os.open(folder, os.O_RDONLY | os.O_NOFOLLOW)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder, ignore_errors=True)
+            finally:
+                os.close(handle)
 
 
 def _sync_tree(folder: Path) -> None:
@@ -128,7 +196,9 @@ def _readable_errors(path: Path) -> Iterator[None]:
         raise
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise BundleError(f"No space left while writing {path}; nothing was written.", fix="free some space") from error
+            raise BundleError(
+                f"No space left while writing {path}; nothing was written.", fix="free some space"
+            ) from error
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise BundleError(f"{path} may not be written ({error.strerror}).", fix="choose another folder") from error
         raise
