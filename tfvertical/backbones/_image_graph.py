@@ -17,7 +17,7 @@ _HEADER: Final = pixels._HEADER
 
 
 def decode(content: tf.Tensor) -> tf.Tensor:
-    """A scalar string to uint8 `(height, width, 3)`, upright. The twin of `pixels.decode`, without its limit of size."""
+    """A scalar string to uint8 `(height, width, 3)`, upright. The twin of `pixels.decode`, without its limit."""
 
     def jpeg() -> tf.Tensor:
         # The fast transform, which decode_image takes, is off by up to some grey levels.
