@@ -1,0 +1,120 @@
+"""What a report says beside its numbers: the worst errors, the data that was read, the model that was asked.
+
+All that could show a text, a picture or its file name passes through here, and is kept back with `show=False`.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfvertical import metrics
+from tfvertical.contracts import Encoded, Examples, SourceInfo
+from tfvertical.metrics import Array
+
+TEXT_LENGTH = 200  # characters of a text that are shown
+THUMBNAIL = 112  # pixels, the longer side
+_REJECTED = 50  # rejected rows listed
+
+
+def worst_errors(
+    examples: Examples, y_true: Array, scores: Array, labels: tuple[str, ...], most: int, *, show: bool
+) -> list[dict[str, Any]]:
+    """The wrongly predicted rows, the greatest loss first, at most `most`.
+
+    Returns:
+        Per row `id`, `true`, `predicted`, `score` (of the predicted label), `true_score`, and with `show` one of `text`,
+        or `file` and `thumbnail` (a PNG as data URI; None where it cannot be made).
+    """
+    predicted = metrics.predictions(scores)
+    wrong = np.flatnonzero(predicted != y_true)
+    losses = metrics.log_losses(y_true[wrong], scores[wrong])
+    found = []
+    for row in wrong[np.argsort(-losses, kind="stable")][:most]:
+        entry = {
+            "id": examples.ids[row] if show else row_name(examples, int(row)),
+            "true": labels[y_true[row]],
+            "predicted": labels[predicted[row]],
+            "score": float(scores[row, predicted[row]]),
+            "true_score": float(scores[row, y_true[row]]),
+        }
+        found.append(entry | (_shown(examples.inputs[row]) if show else {}))
+    return found
+
+
+def row_name(examples: Examples, row: int) -> str:
+    """The row's id, unless it gives away the name of a picture: then its place among the rows."""
+    item = examples.inputs[row]
+    if isinstance(item, Path) and item.stem in examples.ids[row]:
+        return f"row {row + 1}"
+    return examples.ids[row]
+
+
+def _shown(item: Any) -> dict[str, Any]:
+    if isinstance(item, str):
+        return {"text": item if len(item) <= TEXT_LENGTH else item[:TEXT_LENGTH] + "…"}
+    if isinstance(item, Path):
+        return {"file": item.name, "thumbnail": _thumbnail(item)}
+    if isinstance(item, np.ndarray):
+        return {"file": None, "thumbnail": _thumbnail(item)}
+    return {}
+
+
+def _thumbnail(item: Path | Array) -> str | None:
+    """A small PNG, drawn anew: whatever else the file holds (place, camera) stays behind."""
+    from PIL import Image, ImageOps
+
+    try:
+        with Image.fromarray(item) if isinstance(item, np.ndarray) else Image.open(item) as picture:
+            small = ImageOps.exif_transpose(picture).convert("RGB")
+            small.thumbnail((THUMBNAIL, THUMBNAIL))
+    except (OSError, ValueError, Image.DecompressionBombError):
+        return None
+    clean = Image.fromarray(np.asarray(small))
+    file = io.BytesIO()
+    clean.save(file, "PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+
+
+def data_account(examples: Examples, encoded: Encoded | None, *, show: bool) -> dict[str, Any]:
+    """The reading's account, and what the tokenizer cut or did not know, where that was counted."""
+    report = examples.report
+    return {
+        "name": report.name,
+        "read": report.read,
+        "kept": report.kept,
+        "rejected": len(report.rejected),
+        "rejected_rows": [
+            {"id": row.id, "reason": row.reason, "column": row.column} for row in report.rejected[: _REJECTED * show]
+        ],
+        "warnings": [
+            {
+                "kind": warning.kind,
+                "count": warning.count,
+                "message": warning.message if show else "",
+                "ids": list(warning.ids[: 20 * show]),
+            }
+            for warning in report.warnings
+        ],
+        "truncated": None if encoded is None else int(encoded.truncated),
+        "unknown_tokens": None if encoded is None else float(encoded.unknown),
+    }
+
+
+def model_account(task: Any) -> dict[str, Any]:
+    """What kind of task it is and where its backbone came from, as far as it says."""
+    account: dict[str, Any] = {"task": type(task).__name__}
+    source = getattr(task, "source", None)
+    if isinstance(source, SourceInfo):
+        account |= {
+            "preset": source.preset,
+            "weights_from": source.kind,
+            "licence": source.licence,
+            "weights_sha256": source.weights_sha256,
+            "versions": dict(source.versions),
+        }
+    return account

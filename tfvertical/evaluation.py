@@ -1,0 +1,235 @@
+"""A task and labelled rows to a `Report`; a task is asked for nothing but its labels and its scores."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from tfvertical import bootstrap, metrics
+from tfvertical.accounts import data_account, model_account, worst_errors
+from tfvertical.contracts import Encoded, Examples, Task
+from tfvertical.errors import ConfigError, DataError, nearest
+from tfvertical.metrics import Array
+from tfvertical.report import Report
+
+_CURVES = 6  # classes whose curves are kept, those of the smallest areas; the areas are kept of all
+_POINTS = 101
+
+
+class Scorer(Protocol):
+    """The part of `contracts.Task` that is evaluated."""
+
+    @property
+    def labels(self) -> tuple[str, ...]: ...
+
+    def scores(self, examples: Examples) -> np.ndarray: ...
+
+
+def evaluate(
+    task: Task | Scorer,
+    examples: Examples,
+    *,
+    before: Array | None = None,
+    overlap: Sequence[int] = (),
+    baselines: Mapping[str, Array] | None = None,
+    history: Mapping[str, Sequence[float]] | None = None,
+    seed: int = 0,
+    resamples: int = 1000,
+    examples_shown: int = 20,
+    show_examples: bool = True,
+) -> Report:
+    """Score `examples` and account for the result.
+
+    Args:
+        task: has `labels` and `scores(examples)`, float `(rows, labels)`.
+        examples: rows with label names.
+        before: scores of the same rows before adaptation, `(rows, labels)`.
+        overlap: positions of rows that were in the training data too; everything is also scored without them.
+        baselines: name -> scores of the same rows by something simpler, `(rows, labels)`.
+        history: name -> one number per epoch (`loss`, `val_loss`, …), drawn in the page.
+        seed: of the bootstrap.
+        resamples: how often the bootstrap draws the rows anew.
+        examples_shown: how many of the worst errors are listed.
+        show_examples: False keeps every text, picture and file name of one out of the report.
+
+    Raises:
+        DataError: no rows, no labels, an unknown label, or scores that are not finite.
+        ConfigError: scores of another shape, or an overlap that is not a row.
+
+    Example:
+        >>> class Coin:
+        ...     labels = ("heads", "tails")
+        ...     def scores(self, examples): return np.tile(np.float32([0.6, 0.4]), (len(examples), 1))
+        >>> evaluate(Coin(), Examples(["a", "b"], ["heads", "tails"], ["1", "2"])).metrics["accuracy"]
+        0.5
+    """
+    labels = tuple(task.labels)
+    y_true = _label_ids(examples, labels)
+    encoded = task.encode(examples) if isinstance(task, Task) else None
+    scores = _checked("the task", _scores(task, examples, encoded), y_true, labels)
+    others = {name: _checked(f"baseline {name!r}", other, y_true, labels) for name, other in (baselines or {}).items()}
+    draws = {"resamples": resamples, "seed": seed}
+    per_class = _per_class(y_true, scores, labels, draws)
+    return Report(
+        rows=len(y_true),
+        labels=labels,
+        metrics=metrics.summary(y_true, scores) | _mean_areas(per_class),
+        intervals=bootstrap.intervals(y_true, scores, **draws),
+        per_class=per_class,
+        confusion=metrics.confusion_matrix(y_true, metrics.predictions(scores), len(labels)).tolist(),
+        reliability=metrics.reliability(y_true, scores),
+        curves=_curves(y_true, scores, per_class),
+        before=None
+        if before is None
+        else compare(y_true, scores, _checked("`before`", before, y_true, labels), **draws),
+        baselines={name: compare(y_true, scores, other, **draws) for name, other in others.items()},
+        without_overlap=_without(y_true, scores, overlap, draws),
+        errors=worst_errors(examples, y_true, scores, labels, examples_shown, show=show_examples),
+        data=data_account(examples, encoded, show=show_examples),
+        model=model_account(task),
+        history={name: [_finite(value) for value in values] for name, values in (history or {}).items()},
+        notes=_notes(per_class),
+        bootstrap=draws,
+        examples_shown=show_examples,
+    )
+
+
+def compare(y_true: Array, scores: Array, other: Array, *, resamples: int = 1000, seed: int = 0) -> dict[str, Any]:
+    """The numbers of `other`, and what `scores` have over it on the same rows.
+
+    Args:
+        y_true: int `(rows,)`.
+        scores: float `(rows, labels)`, ours.
+        other: float `(rows, labels)`, what ours are compared with.
+
+    Returns:
+        `metrics`: name -> number of `other`; `differences`: name -> `value` (ours minus other's), `low`, `high`: the
+        paired bootstrap's 95 % interval.
+    """
+    found = bootstrap.differences(y_true, scores, other, resamples=resamples, seed=seed)
+    return {
+        "metrics": metrics.summary(y_true, other),
+        "differences": {n: {"value": value, "low": low, "high": high} for n, (value, low, high) in found.items()},
+    }
+
+
+def _label_ids(examples: Examples, labels: tuple[str, ...]) -> Array:
+    if not len(examples):
+        raise DataError(f"{examples.report.name}: there is no row to evaluate.", fix="name a file with labelled rows")
+    if examples.labels is None:
+        raise DataError(f"{examples.report.name}: the rows have no labels.", fix="name the column of the labels")
+    known = {label: i for i, label in enumerate(labels)}
+    for row, label in zip(examples.ids, examples.labels, strict=True):
+        if label not in known:
+            raise DataError(
+                f"{row}: the model knows no label {label!r}.",
+                expected="one of " + ", ".join(map(repr, labels[:10])) + (", …" if len(labels) > 10 else ""),
+                nearest=nearest(str(label), labels),
+            )
+    return np.array([known[label] for label in examples.labels], np.int64)
+
+
+def _scores(task: Task | Scorer, examples: Examples, encoded: Encoded | None) -> Array:
+    """Rows are encoded once, where the task encodes."""
+    if isinstance(task, Task) and encoded is not None:
+        return task.scores(encoded)
+    return task.scores(examples)
+
+
+def _checked(whose: str, scores: Array, y_true: Array, labels: tuple[str, ...]) -> Array:
+    scores = np.asarray(scores)
+    if scores.shape != (len(y_true), len(labels)):
+        raise ConfigError(
+            f"The scores of {whose} do not fit the rows and labels.",
+            expected=f"shape {(len(y_true), len(labels))}",
+            received=f"shape {scores.shape}",
+        )
+    bad = np.flatnonzero(~np.isfinite(scores).all(axis=1))
+    if len(bad):
+        raise DataError(f"The scores of {whose} are not finite in {len(bad)} rows, the first being row {bad[0]}.")
+    return scores.astype(np.float32)
+
+
+def _per_class(y_true: Array, scores: Array, labels: tuple[str, ...], draws: Mapping[str, int]) -> list[dict[str, Any]]:
+    counted = metrics.counts(y_true, scores)
+    spread = bootstrap.f1_intervals(y_true, scores, **draws)
+    rows = []
+    for i, label in enumerate(labels):
+        roc = metrics.roc_curve(y_true == i, scores[:, i])
+        pr = metrics.pr_curve(y_true == i, scores[:, i])
+        rows.append(
+            {
+                "label": label,
+                "precision": float(metrics.precision_of(counted)[i]),
+                "recall": float(metrics.recall_of(counted)[i]),
+                "f1": float(metrics.f1_of(counted)[i]),
+                "f1_low": spread[i][0],
+                "f1_high": spread[i][1],
+                "support": int(counted.support[i]),
+                "roc_auc": roc and roc[2],
+                "average_precision": pr and pr[2],
+            }
+        )
+    return rows
+
+
+def _mean_areas(per_class: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
+    """The areas' means over the classes that have one."""
+    means: dict[str, float | None] = {}
+    for name in ("roc_auc", "average_precision"):
+        defined = [row[name] for row in per_class if row[name] is not None]
+        means[f"macro_{name}"] = float(np.mean(defined)) if defined else None
+    return means
+
+
+def _curves(y_true: Array, scores: Array, per_class: Sequence[Mapping[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """All classes taken together, then those of the smallest areas, each thinned to be drawn."""
+    one_hot = np.eye(scores.shape[1], dtype=bool)[y_true]
+    found: dict[str, list[dict[str, Any]]] = {"roc": [], "pr": []}
+    for kind, curve, area in (("roc", metrics.roc_curve, "roc_auc"), ("pr", metrics.pr_curve, "average_precision")):
+        defined = [i for i, row in enumerate(per_class) if row[area] is not None]
+        weakest = sorted(defined, key=lambda i: per_class[i][area])[:_CURVES]
+        sets = [("all classes together", one_hot.ravel(), scores.ravel())]
+        sets += [(per_class[i]["label"], one_hot[:, i], scores[:, i]) for i in weakest]
+        for name, positive, score in sets:
+            points = curve(positive, score)
+            if points is not None:
+                x, y, size = points
+                at = np.unique(np.linspace(0, len(x) - 1, _POINTS).astype(int))
+                found[kind].append({"label": name, "area": size, "x": x[at].tolist(), "y": y[at].tolist()})
+    return found
+
+
+def _without(y_true: Array, scores: Array, overlap: Sequence[int], draws: Mapping[str, int]) -> dict[str, Any] | None:
+    """The score on the rows that were not in the training data, or None where all are such."""
+    rows = sorted({int(i) for i in overlap})
+    if not rows:
+        return None
+    if rows[0] < 0 or rows[-1] >= len(y_true):
+        raise ConfigError("An overlap is not a row.", expected=f"0…{len(y_true) - 1}", received=f"{rows[0]}…{rows[-1]}")
+    keep = np.setdiff1d(np.arange(len(y_true)), rows)
+    if not len(keep):
+        return {"overlap": len(rows), "rows": 0, "metrics": {}, "intervals": {}}
+    return {
+        "overlap": len(rows),
+        "rows": len(keep),
+        "metrics": metrics.summary(y_true[keep], scores[keep]),
+        "intervals": bootstrap.intervals(y_true[keep], scores[keep], **draws),
+    }
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def _notes(per_class: Sequence[Mapping[str, Any]]) -> list[str]:
+    absent = [row["label"] for row in per_class if not row["support"]]
+    if not absent:
+        return []
+    named = ", ".join(absent[:10]) + (", …" if len(absent) > 10 else "")
+    return [
+        f"{len(absent)} of {len(per_class)} labels have no row here ({named}). They have no recall and no curves; balanced "
+        "accuracy leaves them out, and macro F1 too unless they were predicted."
+    ]

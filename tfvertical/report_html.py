@@ -1,0 +1,94 @@
+"""A report as one HTML page with nothing outside it: no script, no font, no picture from elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+from tfvertical import plots
+from tfvertical.report_terminal import NAMES, number, others, signed, span
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+    from tfvertical.report import Report
+
+MATRIX = 30  # most labels of a confusion matrix that can still be read
+_MATRIX_OF_MANY = 20
+_BARS = 30
+_HEADLINES = ("accuracy", "macro_f1", "balanced_accuracy", "expected_calibration_error")
+
+
+def page(report: Report) -> str:
+    """The whole page. Every name and text is escaped; a policy in the page forbids it to load or run anything."""
+    text: str = _template().render(
+        report=report,
+        names=NAMES,
+        headlines=[name for name in _HEADLINES if name in report.metrics],
+        others=others(report),
+        pairs=report.confused_pairs(),
+        weakest_first=sorted(report.per_class, key=lambda row: row["f1"]),
+        matrix_labels=len(_matrix(report)),
+        plots=_plots(report),
+        errors=report.errors,
+        max_bars=_BARS,
+    )
+    return text
+
+
+@cache
+def _template() -> Template:
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {"number": number, "span": span, "signed": signed}
+    return environment.from_string(resources.files("tfvertical").joinpath("report.html").read_text("utf-8"))
+
+
+def _matrix(report: Report) -> list[int]:
+    """The ids of the labels whose confusions are drawn: all, or the most confused of many."""
+    count = len(report.labels)
+    if count <= MATRIX:
+        return list(range(count))
+    matrix = report.confusion
+    wrong = [sum(matrix[i]) + sum(row[i] for row in matrix) - 2 * matrix[i][i] for i in range(count)]
+    return sorted(sorted(range(count), key=lambda i: -wrong[i])[:_MATRIX_OF_MANY])
+
+
+def _plots(report: Report) -> Mapping[str, Any]:
+    """SVG by name; a plot without anything to show is absent."""
+    shown = _matrix(report)
+    weakest = sorted(report.per_class, key=lambda row: row["f1"])
+    found = {"reliability": plots.reliability(report.reliability)} if report.reliability else {}
+    if report.confusion:
+        counts = [[report.confusion[i][j] for j in shown] for i in shown]
+        found["confusion"] = plots.confusion(
+            counts, [report.labels[i] for i in shown], [sum(report.confusion[i]) for i in shown]
+        )
+    if report.per_class:
+        found["f1"] = plots.bars([(r["label"], r["f1"], r["f1_low"], r["f1_high"]) for r in weakest[:_BARS]])
+    for kind, x, y in (("roc", "false positive rate", "true positive rate"), ("pr", "recall", "precision")):
+        if report.curves.get(kind):
+            found[kind] = plots.lines([(c["label"], c["x"], c["y"], c["area"]) for c in report.curves[kind]], x, y)
+    rows = [
+        (name, d["value"], d["low"], d["high"])
+        for name, other in others(report).items()
+        for d in [other["differences"]["macro_f1"]]
+    ]
+    if rows:
+        found["differences"] = plots.differences(rows)
+    for quantity, curves in _histories(report).items():
+        found[f"history {quantity}"] = plots.history(curves, quantity)
+    return found
+
+
+def _histories(report: Report) -> dict[str, dict[str, list[float | None]]]:
+    """Curves by what they measure: `loss` -> {"training": …, "validation": …}."""
+    grouped: dict[str, dict[str, list[float | None]]] = {}
+    for name, values in report.history.items():
+        quantity, who = (name[4:], "validation") if name.startswith("val_") else (name, "training")
+        if len(values) > 1:
+            grouped.setdefault(quantity, {})[who] = list(values)
+    return grouped

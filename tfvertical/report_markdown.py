@@ -1,0 +1,180 @@
+"""A report as Markdown, and the model card made from it. Names and texts are shown as they are, never as Markdown."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from tfvertical.report_terminal import NAMES, number, others, printable, signed, span
+
+if TYPE_CHECKING:
+    from tfvertical.report import Report
+
+
+def escape(text: Any) -> str:
+    """Text that Markdown shows as it stands, on one line: every ASCII punctuation character escaped.
+
+    Example:
+        >>> print(escape("<b> *a*|b"))
+        \\<b\\> \\*a\\*\\|b
+    """
+    line = printable(" ".join(str(text).split()))
+    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", line)
+
+
+def grid(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table; the first column to the left, the others to the right. Cells must be escaped already."""
+    lines = [head, [":--"] + ["--:"] * (len(head) - 1), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def report(found: Report) -> str:
+    """The report as one Markdown page."""
+    parts = ["# Evaluation report\n", _opening(found), "## Scores\n", scores(found)]
+    if others(found):
+        parts += ["## Compared on the same rows\n", comparisons(found)]
+    if found.without_overlap is not None:
+        parts += ["## Without rows that were trained on\n", overlap(found)]
+    parts += ["## Per label\n", _per_class(found), "## Most confused pairs\n", _confused(found)]
+    parts += ["## Worst errors\n", _errors(found), "## Data\n", data(found)]
+    return "\n".join(parts)
+
+
+def model_card(found: Report) -> str:
+    """What the model is, how it was measured, and the blanks that only its makers can fill in."""
+    model = {name: value for name, value in found.model.items() if value and not isinstance(value, dict)}
+    versions = found.model.get("versions") or {}
+    rows = [[escape(name.replace("_", " ")), escape(value)] for name, value in model.items()]
+    rows += [[escape(name), escape(version)] for name, version in versions.items()]
+    labels = ", ".join(escape(label) for label in found.labels)
+    return "\n".join(
+        [
+            "# Model card\n",
+            "## Model\n",
+            grid(["what", "value"], rows) if rows else "Not stated.\n",
+            f"Labels ({len(found.labels)}): {labels}\n",
+            "## Intended use\n",
+            "*To be written by the makers: what it is for, who uses it, and what it must not decide alone.*\n",
+            "## Measured on\n",
+            _opening(found),
+            data(found),
+            "## Scores\n",
+            scores(found),
+            *(["## Compared on the same rows\n", comparisons(found)] if others(found) else []),
+            *(["## Without rows that were trained on\n", overlap(found)] if found.without_overlap is not None else []),
+            "## Limits\n",
+            _limits(found),
+            "*To be written by the makers: whom the data leaves out, what was not tested, who answers for errors.*\n",
+        ]
+    )
+
+
+def scores(found: Report) -> str:
+    """The metrics with their intervals."""
+    rows = [
+        [NAMES.get(name, escape(name)), number(value), escape(span(found.intervals.get(name)))]
+        for name, value in found.metrics.items()
+    ]
+    return grid(["metric", "value", "95 % interval"], rows)
+
+
+def comparisons(found: Report) -> str:
+    """Before adaptation and the baselines, with what ours have over each."""
+    rows = [
+        [
+            escape(name),
+            number(other["metrics"]["accuracy"]),
+            escape(signed(other["differences"]["accuracy"])),
+            number(other["metrics"]["macro_f1"]),
+            escape(signed(other["differences"]["macro_f1"])),
+        ]
+        for name, other in others(found).items()
+    ]
+    return grid(["compared with", "accuracy", "ours minus it", "macro F1", "ours minus it"], rows)
+
+
+def overlap(found: Report) -> str:
+    """How the score changes without the rows that stood in the training data."""
+    rest = found.without_overlap or {}
+    rows = [
+        [
+            name,
+            number(found.metrics.get(key)),
+            number(rest["metrics"].get(key)),
+            escape(span(rest["intervals"].get(key))),
+        ]
+        for key, name in NAMES.items()
+        if key in rest["metrics"]
+    ]
+    said = f"{rest['overlap']:,} of {found.rows:,} rows were in the training data too.\n"
+    if not rows:
+        return said
+    return said + "\n" + grid(["metric", "all rows", f"the other {rest['rows']:,}", "95 % interval"], rows)
+
+
+def data(found: Report) -> str:
+    """What was read, kept and rejected, and what a person should look at."""
+    account = found.data
+    lines = []
+    if account.get("read"):
+        counts = f"{account['read']:,} rows read, {account['kept']:,} kept, {account['rejected']:,} rejected"
+        lines.append(f"- {escape(account['name'])}: {counts}")
+    if account.get("truncated") is not None:
+        lines.append(f"- cut to the model's length: {account['truncated']:,} rows")
+        lines.append(f"- tokens the vocabulary lacks: {account['unknown_tokens']:.2%}")
+    for warning in account.get("warnings", ()):
+        lines.append(f"- warning: {escape(warning['kind'])}, {warning['count']:,} rows. {escape(warning['message'])}")
+    for row in account.get("rejected_rows", ()):
+        lines.append(f"- rejected: {escape(row['id'])}: {escape(row['reason'])}")
+    return "\n".join(lines or ["Nothing was noted."]) + "\n"
+
+
+def _opening(found: Report) -> str:
+    boot = found.bootstrap
+    drawn = f"; 95 % percentile bootstrap, {boot['resamples']:,} resamples, seed {boot['seed']}" if boot else ""
+    lines = [f"{found.rows:,} rows, {len(found.labels)} labels{drawn}.\n"]
+    return "\n".join(lines + [escape(note) + "\n" for note in found.notes])
+
+
+def _per_class(found: Report) -> str:
+    rows = [
+        [
+            escape(row["label"]),
+            *(number(row[key]) for key in ("precision", "recall", "f1")),
+            escape(span((row["f1_low"], row["f1_high"]))),
+            *(number(row[key]) for key in ("roc_auc", "average_precision")),
+            f"{row['support']:,}",
+        ]
+        for row in sorted(found.per_class, key=lambda row: row["f1"])
+    ]
+    return grid(["label", "precision", "recall", "F1", "95 % interval", "ROC area", "avg. precision", "rows"], rows)
+
+
+def _confused(found: Report) -> str:
+    pairs = found.confused_pairs()
+    if not pairs:
+        return "No row was predicted wrongly.\n"
+    rows = [[escape(p["true"]), escape(p["predicted"]), str(p["count"]), f"{p['share']:.1%}"] for p in pairs]
+    return grid(["true", "predicted as", "rows", "of the true label's"], rows)
+
+
+def _errors(found: Report) -> str:
+    if not found.errors:
+        return "None are listed.\n"
+    rows = []
+    for error in found.errors:
+        cells = [escape(error["id"]), escape(error["true"]), escape(error["predicted"]), number(error["score"])]
+        shown = error.get("text") or error.get("file") or ""
+        rows.append([*cells, escape(shown)] if found.examples_shown else cells)
+    return grid(["row", "true", "predicted", "score", "example"][: 5 if found.examples_shown else 4], rows)
+
+
+def _limits(found: Report) -> str:
+    weakest = sorted((row for row in found.per_class if row["support"]), key=lambda row: row["f1"])[:3]
+    named = ", ".join(f"{escape(row['label'])} (F1 {number(row['f1'])}, {row['support']:,} rows)" for row in weakest)
+    lines = [f"Weakest labels: {named}.\n"] if named else []
+    error = found.metrics.get("expected_calibration_error")
+    if error is not None:
+        lines.append(f"Its scores are off by {error:.3f} on average from how often it is right.\n")
+    return "\n".join(lines)
