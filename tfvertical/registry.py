@@ -40,8 +40,10 @@ class Registry:
         found = (module.name for module in pkgutil.iter_modules([str(self._folder)]))
         return sorted(name for name in found if not name.startswith("_"))
 
-    def get(self, name: str) -> type:
-        """The class called `name`, in either spelling (`GradualUnfreezing`, `gradual_unfreezing`).
+    def module(self, name: str) -> str:
+        """The file name of the class called `name`, in either spelling (`GradualUnfreezing`, `gradual_unfreezing`).
+
+        Nothing is imported.
 
         Raises:
             ConfigError: there is no such name; the message has the nearest ones.
@@ -53,6 +55,15 @@ class Registry:
                 expected="one of " + ", ".join(self.modules()),
                 nearest=nearest(name, self.modules()),
             )
+        return wanted
+
+    def get(self, name: str) -> type:
+        """The class called `name`, in either spelling.
+
+        Raises:
+            ConfigError: there is no such name; the message has the nearest ones.
+        """
+        wanted = self.module(name)
         module = importlib.import_module(f"tfvertical.{self.room}.{wanted}")
         for key, value in vars(module).items():
             if isinstance(value, type) and value.__module__ == module.__name__ and _fold(key) == _fold(wanted):

@@ -1,0 +1,53 @@
+"""A terminal without noise: TensorFlow's start-up lines are held back, results go to stdout and the rest to stderr."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
+
+# What TensorFlow says at import and at its first look for a GPU, before its own log level applies.
+_NOISE = re.compile(
+    r"^(?:[IW]\d{4} |E\d{4} .*(?:cuInit|cuda)|WARNING: All log messages before absl|.*(?:oneDNN|cpu_feature_guard|AVX)"
+    r"|To enable the following instructions)"
+)
+
+
+def say(text: str = "") -> None:
+    """A line for the person, on stderr, so that stdout holds results only."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def load_tensorflow() -> None:
+    """Import TensorFlow and let it look for devices, without its start-up lines; anything else it says is shown."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    if "tensorflow" in sys.modules:
+        return
+    with _held_back():
+        import tensorflow as tf
+
+        tf.config.list_physical_devices("GPU")
+        tf.get_logger().setLevel("ERROR")
+
+
+@contextlib.contextmanager
+def _held_back() -> Iterator[None]:
+    """Collect what is written to the stderr *descriptor* (C++ knows no other) and show it after, without the noise."""
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as held:
+        real = os.dup(2)
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(real, 2)
+            os.close(real)
+            held.seek(0)
+            for line in held.read().decode(errors="replace").splitlines():
+                if line.strip() and not _NOISE.match(line):
+                    say(line)

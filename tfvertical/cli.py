@@ -1,0 +1,210 @@
+"""The `tfvertical` command. Nothing heavy is imported before a command needs it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tfvertical import _console
+from tfvertical._console import say
+from tfvertical.errors import TfverticalError
+
+app = typer.Typer(
+    name="tfvertical",
+    help="Adapt a pretrained backbone to your labelled data, measure it, export it.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+presets = typer.Typer(help="Pretrained backbones: list, fetch, where they lie.", no_args_is_help=True)
+app.add_typer(presets, name="presets")
+
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what stands there.")]
+Bundle = Annotated[Path, typer.Argument(help="Folder that `train` or `task.save` wrote.")]
+TextColumn = Annotated[str | None, typer.Option("--text", help="Column of the text (default: as in training).")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        import tfvertical
+
+        print(f"tfvertical {tfvertical.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which.")] = False,
+    traceback: Annotated[bool, typer.Option("--traceback", help="Show where in the code an error arose.")] = False,
+) -> None: ...
+
+
+@app.command()
+def train(
+    config: Annotated[Path, typer.Argument(help="YAML run file; see examples/.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the bundle, the report and the exports.")],
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Write over the file: training.epochs=5.")
+    ] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Train what a run file describes; save, report and export it."""
+    from tfvertical import config as run_files
+    from tfvertical.files import refuse_filled
+
+    run = run_files.load(config, settings or ())
+    refuse_filled(out, overwrite=overwrite)
+    _console.load_tensorflow()
+    from tfvertical import jobs
+
+    report = jobs.train(run, out, overwrite=overwrite, say=say)
+    if report is not None:
+        print(report)
+    say(f"\nEverything lies in {out}. Next:")
+    say(f"  tfvertical predict {out} INPUT")
+
+
+@app.command()
+def evaluate(
+    bundle: Bundle,
+    data: Annotated[str, typer.Argument(help="Labelled data: a table, a folder of pictures, or tfds:NAME.")],
+    text: TextColumn = None,
+    label: Annotated[str | None, typer.Option("--label", help="Column of the label (default: as in training).")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder for the report as JSON, Markdown and HTML.")] = None,
+    examples: Annotated[
+        bool, typer.Option("--examples/--no-examples", help="List the worst errors with their text or picture.")
+    ] = True,
+    overwrite: Overwrite = False,
+) -> None:
+    """Measure a bundle on labelled data."""
+    from tfvertical.files import refuse_filled
+
+    if out is not None:
+        refuse_filled(out, overwrite=overwrite)
+    _console.load_tensorflow()
+    from tfvertical import jobs
+
+    report = jobs.evaluate(bundle, data, text=text, label=label, examples=examples)
+    if out is not None:
+        report.save(out, overwrite=overwrite)
+    print(report)
+    if out is not None:
+        say(f"\nThe report lies in {out}; open {out / 'report.html'}")
+
+
+@app.command()
+def predict(
+    bundle: Bundle,
+    source: Annotated[
+        str,
+        typer.Argument(metavar="INPUT", help="Text file (a line each), JSONL, CSV, folder of pictures; - for stdin."),
+    ],
+    text: TextColumn = None,
+    batch: Annotated[int, typer.Option("--batch", min=1, help="Rows held in memory at a time.")] = 256,
+) -> None:
+    """Predict labels; one JSON object a line on stdout, with id, label and score."""
+    from tfvertical import inputs
+
+    inputs.check(source)
+    _console.load_tensorflow()
+    from tfvertical import jobs
+
+    faults = 0
+    for line in jobs.predict(bundle, source, text=text, batch=batch):
+        faults += "error" in line
+        sys.stdout.write(_json(line) + "\n")
+        sys.stdout.flush()
+    if faults:
+        say(f"{faults} rows could not be used; they stand in the output with their `error`.")
+        raise typer.Exit(1)
+
+
+@app.command()
+def export(
+    bundle: Bundle,
+    format: Annotated[str, typer.Option("--format", help="litert (TFLite) or saved_model.")] = "litert",
+    precision: Annotated[str, typer.Option("--precision", help="How numbers are stored.")] = "float32",
+    overwrite: Overwrite = False,
+) -> None:
+    """Export a bundle and check the result against Keras."""
+    from tfvertical.registry import Registry
+
+    Registry("export").module(format)
+    _console.load_tensorflow()
+    from tfvertical import jobs
+
+    print(jobs.export(bundle, format=format, precision=precision, overwrite=overwrite))
+
+
+@presets.command("list")
+def presets_list() -> None:
+    """Presets that work without a model hub."""
+    from tfvertical import backbones
+
+    for preset in backbones.presets():
+        print(preset)
+
+
+@presets.command("fetch")
+def presets_fetch(name: Annotated[str, typer.Argument(help="A name from `presets list`.")]) -> None:
+    """Fetch a preset's weights into the cache, checked; usable offline afterwards."""
+    from tfvertical import backbones
+
+    print(backbones.fetch(name))
+
+
+@presets.command("path")
+def presets_path(name: Annotated[str, typer.Argument(help="A name from `presets list`.")]) -> None:
+    """Where a fetched preset lies."""
+    from tfvertical import backbones
+
+    print(backbones.path(name))
+
+
+@app.command()
+def demo() -> None:
+    """The main job on real weights and real data: adapt, measure against baselines, save, export, run."""
+    _console.load_tensorflow()
+    from tfvertical import demo as job
+
+    job.main()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code: 0, 1 for rows that failed, 2 for a clear mistake, 130 for Ctrl-C."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    traceback = "--traceback" in given
+    given = [argument for argument in given if argument != "--traceback"]  # taken anywhere on the line
+    try:
+        code = app(args=given, prog_name="tfvertical", standalone_mode=False)
+        sys.stdout.flush()
+        return int(code or 0)
+    except TfverticalError as error:
+        if traceback:
+            raise
+        say(f"Error: {error}")
+        return 2
+    except BrokenPipeError:  # `tfvertical predict … | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 0
+    except (KeyboardInterrupt, typer.Abort):
+        say("\nInterrupted.")
+        return 130
+    except Exception as error:
+        if not hasattr(error, "show"):  # click's own mistakes in usage
+            raise
+        error.show()
+        return int(getattr(error, "exit_code", 2))
+
+
+def _json(line: Any) -> str:
+    import json
+
+    return json.dumps(line, ensure_ascii=False)

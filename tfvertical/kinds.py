@@ -1,0 +1,15 @@
+"""Kinds of option values. A signature that uses them says all there is to check: run files are checked against it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Lt
+
+Count = Annotated[int, Ge(1)]
+Seed = Annotated[int, Ge(0)]
+Share = Annotated[float, Ge(0), Lt(1)]  # of what is dropped, held out, …
+Length = Annotated[int, Ge(3)]  # tokens, of which two are special
+
+TextPooling = Literal["mean", "first", "max", "attention"]
+ImagePooling = Literal["mean", "max"]

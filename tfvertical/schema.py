@@ -1,0 +1,229 @@
+"""What a function or a dataclass takes, read from its own signature, so that a run file's rules are written once.
+
+Types are checked strictly (`epochs: "3"` and `epochs: true` are mistakes), ranges by `kinds` and by the dataclasses.
+A signature can be read from a file's text (`declared`), since importing a task would load TensorFlow.
+"""
+
+from __future__ import annotations
+
+import ast
+import collections.abc
+import dataclasses
+import inspect
+import json
+import sys
+import typing
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, PydanticSchemaGenerationError, TypeAdapter, ValidationError, create_model
+from pydantic.fields import FieldInfo
+
+from tfvertical import kinds
+from tfvertical.errors import TfverticalError, nearest
+from tfvertical.runfile import Mistake, Place
+
+_EXPECTED = {
+    "bool": "true or false",
+    "dict": "a mapping",
+    "float": "a number",
+    "int": "a whole number",
+    "list": "a list",
+    "model": "a mapping",
+    "model_attributes": "a mapping",
+    "none_required": "null",
+    "string": "text (in quotes where it looks like a number)",
+    "tuple": "a list",
+    "finite_number": "a finite number",
+}
+
+
+def declared(path: Path, owner: str, function: str) -> inspect.Signature:
+    """The signature of the method `owner.function` that the file at `path` defines, without importing it.
+
+    Args:
+        path: a Python file of ours.
+        owner: the class, in any spelling of case and underscores.
+        function: its method; the first parameter (`cls`, `self`) is left out.
+    """
+    for cls in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(cls, ast.ClassDef) and cls.name.lower() == owner.replace("_", "").lower():
+            for method in cls.body:
+                if isinstance(method, ast.FunctionDef) and method.name == function:
+                    return _signature(method.args)
+    raise LookupError(f"{path} defines no {owner}.{function}")
+
+
+def _signature(arguments: ast.arguments) -> inspect.Signature:
+    positional = arguments.args[1:]
+    none: list[ast.expr | None] = [None] * (len(positional) - len(arguments.defaults))
+    pairs = [*zip(positional, [*none, *arguments.defaults], strict=True)]
+    pairs += zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
+    return inspect.Signature(
+        [
+            inspect.Parameter(
+                argument.arg,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=inspect.Parameter.empty if default is None else ast.literal_eval(default),
+                annotation="Any" if argument.annotation is None else ast.unparse(argument.annotation),
+            )
+            for argument, default in pairs
+        ]
+    )
+
+
+def options(target: Callable[..., Any] | inspect.Signature) -> dict[str, inspect.Parameter]:
+    """The keywords that `target` takes, by name; not `*args` and `**kwargs`."""
+    signature = target if isinstance(target, inspect.Signature) else inspect.signature(target)
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return {name: parameter for name, parameter in signature.parameters.items() if parameter.kind in named}
+
+
+def check(
+    target: Callable[..., Any] | inspect.Signature,
+    values: Any,
+    place: Place,
+    *,
+    given: Collection[str] = (),
+    extra: Mapping[str, Any] | None = None,
+) -> list[Mistake]:
+    """What is wrong with `values` as keywords of `target`: unknown, missing, of a wrong type or out of range.
+
+    Args:
+        target: a dataclass, a function, or what `declared` found; only a dataclass is ever called.
+        values: what the run file says, normally a mapping.
+        place: where it says so.
+        given: names of `target` that are not the file's to give.
+        extra: more keys that may stand there, with their types.
+
+    Example:
+        >>> from tfvertical.settings import Settings
+        >>> for mistake in check(Settings, {"epoch": 3, "warmup": 2.0}, ("training",)):
+        ...     print(mistake.place, mistake.what)
+        ('training', 'epoch') unknown key. Nearest: 'epochs'.
+        ('training', 'warmup') Training settings: warmup is 2.0, expected 0…1.
+    """
+    if values is None:
+        values = {}
+    model = _model(target, given, extra or {})
+    found = _typed(model, values, place)
+    if isinstance(target, type) and dataclasses.is_dataclass(target) and isinstance(values, dict):
+        fields = {key: value for key, value in values.items() if key in options(target) and key not in (extra or {})}
+        wrong = {mistake.place[len(place)] for mistake in found if len(mistake.place) > len(place)}
+        found += _ranges(target, {key: value for key, value in fields.items() if key not in wrong}, place)
+    return found
+
+
+def _ranges(target: Callable[..., Any], fields: Mapping[str, Any], place: Place) -> list[Mistake]:
+    """Each value alone, so that every one out of range gets its own line; then all together."""
+    found = []
+    for key, value in fields.items():
+        try:
+            target(**{key: value})
+        except TfverticalError as error:
+            found.append(Mistake((*place, key), str(error)))
+        except TypeError:  # another field has no default: only all together can be tried
+            pass
+    if not found:
+        try:
+            target(**fields)
+        except TfverticalError as error:
+            found.append(Mistake(place, str(error)))
+        except TypeError:
+            pass  # a missing key, which is a mistake already
+    return found
+
+
+def _typed(model: type[BaseModel], values: Any, place: Place) -> list[Mistake]:
+    """Unknown, missing and wrongly typed keys; by way of JSON, where a list may be a tuple and nothing else bends."""
+    try:
+        model.model_validate_json(json.dumps(values), strict=True)
+    except ValidationError as error:
+        found: dict[Place, list[Any]] = {}
+        for detail in error.errors(include_url=False):
+            key = _place_in(values, detail["loc"])
+            found.setdefault(key, []).append(detail)
+        return [Mistake((*place, *key), _words(details, model, key)) for key, details in found.items()]
+    return []
+
+
+def _place_in(values: Any, location: tuple[str | int, ...]) -> Place:
+    """Pydantic's location without the names of union members, which are no keys of the file."""
+    place: list[str | int] = []
+    for step in location:
+        keys = values if isinstance(values, dict) else range(len(values)) if isinstance(values, list) else ()
+        if step in keys:
+            values = values[step]
+        elif place:
+            continue  # a first step that is not there is a missing key
+        place.append(step)
+    return tuple(place)
+
+
+def _words(details: list[Any], model: type[BaseModel], key: Place) -> str:
+    """One mistake in words; a union gives several details, one for each of its types."""
+    kind = details[0]["type"]
+    if kind == "extra_forbidden":
+        known = list(model.model_fields)
+        close = nearest(str(key[-1]), known)
+        return "unknown key. " + (_nearest(close) if close else "Known: " + ", ".join(known) + ".")
+    if kind == "missing":
+        return "is missing, and must be given."
+    expected: list[str] = []
+    for detail in details:
+        context = detail.get("ctx", {})
+        word = (
+            context.get("expected") or _EXPECTED.get(detail["type"].rsplit("_", 1)[0]) or _EXPECTED.get(detail["type"])
+        )
+        expected.append(str(word or detail["msg"]))
+    received = details[0]["input"]
+    text = f"expected {' or '.join(dict.fromkeys(expected))}, received {json.dumps(received, ensure_ascii=False)}."
+    close = (
+        nearest(received, [word.strip("'") for word in expected[0].replace(" or ", ", ").split(", ")])
+        if (kind == "literal_error" and isinstance(received, str))
+        else []
+    )
+    return text + (" " + _nearest(close) if close else "")
+
+
+def _bound(context: Mapping[str, Any]) -> str | None:
+    words = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
+    found = [f"{words[key]} {context[key]:g}" for key in words if key in context]
+    return " and ".join(found) or None
+
+
+def _nearest(close: list[str]) -> str:
+    return "Nearest: " + ", ".join(repr(name) for name in close) + "."
+
+
+def _model(
+    target: Callable[..., Any] | inspect.Signature, given: Collection[str], extra: Mapping[str, Any]
+) -> type[BaseModel]:
+    fields: dict[str, Any] = {}
+    for name, parameter in options(target).items():
+        if name not in given:
+            default = ... if parameter.default is parameter.empty else parameter.default
+            fields[name] = (_type(target, parameter.annotation), FieldInfo(default=default))
+    fields |= {name: (kind, None) for name, kind in extra.items()}
+    config = ConfigDict(extra="forbid", allow_inf_nan=False, protected_namespaces=())
+    return create_model("Options", __config__=config, **fields)
+
+
+def _type(target: Callable[..., Any] | inspect.Signature, annotation: Any) -> Any:
+    """The annotation as a type that can be checked; Any where it names what only a type checker knows."""
+    if annotation is inspect.Parameter.empty:
+        return Any
+    if isinstance(annotation, str):
+        own = {} if isinstance(target, inspect.Signature) else vars(sys.modules[target.__module__])
+        try:
+            annotation = eval(
+                annotation, vars(typing) | vars(collections.abc) | vars(kinds) | own
+            )  # our own source text
+        except NameError:
+            return Any
+    try:
+        TypeAdapter(annotation)
+    except PydanticSchemaGenerationError:
+        return Any
+    return annotation
