@@ -1,0 +1,19 @@
+"""Labelled rows from wherever they are: read, checked, accounted for, split. One file a kind of source."""
+
+from tfvertical.data._labels import class_weights, label_names, sample_weights
+from tfvertical.data._load import load
+from tfvertical.data._policy import describe
+from tfvertical.data._split import overlap, split, with_overlap
+from tfvertical.data._warnings import with_warning
+
+__all__ = [
+    "class_weights",
+    "describe",
+    "label_names",
+    "load",
+    "overlap",
+    "sample_weights",
+    "split",
+    "with_overlap",
+    "with_warning",
+]

@@ -1,0 +1,156 @@
+"""Whether a row can be used: one function a field, each returning the clean value or raising `Fault`."""
+
+from __future__ import annotations
+
+import datetime
+import math
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfvertical.codecs import pixels
+from tfvertical.errors import DataError
+
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+
+
+class Fault(Exception):
+    """Why a row cannot be used, in one short sentence; becomes `contracts.Rejected`."""
+
+
+def missing(value: Any) -> bool:
+    """None, NaN, pandas' NA and NaT."""
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+        return True
+    return isinstance(value, float | np.floating) and math.isnan(value)
+
+
+def text(value: Any, max_bytes: int) -> str:
+    """A text with something in it, of at most `max_bytes` of UTF-8."""
+    if missing(value):
+        raise Fault("the text is missing")
+    if isinstance(value, bytes):
+        try:
+            value = value.decode()
+        except UnicodeDecodeError as error:
+            raise Fault(f"byte 0x{value[error.start]:02X} at byte {error.start + 1} is not utf-8") from error
+    if not isinstance(value, str):
+        raise Fault(f"a text is wanted, this is {_kind(value)}")
+    try:
+        size = len(value.encode())
+    except UnicodeEncodeError as error:
+        raise Fault("the text holds half a surrogate pair, which is no character") from error
+    if size > max_bytes:
+        raise Fault(f"the text takes {size:,} bytes, more than {max_bytes:,}")
+    if not value.strip():
+        raise Fault("the text is empty")
+    return str(value)
+
+
+def image(value: Any, max_pixels: int) -> Any:
+    """A picture that decodes to its end: a `Path`, encoded bytes, or a uint8 array."""
+    if missing(value):
+        raise Fault("the picture is missing")
+    if isinstance(value, str | os.PathLike):
+        value = Path(value)
+        if not str(value) or value.is_dir():
+            raise Fault("the picture's path is empty or names a folder")
+        if value.is_file() and (size := value.stat().st_size) > 4 * max_pixels:  # never read into memory
+            raise Fault(f"the file takes {size:,} bytes, more than {4 * max_pixels:,}")
+    elif not isinstance(value, bytes | np.ndarray):
+        raise Fault(f"a picture (path, bytes or uint8 array) is wanted, this is {_kind(value)}")
+    try:
+        pixels.decode(value, max_pixels=max_pixels)
+    except DataError as error:
+        raise Fault(_reason(error, value)) from error
+    return value
+
+
+def _reason(error: DataError, value: Any) -> str:
+    """The codec's message as one line, without the file's name and the advice, which stand elsewhere."""
+    message = " ".join(str(error).split("Fix:")[0].split())
+    if isinstance(value, Path):
+        message = message.removeprefix(str(value)).lstrip(": ")
+    return message.rstrip(". ") or "the picture cannot be decoded"
+
+
+def label(value: Any) -> tuple[str, str]:
+    """A label's name and its family: `number`, `truth value` or `text`."""
+    if isinstance(value, bytes):
+        try:
+            value = value.decode()
+        except UnicodeDecodeError as error:
+            raise Fault("the label is not utf-8") from error
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value.item()
+    if missing(value) or (isinstance(value, str) and not value.strip()):
+        raise Fault("the label is missing")
+    if isinstance(value, bool | np.bool_):
+        return str(bool(value)), "truth value"
+    if isinstance(value, int | np.integer):
+        return str(int(value)), "number"
+    if isinstance(value, float | np.floating):
+        if not math.isfinite(value):
+            raise Fault(f"the label is {value}")
+        return (str(int(value)) if float(value).is_integer() else repr(float(value))), "number"
+    if isinstance(value, str):
+        name = str(value).strip()
+        return name, "number" if _NUMBER.fullmatch(name) else "text"
+    raise Fault(f"a label is wanted, this is {_kind(value)}")
+
+
+def weight(value: Any) -> float:
+    """A finite number of 0 or more; missing is 1."""
+    if missing(value) or value == "":
+        return 1.0
+    try:
+        number = float(value)
+    except (TypeError, ValueError) as error:
+        raise Fault(f"the weight {_shown(value)} is not a number") from error
+    if not (math.isfinite(number) and number >= 0):
+        raise Fault(f"the weight is {number}, not a finite number of 0 or more")
+    return number
+
+
+def group(value: Any) -> Any:
+    """Something that can be compared, or None, which stands alone."""
+    if missing(value) or value == "":
+        return None
+    if isinstance(value, bytes):
+        return value.decode(errors="replace")
+    return value.item() if isinstance(value, np.generic) else str(value) if not isinstance(value, int | float) else value
+
+
+def time(value: Any) -> tuple[float, str]:
+    """A date as seconds since 1970 (UTC where it names no zone) or a number as it is; and `date` or `number`."""
+    if isinstance(value, bytes):
+        value = value.decode(errors="replace")
+    if missing(value) or value == "" or (isinstance(value, np.datetime64) and np.isnat(value)):
+        raise Fault("the time is missing")
+    if isinstance(value, np.datetime64):
+        return float(value.astype("datetime64[us]").astype(np.int64)) / 1e6, "date"
+    if isinstance(value, datetime.date) and not isinstance(value, datetime.datetime):
+        value = datetime.datetime(value.year, value.month, value.day)
+    if not isinstance(value, datetime.datetime):
+        written = str(value).strip()
+        if _NUMBER.fullmatch(written) and math.isfinite(float(written)):
+            return float(written), "number"
+        try:
+            value = datetime.datetime.fromisoformat(written)
+        except ValueError as error:
+            raise Fault(f"the time {_shown(value)} is neither a number nor a date like 2024-05-31") from error
+    return (value if value.tzinfo else value.replace(tzinfo=datetime.UTC)).timestamp(), "date"
+
+
+def _shown(value: Any) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= 60 else shown[:57] + "…"
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, np.ndarray):
+        return f"an array of {value.dtype} {value.shape}"
+    return f"of type {type(value).__name__}: {_shown(value)}"

@@ -1,0 +1,50 @@
+"""The records of a JSON-lines file, in bounded memory, each with its line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+_RAW = 10_000
+
+
+class Record(NamedTuple):
+    """One line that is not blank; `cells` is None where `fault` says why it is broken."""
+
+    row: int
+    cells: dict[str, Any] | None
+    fault: str | None = None
+    raw: str = ""
+
+
+def records(path: Path, *, limit: int) -> Iterator[Record]:
+    """Every record, broken ones included. A line over `limit` bytes is passed over without being held in memory."""
+    with open(path, "rb") as file:
+        row = 0
+        while line := file.readline(limit + 1):
+            row, size = row + 1, len(line)
+            if size > limit:
+                while not line.endswith(b"\n") and (more := file.readline(2**20)):
+                    line, size = more, size + len(more)
+                yield Record(row, None, f"the row takes {size:,} bytes, more than {limit:,}")
+                continue
+            line = line.removeprefix(b"\xef\xbb\xbf") if row == 1 else line
+            if line.strip():
+                yield _parse(row, line)
+
+
+def _parse(row: int, line: bytes) -> Record:
+    raw = line[:_RAW].decode(errors="replace").rstrip("\r\n")
+    try:
+        cells = json.loads(line.decode())
+    except UnicodeDecodeError as error:
+        return Record(row, None, f"byte 0x{line[error.start]:02X} at byte {error.start + 1} is not utf-8", raw)
+    except RecursionError:
+        return Record(row, None, "the JSON is nested too deeply", raw)
+    except ValueError as error:
+        return Record(row, None, f"this is not JSON: {error}", raw)
+    if not isinstance(cells, dict):
+        return Record(row, None, f"a JSON object is wanted, this is a {type(cells).__name__}", raw)
+    return Record(row, cells)

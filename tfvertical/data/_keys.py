@@ -1,0 +1,33 @@
+"""When two items are the same: exactly, or but for what no model should tell apart."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+def exact(item: Any) -> str | bytes:
+    """Equal for equal items: the text itself; of a picture, a hash of its file or pixels."""
+    if isinstance(item, str):
+        return item
+    digest = hashlib.blake2b(digest_size=16)
+    if isinstance(item, Path):
+        with open(item, "rb") as file:
+            return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).digest()
+    if isinstance(item, np.ndarray):
+        digest.update(f"{item.dtype}{item.shape}".encode())
+    digest.update(item.tobytes() if isinstance(item, np.ndarray) else item)
+    return digest.digest()
+
+
+def normalized(item: Any) -> str | bytes:
+    """`exact`, but texts without regard to case and white space.
+
+    Example:
+        >>> normalized(" Where IS\\tmy card") == normalized("where is my card")
+        True
+    """
+    return " ".join(item.casefold().split()) if isinstance(item, str) else exact(item)

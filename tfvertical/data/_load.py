@@ -1,0 +1,269 @@
+"""`load`: any source to checked examples. Reading is the sources' work; checking, policy and account are done here."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import itertools
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from tfvertical.codecs.pixels import MAX_PIXELS
+from tfvertical.contracts import DataReport, DataWarning, Examples, Rejected, Row, Source
+from tfvertical.data import _check, _policy, _warnings
+from tfvertical.data._request import Column, Request
+from tfvertical.errors import ConfigError, DataError, nearest
+from tfvertical.registry import Registry
+
+_WINDOW = 256  # pictures that are checked side by side, so that memory stays bounded
+_SHOWN_LABELS = 3
+
+
+@dataclass(frozen=True)
+class _Clean:
+    """A row that can be used."""
+
+    id: str
+    input: Any
+    label: str | None
+    label_family: str
+    group: Any
+    time: float | None
+    time_family: str
+    weight: float | None
+
+
+def load(
+    value: Any,
+    *,
+    kind: Literal["text", "image"] = "text",
+    text: Column = "text",
+    label: Column | None = "label",
+    policy: _policy.Policy = "raise",
+    quarantine: str | os.PathLike[str] | None = None,
+    labels: Sequence[str] | None = None,
+    group: Column | None = None,
+    time: Column | None = None,
+    weight: Column | None = None,
+    strict: bool = False,
+    name: str | None = None,
+    max_text_bytes: int = 1_000_000,
+    max_pixels: int = MAX_PIXELS,
+    max_rows: int = 10_000_000,
+    **options: Any,
+) -> Examples:
+    """Read labelled examples from wherever they are, check every row, and account for each.
+
+    Args:
+        value: path of a CSV, TSV, JSON-lines or Parquet file or of a folder of pictures; `tfds:NAME[/CONFIG][:SPLIT]`;
+            `(x, y)` of lists or arrays; a pandas DataFrame; a `tf.data.Dataset`.
+        kind: what an item is.
+        text: column of the item: the text or, with `kind="image"`, the picture or its path.
+        label: column of the label; None reads without labels.
+        policy: what becomes of rows that cannot be used (missing, empty, undecodable, wrong type, unknown label):
+            `raise` a DataError that names them, `skip` them, or `quarantine` them in a file.
+        quarantine: the file (or folder) for the policy of that name: JSON lines with id and reason.
+        labels: the label names that are known; rows with any other label cannot be used. Numbers count as positions in
+            it, unless some name is a number. Give the training labels when reading validation or test data.
+        group: column of what a split must keep together (a patient, a customer).
+        time: column of the date, for splits by date.
+        weight: column of the sample weight.
+        strict: treat warnings (duplicates, conflicting labels, rare classes) as errors.
+        name: what reports call the data; by default the source's name.
+        max_text_bytes: a longer text cannot be used.
+        max_pixels: a larger picture cannot be used; it is never decoded.
+        max_rows: more rows are an error.
+        **options: of the kind of source: `encoding`, `header`, `delimiter`, `quotes` (tables), `data_dir` (tfds).
+
+    Returns:
+        Examples with string labels, ids such as `train.csv:17`, and `report`, in which kept + rejected = read.
+
+    Raises:
+        ConfigError: the arguments do not fit together.
+        DataError: rows cannot be used, or the source as a whole cannot.
+
+    Example:
+        >>> examples = load((["The card never arrived.", "Thank you!"], ["complaint", "praise"]))
+        >>> examples.labels, examples.ids, examples.report.kept
+        (['complaint', 'praise'], ['arrays:0', 'arrays:1'], 2)
+    """
+    request = Request(kind, text, label, group, time, weight, max_text_bytes, max_pixels, max_rows)
+    _policy.check_policy(policy, quarantine)
+    known = None if labels is None else tuple(labels)
+    source = open_source(value, request, options)
+    title = name or source.name
+    clean, rejected = _read(source, request, known, keep_rows=policy == "quarantine")
+    read, faults = len(clean) + len(rejected), [fault for _, fault in rejected]
+    if not read:
+        raise DataError(f"{title} has no rows.", expected="at least one")
+    if not clean or (faults and policy == "raise"):
+        raise _policy.refuse(title, faults, read)
+    _refuse_mixture(title, clean, request, known)
+    examples = _examples(clean, request)
+    warnings = [*getattr(source, "notes", ()), *_warnings.look(examples.inputs, examples.labels, examples.ids, _noun(kind))]
+    warnings += _few_classes(title, examples, known)
+    if strict:
+        _policy.refuse_warnings(title, warnings)
+    if quarantine is not None:
+        _policy.write_quarantine(quarantine, rejected, title)
+    report = DataReport(title, read, len(clean), tuple(faults), tuple(warnings))
+    return dataclasses.replace(examples, report=report)
+
+
+def open_source(value: Any, request: Request, options: dict[str, Any]) -> Source:
+    """The source that reads `value`, found by asking each kind in turn.
+
+    Raises:
+        ConfigError: its kind has no such option.
+        DataError: none reads `value`; for a path that does not exist, with the nearest that does.
+    """
+    room = Registry("data")
+    kinds = [room.get(module) for module in room.modules()]
+    chosen = next((kind for kind in kinds if kind.accepts(value)), None)
+    if isinstance(value, str | os.PathLike) and not str(value).startswith("tfds:") and not Path(value).exists():
+        path = Path(value)
+        beside = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+        raise DataError(f"{path} does not exist.", nearest=nearest(path.name, beside))
+    if chosen is None:
+        shown = repr(value)
+        raise DataError(
+            f"Data of type {type(value).__name__} cannot be read: {shown if len(shown) < 100 else shown[:97] + '…'}.",
+            expected="a .csv, .tsv, .jsonl or .parquet file, a folder of pictures, tfds:NAME, (x, y), a DataFrame "
+            "or a tf.data.Dataset",
+        )
+    known = [p.name for p in inspect.signature(chosen).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    for option in options:
+        if option not in known:
+            raise ConfigError(
+                f"{chosen.__name__} data has no option {option!r}.",
+                expected="one of " + ", ".join(known) if known else "none",
+                nearest=nearest(option, [*known, *inspect.signature(load).parameters]),
+            )
+    return chosen(value, request, **options)
+
+
+def _read(
+    source: Source, request: Request, known: tuple[str, ...] | None, *, keep_rows: bool
+) -> tuple[list[_Clean], list[tuple[Row, Rejected]]]:
+    """Every row, checked. The row of a rejected one is kept only where it will be written."""
+    clean: list[_Clean] = []
+    rejected: list[tuple[Row, Rejected]] = []
+    check = _checker(request, known)
+    for row, result in _checked(source.rows(), check, parallel=request.kind == "image"):
+        if isinstance(result, Rejected):
+            rejected.append((row if keep_rows else Row(row.id), result))
+        else:
+            clean.append(result)
+        if len(clean) + len(rejected) > request.max_rows:
+            raise DataError(f"{source.name} has more than {request.max_rows:,} rows.", fix="raise max_rows")
+    return clean, rejected
+
+
+def _checked(
+    rows: Iterator[Row], check: Callable[[Row], _Clean | Rejected], *, parallel: bool
+) -> Iterator[tuple[Row, _Clean | Rejected]]:
+    if not parallel:
+        yield from ((row, check(row)) for row in rows)
+        return
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        while window := list(itertools.islice(rows, _WINDOW)):
+            yield from zip(window, pool.map(check, window), strict=True)
+
+
+def _checker(request: Request, known: tuple[str, ...] | None) -> Callable[[Row], _Clean | Rejected]:
+    """The check of one row: its clean form, or why it has none."""
+    positions = known is not None and not any(_check.label(name)[1] == "number" for name in known if name.strip())
+    members = frozenset(known or ())
+
+    def label(value: Any) -> tuple[str | None, str]:
+        if request.label is None:
+            return None, ""
+        name, family = _check.label(value)
+        if known is None:
+            return name, family
+        typed = isinstance(value, int | np.integer) and not isinstance(value, bool)
+        if positions and typed and 0 <= int(value) < len(known):
+            return known[int(value)], family
+        if name not in members:
+            like = nearest(name, known, 1)
+            raise _check.Fault(f"the label {name[:60]!r} is unknown" + (f" (nearest: {like[0]!r})" if like else ""))
+        return name, family
+
+    def check(row: Row) -> _Clean | Rejected:
+        if row.fault is not None:
+            return Rejected(row.id, row.fault, row.column)
+        field = "input"
+        try:
+            is_text = request.kind == "text"
+            item = _check.text(row.input, request.max_text_bytes) if is_text else _check.image(row.input, request.max_pixels)
+            field = "label"
+            name, family = label(row.label)
+            field = "time"
+            moment, moment_family = (None, "") if request.time is None else _check.time(row.time)
+            field = "weight"
+            number = None if request.weight is None and row.weight is None else _check.weight(row.weight)
+        except _check.Fault as fault:
+            column = request.columns().get(field)
+            return Rejected(row.id, str(fault), None if column is None else str(column))
+        return _Clean(row.id, item, name, family, _check.group(row.group), moment, moment_family, number)
+
+    return check
+
+
+def _refuse_mixture(title: str, clean: Sequence[_Clean], request: Request, known: tuple[str, ...] | None) -> None:
+    """Labels, or times, of which some are numbers and others are not: one of the two is a mistake."""
+    for field, fix in (
+        ("label", "correct them or, if they are names all the same, list them: labels=[…]"),
+        ("time", "write all times the same way"),
+    ):
+        if getattr(request, field) is None or (field == "label" and known is not None):
+            continue
+        families: dict[str, list[_Clean]] = {}
+        for row in clean:
+            families.setdefault(getattr(row, f"{field}_family"), []).append(row)
+        if len(families) > 1:
+            some = [
+                f"{len(rows):,} of type {family} ("
+                + ", ".join(f"{row.id}: {getattr(row, field)!r}" for row in rows[:_SHOWN_LABELS])
+                + ")"
+                for family, rows in sorted(families.items(), key=lambda item: len(item[1]))
+            ]
+            raise DataError(f"{title}: {field}s are of mixed type: " + "; ".join(some) + ".", fix=fix)
+
+
+def _examples(clean: Sequence[_Clean], request: Request) -> Examples:
+    groups, weights = [row.group for row in clean], [row.weight for row in clean]
+    if request.group is not None and all(group is None for group in groups):
+        raise DataError(f"No row has a group {request.group!r}.", fix="arrays and folders have no columns: split(…, group=[…])")
+    return Examples(
+        [row.input for row in clean],
+        None if request.label is None else [str(row.label) for row in clean],
+        [row.id for row in clean],
+        None if all(weight is None for weight in weights) else np.array([1 if w is None else w for w in weights], np.float32),
+        groups=None if request.group is None else groups,
+        times=None if request.time is None else [row.time for row in clean],
+    )
+
+
+def _few_classes(title: str, examples: Examples, known: tuple[str, ...] | None) -> list[DataWarning]:
+    """A single class: an error where the vocabulary is still to be learnt, worth a look where it is known."""
+    if examples.labels is None or len(names := set(examples.labels)) > 1:
+        return []
+    (only,) = names
+    if known is None:
+        raise DataError(
+            f"{title}: all {len(examples):,} rows have the label {only!r}; there is nothing to tell apart.",
+            expected="at least two classes",
+            fix="for test data give the known labels: labels=[…]",
+        )
+    return [DataWarning("single_class", f"All {len(examples):,} rows have the label {only!r}.", (), len(examples))]
+
+
+def _noun(kind: str) -> str:
+    return "text" if kind == "text" else "picture"

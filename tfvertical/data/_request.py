@@ -1,0 +1,96 @@
+"""What a caller wants read: handed to every source, so that each looks for the same columns within the same limits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from tfvertical.codecs.pixels import MAX_PIXELS
+from tfvertical.errors import ConfigError, DataError, nearest
+
+Column = str | int  # a column's name, or its position from 0 where the table has no header
+
+
+@dataclass(frozen=True)
+class Request:
+    """Columns and limits of one reading.
+
+    Args:
+        kind: `"text"` or `"image"`: what an item is.
+        item: column of the item.
+        label: column of the label, or None where labels are not wanted.
+        group: column of what belongs together, or None.
+        time: column of the date, or None.
+        weight: column of the sample weight, or None.
+        max_text_bytes: longest text, in bytes of UTF-8.
+        max_pixels: largest picture, in pixels.
+        max_rows: most rows a source may have.
+
+    Raises:
+        ConfigError: the kind is unknown, or a limit is not positive.
+
+    Example:
+        >>> Request(label=None).columns()
+        {'input': 'text'}
+    """
+
+    kind: str = "text"
+    item: Column = "text"
+    label: Column | None = "label"
+    group: Column | None = None
+    time: Column | None = None
+    weight: Column | None = None
+    max_text_bytes: int = 1_000_000
+    max_pixels: int = MAX_PIXELS
+    max_rows: int = 10_000_000
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("text", "image"):
+            raise ConfigError(f"There is no kind of data called {self.kind!r}.", expected="'text' or 'image'")
+        for limit in ("max_text_bytes", "max_pixels", "max_rows"):
+            if getattr(self, limit) < 1:
+                raise ConfigError(f"{limit} is {getattr(self, limit)}.", expected="at least 1")
+
+    def columns(self) -> dict[str, Column]:
+        """Field of `contracts.Row` -> column, for what is wanted."""
+        wanted = {"input": self.item, "label": self.label, "group": self.group, "time": self.time, "weight": self.weight}
+        return {field: column for field, column in wanted.items() if column is not None}
+
+
+_ARGUMENT = {"input": "text"}  # the argument of `load` that names a field's column, where it is not the field's own name
+
+
+def locate(request: Request, header: Iterable[str], where: str) -> dict[str, int]:
+    """Field of `contracts.Row` -> position of its column in `header`.
+
+    Raises:
+        DataError: a wanted column is not there (the message has the nearest that is), or is there twice.
+    """
+    names = [str(name) for name in header]
+    found = {}
+    for field, column in request.columns().items():
+        if isinstance(column, int) and not isinstance(column, bool):
+            if not 0 <= column < len(names):
+                raise DataError(f"{where} has no column {column}.", expected=f"0 to {len(names) - 1}")
+            found[field] = column
+            continue
+        if names.count(column) > 1:
+            raise DataError(f"{where} has two columns called {column!r}.", fix="rename one, or name the other")
+        if column not in names:
+            missing_column(request, field, names, where)
+        found[field] = names.index(column)
+    return found
+
+
+def missing_column(request: Request, field: str, names: list[str], where: str) -> None:
+    """Raise the DataError for a column that does not exist."""
+    column, argument = request.columns()[field], _ARGUMENT.get(field, field)
+    shown = ", ".join(names[:20]) + (", …" if len(names) > 20 else "")
+    raise DataError(
+        f"{where} has no column {column!r}.",
+        expected=f"one of {shown}" if names else "columns with names",
+        nearest=nearest(str(column), names),
+        fix=f"name it with {argument}='…'"
+        + ("; label=None reads without labels" if field == "label" else "")
+        + "; for a table without a header: header=False and positions from 0",
+    )

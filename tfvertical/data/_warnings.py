@@ -1,0 +1,70 @@
+"""What a person should look at although every row can be used: real data sets have some of it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+from tfvertical.contracts import DataWarning, Examples
+from tfvertical.data import _keys
+
+_SHOWN = 100  # ids a warning carries at most
+
+
+def look(inputs: Sequence[Any], labels: Sequence[str] | None, ids: Sequence[str], noun: str) -> list[DataWarning]:
+    """Duplicates, conflicting labels and rare classes.
+
+    Args:
+        inputs: texts or pictures.
+        labels: names, or None.
+        ids: row ids.
+        noun: what messages call an item, `text` or `picture`.
+    """
+    rows_of: dict[Any, list[int]] = defaultdict(list)
+    for at, item in enumerate(inputs):
+        rows_of[_keys.exact(item)].append(at)
+    found = []
+    if again := sorted(at for rows in rows_of.values() for at in rows[1:]):
+        message = f"{len(again):,} rows repeat the {noun} of an earlier row exactly."
+        found.append(_warning("duplicate", message, again, ids))
+    if labels is not None:
+        found += _conflicts(list(rows_of.values()), labels, ids, noun) + _rare(labels, ids)
+    return found
+
+
+def _conflicts(same: list[list[int]], labels: Sequence[str], ids: Sequence[str], noun: str) -> list[DataWarning]:
+    torn = [rows for rows in same if len(rows) > 1 and len({labels[at] for at in rows}) > 1]
+    if not torn:
+        return []
+    rows = sorted(at for rows in torn for at in rows)
+    message = f"{len(torn):,} {noun}s stand under more than one label ({len(rows):,} rows)."
+    return [_warning("conflicting_label", message, rows, ids)]
+
+
+def _rare(labels: Sequence[str], ids: Sequence[str]) -> list[DataWarning]:
+    rare = sorted(label for label, count in Counter(labels).items() if count == 1)
+    if not rare:
+        return []
+    names = ", ".join(repr(label) for label in rare[:10]) + (", …" if len(rare) > 10 else "")
+    message = f"{len(rare):,} classes have one example only, which cannot be in training and in test: {names}."
+    once = set(rare)
+    return [_warning("rare_class", message, [at for at, label in enumerate(labels) if label in once], ids)]
+
+
+def _warning(kind: str, message: str, rows: Sequence[int], ids: Sequence[str]) -> DataWarning:
+    return DataWarning(kind, message, tuple(ids[at] for at in rows[:_SHOWN]), len(rows))
+
+
+def with_warning(examples: Examples, warning: DataWarning) -> Examples:
+    """The same examples with one more warning in their report.
+
+    Example:
+        >>> from tfvertical.data import load
+        >>> examples = load((["good", "bad"], ["yes", "no"]))
+        >>> with_warning(examples, DataWarning("unknown_tokens", "80 % are unknown.")).report.warnings[-1].kind
+        'unknown_tokens'
+    """
+    report = dataclasses.replace(examples.report, warnings=(*examples.report.warnings, warning))
+    return dataclasses.replace(examples, report=report)

@@ -1,0 +1,72 @@
+"""Any finite `tf.data.Dataset`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from tfvertical.contracts import Row, Source
+from tfvertical.data._request import Request, missing_column
+from tfvertical.errors import DataError
+
+
+class Dataset(Source):
+    """A `tf.data.Dataset` of `x`, `(x, y)`, `(x, y, weight)` or dictionaries. Ids are positions from 0: `dataset:17`.
+
+    Batched ones are unbatched. The order must be the same at each reading, or ids mean nothing: do not shuffle it.
+
+    Args:
+        value: the dataset.
+        request: columns (for dictionaries) and limits.
+
+    Raises:
+        DataError: from `rows`: it never ends, fails while it is read, or its elements have another form.
+
+    Example:
+        >>> import tensorflow as tf
+        >>> data = tf.data.Dataset.from_tensor_slices((["good", "bad"], [1, 0])).batch(2)
+        >>> [row.id for row in Dataset(data, Request()).rows()]
+        ['dataset:0', 'dataset:1']
+    """
+
+    name = "dataset"
+
+    def __init__(self, value: Any, request: Request):
+        self.value, self.request = value, request
+
+    @classmethod
+    def accepts(cls, value: Any) -> bool:
+        return type(value).__module__.startswith("tensorflow") and hasattr(value, "element_spec")
+
+    def rows(self) -> Iterator[Row]:
+        import tensorflow as tf
+
+        spec = self._fields(self.value.element_spec)
+        rank = spec["input"].shape.rank
+        batched = rank is not None and rank == (1 if self.request.kind == "text" or spec["input"].dtype == tf.string else 4)
+        data = self.value.unbatch() if batched else self.value
+        if self.value.cardinality() == tf.data.INFINITE_CARDINALITY:
+            raise DataError("The dataset never ends.", expected="a finite one", fix="drop .repeat(), or say .take(rows)")
+        try:
+            for at, element in enumerate(data.as_numpy_iterator()):
+                yield Row(f"{self.name}:{at}", **self._fields(element))
+        except tf.errors.OpError as error:
+            raise DataError(f"The dataset failed while it was read: {error.message}") from error
+
+    def _fields(self, element: Any) -> dict[str, Any]:
+        """Field of `contracts.Row` -> its value, or its spec, in one element."""
+        if isinstance(element, Mapping):
+            for field, column in self.request.columns().items():
+                if column not in element:
+                    missing_column(self.request, field, [str(key) for key in element], "The dataset")
+            return {field: element[column] for field, column in self.request.columns().items()}
+        parts = element if isinstance(element, tuple) else (element,)
+        if len(parts) > 3 or any(isinstance(part, tuple | Mapping) for part in parts):
+            raise DataError(
+                f"The dataset's elements have the form {element!r}.",
+                expected="x, (x, y), (x, y, weight) or a dictionary of columns",
+            )
+        fields = dict(zip(("input", "label", "weight"), parts, strict=False))
+        if self.request.label is None:
+            fields.pop("label", None)
+        return fields

@@ -1,0 +1,143 @@
+"""CSV, TSV, JSON lines and Parquet files with named columns."""
+
+from __future__ import annotations
+
+import codecs
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tfvertical.contracts import Row, Source
+from tfvertical.data import _csv, _jsonl, _parquet
+from tfvertical.data._request import Request, locate, missing_column
+from tfvertical.errors import ConfigError, DataError
+
+_SUFFIXES = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".jsonl": "", ".ndjson": "", ".parquet": ""}
+
+
+class Table(Source):
+    """A file whose rows are examples. Ids are `file:row`.
+
+    For text formats the row is the line it starts on, as an editor counts (the header is row 1); Parquet rows count
+    from 1. With `kind="image"` the item's column holds paths, taken from the table's own folder.
+
+    Args:
+        value: path of the file, by its ending `.csv`, `.tsv`, `.tab`, `.jsonl`, `.ndjson` or `.parquet`.
+        request: columns and limits.
+        encoding: of CSV and TSV; one that extends ASCII.
+        header: whether the first record names the columns; if not, name them by position, from 0.
+        delimiter: between cells; by default a comma, in `.tsv` a tab.
+        quotes: whether `"` encloses cells of CSV and TSV.
+
+    Raises:
+        ConfigError: an encoding or delimiter that cannot be.
+        DataError: from `rows`: the file is empty or unreadable, or a column is missing.
+
+    Example:
+        >>> Table.accepts("reviews.csv"), Table.accepts("reviews.docx")
+        (True, False)
+    """
+
+    def __init__(
+        self,
+        value: str | os.PathLike[str],
+        request: Request,
+        *,
+        encoding: str = "utf-8",
+        header: bool = True,
+        delimiter: str | None = None,
+        quotes: bool = True,
+    ):
+        self.path, self.request = Path(value), request
+        self.name = self.path.name
+        self.header, self.quotes = header, quotes
+        self.encoding = _ascii_compatible(encoding)
+        self.delimiter = _SUFFIXES[self.path.suffix.lower()] if delimiter is None else delimiter
+        if len(self.delimiter) > 1 or self.delimiter in ('"', "\n", "\r"):
+            raise ConfigError(f"{self.delimiter!r} cannot stand between cells.", expected="one character, such as ',' or '\\t'")
+
+    @classmethod
+    def accepts(cls, value: Any) -> bool:
+        return isinstance(value, str | os.PathLike) and Path(value).suffix.lower() in _SUFFIXES and not Path(value).is_dir()
+
+    def rows(self) -> Iterator[Row]:
+        self._open()
+        suffix = self.path.suffix.lower()
+        read = self._parquet if suffix == ".parquet" else self._delimited if self.delimiter else self._jsonl
+        for row in read():
+            if self.request.kind == "image" and isinstance(row.input, str) and row.input and row.fault is None:
+                row = Row(row.id, self.path.parent / row.input, row.label, row.group, row.time, weight=row.weight)
+            yield row
+
+    def _open(self) -> None:
+        """Raise the DataError for a file that holds nothing to read."""
+        try:
+            with open(self.path, "rb") as file:
+                start = file.read(4)
+        except OSError as error:
+            raise DataError(f"{self.path} cannot be read: {error.strerror}.") from error
+        if not start.strip(b"\xef\xbb\xbf \r\n"):
+            raise DataError(f"{self.path} is empty.", expected="a table with at least one row")
+        if start[:2] in (b"\xff\xfe", b"\xfe\xff"):
+            raise DataError(f"{self.path} is UTF-16.", expected="UTF-8", fix="save it as UTF-8 (in Excel: 'CSV UTF-8')")
+
+    def _id(self, row: int) -> str:
+        return f"{self.name}:{row}"
+
+    def _limit(self) -> int:
+        return 4 * self.request.max_text_bytes + 65_536  # the text's cell, its quotes doubled, and the other cells
+
+    def _delimited(self) -> Iterator[Row]:
+        found = _csv.records(
+            self.path, encoding=self.encoding, delimiter=self.delimiter, quotes=self.quotes, limit=self._limit()
+        )
+        first = next(found, None)
+        if first is None:
+            raise DataError(f"{self.path} is empty.", expected="a table with at least one row")
+        if first.cells is None:
+            raise DataError(f"{self._id(first.row)}, the first row, cannot be read: {first.fault}.", fix=_csv_fix(first.fault))
+        width = len(first.cells)
+        where = locate(self.request, [cell.strip() for cell in first.cells] if self.header else [""] * width, self.name)
+        if not self.header:
+            yield Row(self._id(first.row), **{field: first.cells[at] for field, at in where.items()})
+        for row, cells, fault, raw in found:
+            if cells is not None and len(cells) != width:
+                fault, raw = f"{len(cells)} cells where the first row has {width}", self.delimiter.join(cells)[:10_000]
+            if cells is None or fault:
+                yield Row(self._id(row), raw, fault=fault)
+            else:
+                yield Row(self._id(row), **{field: cells[at] for field, at in where.items()})
+
+    def _jsonl(self) -> Iterator[Row]:
+        wanted, seen, good = self.request.columns(), dict[str, None](), False
+        for row, cells, fault, raw in _jsonl.records(self.path, limit=self._limit()):
+            if cells is None:
+                yield Row(self._id(row), raw, fault=fault)
+                continue
+            good = True
+            if len(seen) < 1000:
+                seen.update(dict.fromkeys(cells))
+            yield Row(self._id(row), **{field: cells.get(str(column)) for field, column in wanted.items()})
+        for field, column in wanted.items():
+            if good and column not in seen:
+                missing_column(self.request, field, list(seen), self.name)
+
+    def _parquet(self) -> Iterator[Row]:
+        for row, fields in _parquet.records(self.path, self.request):
+            yield Row(self._id(row), **fields)
+
+
+def _csv_fix(fault: str | None) -> str:
+    return "say encoding='latin-1' or the file's own" if "byte 0x" in (fault or "") else "correct the header"
+
+
+def _ascii_compatible(encoding: str) -> str:
+    try:
+        name = codecs.lookup(encoding).name
+        plain = '\r\n,"\t;'.encode(name) == b'\r\n,"\t;'
+    except (LookupError, UnicodeError) as error:
+        raise ConfigError(f"There is no encoding called {encoding!r}.", expected="utf-8, latin-1, cp1252, …") from error
+    if not plain:
+        raise ConfigError(f"Tables in {encoding!r} cannot be read line by line.", fix="save the file as UTF-8")
+    return "utf-8" if name == "utf-8-sig" else name
