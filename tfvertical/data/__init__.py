@@ -1,5 +1,7 @@
 """Labelled rows from wherever they are: read, checked, accounted for, split. One file a kind of source."""
 
+from __future__ import annotations
+
 from tfvertical.data._labels import class_weights, label_names, sample_weights
 from tfvertical.data._load import load
 from tfvertical.data._policy import describe

@@ -121,7 +121,9 @@ def group(value: Any) -> Any:
         return None
     if isinstance(value, bytes):
         return value.decode(errors="replace")
-    return value.item() if isinstance(value, np.generic) else str(value) if not isinstance(value, int | float) else value
+    return (
+        value.item() if isinstance(value, np.generic) else str(value) if not isinstance(value, int | float) else value
+    )
 
 
 def time(value: Any) -> tuple[float, str]:

@@ -54,7 +54,9 @@ def class_weights(labels: Sequence[str], mode: ClassWeight = "balanced") -> dict
         raise ConfigError(f"There are no class weights called {mode!r}.", expected="'balanced', or label -> weight")
     for label, weight in mode.items():
         if label not in counts:
-            raise ConfigError(f"The class weights name {label!r}, which is no label.", nearest=nearest(str(label), counts))
+            raise ConfigError(
+                f"The class weights name {label!r}, which is no label.", nearest=nearest(str(label), counts)
+            )
         if not 0 <= weight < float("inf"):
             raise ConfigError(f"The class weight of {label!r} is {weight}.", expected="0 or more, finite")
     return {label: float(mode.get(label, 1.0)) for label in sorted(counts)}

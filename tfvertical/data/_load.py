@@ -106,7 +106,10 @@ def load(
         raise _policy.refuse(title, faults, read)
     _refuse_mixture(title, clean, request, known)
     examples = _examples(clean, request)
-    warnings = [*getattr(source, "notes", ()), *_warnings.look(examples.inputs, examples.labels, examples.ids, _noun(kind))]
+    warnings = [
+        *getattr(source, "notes", ()),
+        *_warnings.look(examples.inputs, examples.labels, examples.ids, _noun(kind)),
+    ]
     warnings += _few_classes(title, examples, known)
     if strict:
         _policy.refuse_warnings(title, warnings)
@@ -201,7 +204,11 @@ def _checker(request: Request, known: tuple[str, ...] | None) -> Callable[[Row],
         field = "input"
         try:
             is_text = request.kind == "text"
-            item = _check.text(row.input, request.max_text_bytes) if is_text else _check.image(row.input, request.max_pixels)
+            item = (
+                _check.text(row.input, request.max_text_bytes)
+                if is_text
+                else _check.image(row.input, request.max_pixels)
+            )
             field = "label"
             name, family = label(row.label)
             field = "time"
@@ -240,12 +247,16 @@ def _refuse_mixture(title: str, clean: Sequence[_Clean], request: Request, known
 def _examples(clean: Sequence[_Clean], request: Request) -> Examples:
     groups, weights = [row.group for row in clean], [row.weight for row in clean]
     if request.group is not None and all(group is None for group in groups):
-        raise DataError(f"No row has a group {request.group!r}.", fix="arrays and folders have no columns: split(…, group=[…])")
+        raise DataError(
+            f"No row has a group {request.group!r}.", fix="arrays and folders have no columns: split(…, group=[…])"
+        )
     return Examples(
         [row.input for row in clean],
         None if request.label is None else [str(row.label) for row in clean],
         [row.id for row in clean],
-        None if all(weight is None for weight in weights) else np.array([1 if w is None else w for w in weights], np.float32),
+        None
+        if all(weight is None for weight in weights)
+        else np.array([1 if w is None else w for w in weights], np.float32),
         groups=None if request.group is None else groups,
         times=None if request.time is None else [row.time for row in clean],
     )

@@ -39,7 +39,9 @@ def refuse(name: str, rejected: Sequence[Rejected], read: int) -> DataError:
         lines.append(f"  … and {len(rejected) - _SHOWN:,} more")
     some = f"{len(rejected):,} of {read:,} rows" if len(rejected) < read else f"none of the {read:,} rows"
     what = f"{name}: {some} can{'not' if len(rejected) < read else ''} be used:\n" + "\n".join(lines) + "\n"
-    fix = "correct them" + ("" if len(rejected) == read else ", or say policy='skip', or policy='quarantine' to set them aside")
+    fix = "correct them" + (
+        "" if len(rejected) == read else ", or say policy='skip', or policy='quarantine' to set them aside"
+    )
     reasons = " ".join(one.reason for one in rejected[:1000])
     if "is not utf-8" in reasons:
         fix += "; a file that is not UTF-8 may be read with encoding='latin-1' or 'cp1252'"
@@ -53,7 +55,9 @@ def refuse_warnings(name: str, warnings: Sequence[DataWarning]) -> None:
     counted = [warning for warning in warnings if warning.kind != "ignored_files"]
     if counted:
         lines = [f"  {w.kind}: {w.message} {', '.join(w.ids[:5])}" for w in counted]
-        raise DataError(f"{name}, read strictly:\n" + "\n".join(lines) + "\n", fix="correct the rows, or say strict=False")
+        raise DataError(
+            f"{name}, read strictly:\n" + "\n".join(lines) + "\n", fix="correct the rows, or say strict=False"
+        )
 
 
 def write_quarantine(path: str | os.PathLike[str], rows: Sequence[tuple[Row, Rejected]], name: str) -> Path:

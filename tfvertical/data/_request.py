@@ -53,11 +53,19 @@ class Request:
 
     def columns(self) -> dict[str, Column]:
         """Field of `contracts.Row` -> column, for what is wanted."""
-        wanted = {"input": self.item, "label": self.label, "group": self.group, "time": self.time, "weight": self.weight}
+        wanted = {
+            "input": self.item,
+            "label": self.label,
+            "group": self.group,
+            "time": self.time,
+            "weight": self.weight,
+        }
         return {field: column for field, column in wanted.items() if column is not None}
 
 
-_ARGUMENT = {"input": "text"}  # the argument of `load` that names a field's column, where it is not the field's own name
+_ARGUMENT = {
+    "input": "text"
+}  # the argument of `load` that names a field's column, where it is not the field's own name
 
 
 def locate(request: Request, header: Iterable[str], where: str) -> dict[str, int]:

@@ -100,7 +100,9 @@ def _check_fractions(fractions: Mapping[str, float]) -> dict[str, float]:
     total = sum(fractions.values())
     if not fractions or any(not share > 0 for share in fractions.values()) or abs(total - 1) > 1e-6:
         raise ConfigError(
-            f"The fractions {dict(fractions)} are no division.", expected="shares above 0 that sum to 1", received=f"{total:g}"
+            f"The fractions {dict(fractions)} are no division.",
+            expected="shares above 0 that sum to 1",
+            received=f"{total:g}",
         )
     return dict(fractions)
 
@@ -194,5 +196,3 @@ def _apportion(rows: int, owed: np.ndarray, owed_in_all: np.ndarray) -> np.ndarr
     order = np.lexsort((np.arange(len(owed)), -owed_in_all, -rest))
     given[order[: rows - given.sum()]] += 1
     return given
-
-

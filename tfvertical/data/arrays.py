@@ -54,7 +54,9 @@ class Arrays(Source):
             raise DataError(f"{self.name} has no rows.")
         for field, values in columns.items():
             if len(values) != rows:
-                raise DataError(f"{self.name} has {rows} inputs and {len(values)} of {field}.", expected="as many of each")
+                raise DataError(
+                    f"{self.name} has {rows} inputs and {len(values)} of {field}.", expected="as many of each"
+                )
         for at in range(rows):
             yield Row(f"{self.name}:{at}", **{field: values[at] for field, values in columns.items()})
 
@@ -73,7 +75,9 @@ class Arrays(Source):
         if isinstance(labels, np.ndarray):
             if labels.ndim != 1 and labels.shape != (len(labels), 1):
                 raise DataError(
-                    f"Labels have the shape {labels.shape}.", expected="one a row, (rows,)", fix="for one-hot labels: y.argmax(1)"
+                    f"Labels have the shape {labels.shape}.",
+                    expected="one a row, (rows,)",
+                    fix="for one-hot labels: y.argmax(1)",
                 )
             found["label"] = labels.reshape(-1)
         return found

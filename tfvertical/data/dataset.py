@@ -43,10 +43,14 @@ class Dataset(Source):
 
         spec = self._fields(self.value.element_spec)
         rank = spec["input"].shape.rank
-        batched = rank is not None and rank == (1 if self.request.kind == "text" or spec["input"].dtype == tf.string else 4)
+        batched = rank is not None and rank == (
+            1 if self.request.kind == "text" or spec["input"].dtype == tf.string else 4
+        )
         data = self.value.unbatch() if batched else self.value
         if self.value.cardinality() == tf.data.INFINITE_CARDINALITY:
-            raise DataError("The dataset never ends.", expected="a finite one", fix="drop .repeat(), or say .take(rows)")
+            raise DataError(
+                "The dataset never ends.", expected="a finite one", fix="drop .repeat(), or say .take(rows)"
+            )
         try:
             for at, element in enumerate(data.as_numpy_iterator()):
                 yield Row(f"{self.name}:{at}", **self._fields(element))

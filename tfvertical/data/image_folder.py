@@ -44,7 +44,9 @@ class ImageFolder(Source):
 
     def rows(self) -> Iterator[Row]:
         if self.request.kind != "image":
-            raise DataError(f"{self.path} is a folder.", expected="a table of texts", fix="for pictures say kind='image'")
+            raise DataError(
+                f"{self.path} is a folder.", expected="a table of texts", fix="for pictures say kind='image'"
+            )
         self._hidden: list[str] = []
         root = self.path.resolve()
         entries = self._entries(self.path)
@@ -77,7 +79,9 @@ class ImageFolder(Source):
             )
         if {folder.name.lower() for folder in folders} <= _SPLITS and any(_has_folders(folder) for folder in folders):
             names = ", ".join(folder.name for folder in folders)
-            raise DataError(f"{self.path} holds splits ({names}), not classes.", fix=f"load {folders[0]} and the others")
+            raise DataError(
+                f"{self.path} holds splits ({names}), not classes.", fix=f"load {folders[0]} and the others"
+            )
 
     def _entries(self, folder: Path) -> list[Path]:
         """What stands in `folder`, sorted, without hidden files, which are counted."""

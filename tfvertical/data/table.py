@@ -55,11 +55,17 @@ class Table(Source):
         self.encoding = _ascii_compatible(encoding)
         self.delimiter = _SUFFIXES[self.path.suffix.lower()] if delimiter is None else delimiter
         if len(self.delimiter) > 1 or self.delimiter in ('"', "\n", "\r"):
-            raise ConfigError(f"{self.delimiter!r} cannot stand between cells.", expected="one character, such as ',' or '\\t'")
+            raise ConfigError(
+                f"{self.delimiter!r} cannot stand between cells.", expected="one character, such as ',' or '\\t'"
+            )
 
     @classmethod
     def accepts(cls, value: Any) -> bool:
-        return isinstance(value, str | os.PathLike) and Path(value).suffix.lower() in _SUFFIXES and not Path(value).is_dir()
+        return (
+            isinstance(value, str | os.PathLike)
+            and Path(value).suffix.lower() in _SUFFIXES
+            and not Path(value).is_dir()
+        )
 
     def rows(self) -> Iterator[Row]:
         self._open()
@@ -96,7 +102,9 @@ class Table(Source):
         if first is None:
             raise DataError(f"{self.path} is empty.", expected="a table with at least one row")
         if first.cells is None:
-            raise DataError(f"{self._id(first.row)}, the first row, cannot be read: {first.fault}.", fix=_csv_fix(first.fault))
+            raise DataError(
+                f"{self._id(first.row)}, the first row, cannot be read: {first.fault}.", fix=_csv_fix(first.fault)
+            )
         width = len(first.cells)
         where = locate(self.request, [cell.strip() for cell in first.cells] if self.header else [""] * width, self.name)
         if not self.header:

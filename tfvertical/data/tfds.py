@@ -52,11 +52,15 @@ class Tfds(Source):
         try:
             import tensorflow_datasets as tfds
         except ImportError as error:
-            raise MissingPackageError("tfds: names need tensorflow-datasets.", fix="pip install tensorflow-datasets") from error
+            raise MissingPackageError(
+                "tfds: names need tensorflow-datasets.", fix="pip install tensorflow-datasets"
+            ) from error
         builder = self._prepared(tfds)
         features = builder.info.features
         columns = self._columns(builder.info)
-        names = {field: features[column].int2str for field, column in columns.items() if hasattr(features[column], "int2str")}
+        names = {
+            field: features[column].int2str for field, column in columns.items() if hasattr(features[column], "int2str")
+        }
         # Pictures stay encoded: a tenth of the memory, and a broken one is found by the check that all sources share.
         encoded = [column for column in columns.values() if isinstance(features[column], tfds.features.Image)]
         decoders = {column: tfds.decode.SkipDecoding() for column in encoded}
