@@ -95,8 +95,6 @@ class WordPiecePreprocessor(TextPreprocessor):
 
     def config(self) -> dict[str, Any]:
         return {
-            "class": type(self).__name__,
-            "kind": self.kind,
             "lowercase": self.normalizer.lowercase,
             "strip_accents": self.normalizer.strip_accents,
             "cjk": self.normalizer.cjk,
