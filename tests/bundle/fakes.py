@@ -22,10 +22,10 @@ from tfvertical.contracts import (
 
 
 class Hashing(TextPreprocessor):
-    """Words to ids by CRC-32 of their first byte's code, so that NumPy and the graph agree without a vocabulary."""
+    """Bytes to ids, so that NumPy and the graph agree without a vocabulary."""
 
     def __init__(self, length: int = 12):
-        self.length, self.pad_id, self.unknown_id, self.specials_ = length, 0, None, 2
+        self.length, self.pad_id, self.unknown_id = length, 0, None
 
     def config(self) -> dict[str, Any]:
         return {"length": self.length}
@@ -60,10 +60,9 @@ class Hashing(TextPreprocessor):
         length = self.length
 
         def preprocess(texts: tf.Tensor) -> dict[str, tf.Tensor]:
-            codes = tf.cast(tf.io.decode_raw(texts, tf.uint8, little_endian=True), tf.int32)  # zero-padded
-            del codes
             ragged = tf.ragged.map_flat_values(
-                lambda c: 3 + tf.cast(tf.io.decode_raw(c, tf.uint8), tf.int32)[:, 0] % 90, tf.strings.bytes_split(texts)
+                lambda c: 3 + tf.cast(tf.reshape(tf.io.decode_raw(c, tf.uint8), [-1]), tf.int32) % 90,
+                tf.strings.bytes_split(texts),
             )[:, : length - 2]
             ones = tf.ones_like(texts, tf.int32)[:, None]
             ids = tf.concat([ones, ragged, 2 * ones], 1).to_tensor(shape=(None, length))

@@ -1,0 +1,61 @@
+"""Raw items to model inputs of one fixed shape, and a functional model called by input names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tfvertical.contracts import ImagePreprocessor, Preprocessor, TextPreprocessor
+from tfvertical.errors import ExportError
+
+if TYPE_CHECKING:
+    import keras
+
+
+def fixed_inputs(preprocessor: Preprocessor, item: Any, length: int | None = None) -> dict[str, np.ndarray]:
+    """One raw item as a batch of one: texts cut and padded to `length` tokens, pictures at the model's size.
+
+    Args:
+        preprocessor: the task's.
+        item: a text; or a picture as path, encoded bytes or uint8 array.
+        length: tokens, special ones included; the preprocessor's own where None.
+
+    Returns:
+        Model input name -> array `(1, …)`.
+    """
+    if isinstance(preprocessor, TextPreprocessor):
+        length = length or preprocessor.length
+        pieces = preprocessor.tokenize([item])[0][: length - preprocessor.specials]
+        wrapped = preprocessor.wrap(pieces)
+        ids = np.full((1, length), preprocessor.pad_id, np.int32)
+        ids[0, : len(wrapped)] = wrapped
+        return preprocessor.inputs(ids, np.arange(length)[None] < len(wrapped))
+    if isinstance(preprocessor, ImagePreprocessor):
+        return preprocessor.inputs(preprocessor.pixels(item)[None])
+    raise ExportError(
+        f"{type(preprocessor).__name__} is no preprocessor that can be exported.", expected="text or image"
+    )
+
+
+def call(model: keras.Model, inputs: Mapping[str, Any]) -> Any:
+    """The model's raw outputs in inference mode, its inputs bound by name whatever structure it takes them in.
+
+    Raises:
+        ExportError: the preprocessor does not make an input that the model needs.
+    """
+    names = [tensor.name for tensor in model.inputs]
+    structure = model.input
+    if isinstance(structure, dict):
+        names = list(structure)
+    missing = [name for name in names if name not in inputs]
+    if missing:
+        raise ExportError(
+            f"The model needs an input {missing[0]!r} that the preprocessor does not make.",
+            received=", ".join(sorted(inputs)),
+        )
+    if isinstance(structure, dict):
+        return model({name: inputs[name] for name in names}, training=False)
+    bound = [inputs[name] for name in names]
+    return model(bound if isinstance(structure, (list, tuple)) else bound[0], training=False)

@@ -1,0 +1,142 @@
+"""The one check every export must pass: run the written file on raw items and compare with the task's scores."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import io
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfvertical.contracts import Examples, Exporter, Task
+from tfvertical.errors import ExportError, TfverticalError
+
+TOLERANCE = 1e-5  # largest difference of two scores; float32 arithmetic in another order stays a hundred times below
+_PACKAGES = ("tfvertical", "tensorflow", "keras", "keras-hub", "tensorflow-text", "ai-edge-litert", "numpy")
+
+TEXTS = (
+    "",
+    "a",
+    "The card never arrived.",
+    "THE CARD NEVER ARRIVED!!!",
+    "Why was I charged £3.50 (twice) on 2024-02-29? https://example.org/?a=b&c=%20d #card @bank",
+    "tabs\tand\nlines\r\nand   spaces\u00a0here",
+    "Caf\u00e9, na\u00efve, Stra\u00dfe, \u0130stanbul, e\u0301 as two characters",
+    "Карта так и не пришла.",
+    "البطاقة لم تصل بعد",
+    "カードがまだ届きません。卡还没到",
+    "कार्ड अभी तक नहीं आया",
+    "𝒜 \uff26\uff55\uff4c\uff4c\uff57\uff49\uff44\uff54\uff48 \U0001f469\u200d\U0001f467 \U0001f6a8\u2764\ufe0f",
+    "zero\u200bwidth\ufeff and control\x07 characters\u0000 here",
+    "unbelievablylongwordthatnovocabularyhas" * 8,
+    "A long complaint about a card that was stolen. " * 60,
+)
+
+
+def compare(task: Task, exporter: Exporter, folder: Path, items: Sequence[Any] | None) -> dict[str, Any]:
+    """Run `folder` on `items` and compare.
+
+    Items that the file sees less of than the task does (a long text that the task reads in windows, or one longer than
+    the file's own length) have no common truth; they are counted and left out.
+
+    Returns:
+        For `parity.json`: `n`, `left_out`, `max_difference`, `agreement`, `tolerance`, `examples`, `versions`.
+
+    Raises:
+        ExportError: a difference above the tolerance, no number at all, or nothing to compare.
+    """
+    given = items is not None
+    items = list(items) if items is not None else default_items(task)
+    comparable = [item for item, fits in zip(items, _fits(task, exporter, items), strict=True) if fits]
+    if not comparable:
+        raise ExportError(
+            "No example fits into the exported model, so it cannot be checked.", fix="give shorter examples"
+        )
+    expected = np.asarray(task.scores(_examples(comparable)), np.float32)
+    received = _run(task, exporter, folder, comparable)
+    if received.shape != expected.shape:
+        raise ExportError(
+            "The exported model's scores have another shape.",
+            expected=f"{expected.shape}",
+            received=f"{received.shape}",
+        )
+    differences = np.abs(received - expected).max(axis=1)
+    worst = int(np.argmax(np.where(np.isnan(differences), np.inf, differences)))
+    agreement = float(np.mean(received.argmax(1) == expected.argmax(1)))
+    if not differences[worst] <= TOLERANCE:
+        raise ExportError(
+            "The exported model does not score as the task does; nothing was written.",
+            expected=f"a difference of at most {TOLERANCE}",
+            received=f"{differences[worst]} on example {worst}, agreement {agreement:.4f} over {len(comparable)}",
+        )
+    return {
+        "n": len(comparable),
+        "left_out": len(items) - len(comparable),
+        "examples": "given" if given else "built-in",
+        "max_difference": float(differences[worst]),
+        "agreement": agreement,
+        "tolerance": TOLERANCE,
+        "versions": versions(),
+    }
+
+
+def _run(task: Task, exporter: Exporter, folder: Path, items: Sequence[Any]) -> np.ndarray:
+    try:
+        return np.asarray(exporter.load(task, folder)(items), np.float32)
+    except TfverticalError:
+        raise
+    except Exception as error:  # a runtime's own errors have no common class
+        message = f"{type(error).__name__}: {str(error).strip()[:500]}"
+        raise ExportError("The exported model cannot be run; nothing was written.", received=message) from error
+
+
+def default_items(task: Task) -> list[Any]:
+    """Texts of many scripts and sizes; or pictures with edges, gradients and noise, as PNG, in several shapes."""
+    return list(TEXTS) if task.preprocessor.kind == "text" else [_picture(*shape) for shape in _SHAPES]
+
+
+_SHAPES = ((224, 224), (480, 640), (333, 97), (32, 32), (601, 700))
+
+
+def _picture(height: int, width: int) -> bytes:
+    from PIL import Image
+
+    draw = np.random.default_rng([height, width])
+    rows, columns = np.mgrid[0:height, 0:width]
+    smooth = np.stack([rows * 255 // height, columns * 255 // width, (rows + columns) % 256], -1)
+    noise = draw.integers(0, 256, (height, width, 3))
+    edges = ((rows // 16 + columns // 16) % 2 * 255)[..., None]
+    picture = np.where(columns[..., None] < width // 3, smooth, np.where(columns[..., None] < width // 2, noise, edges))
+    content = io.BytesIO()
+    Image.fromarray(picture.astype(np.uint8)).save(content, "PNG")
+    return content.getvalue()
+
+
+def _fits(task: Task, exporter: Exporter, items: Sequence[Any]) -> list[bool]:
+    encoded = task.encode(_examples(items))
+    counts = np.bincount(encoded.rows, minlength=len(items))
+    fits = counts == 1
+    length = getattr(exporter, "length", None)
+    if encoded.lengths is not None and length is not None:
+        longest = np.zeros(len(items), np.int64)
+        np.maximum.at(longest, encoded.rows, encoded.lengths)
+        fits &= longest <= length
+    return [bool(fit) for fit in fits]
+
+
+def _examples(items: Sequence[Any]) -> Examples:
+    return Examples(list(items), None, [f"example:{number}" for number in range(len(items))])
+
+
+def versions() -> dict[str, str]:
+    """Package -> version of what had a hand in an export; those not installed are left out."""
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found

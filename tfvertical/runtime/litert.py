@@ -1,0 +1,66 @@
+"""Run a TFLite file by the names of its signature, with NumPy and ai-edge-litert alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfvertical.errors import DataError, MissingPackageError
+
+
+class LiteRT:
+    """A TFLite file with one signature.
+
+    Inputs are bound by name: converters reorder them, and a wrong order is silent garbage.
+
+    Args:
+        path: the `.tflite` file.
+        threads: of the interpreter.
+
+    Raises:
+        MissingPackageError: ai-edge-litert is not installed.
+
+    Example:
+        >>> run = LiteRT("saved_models/cards/exports/litert-float32/model.tflite")  # doctest: +SKIP
+        >>> run({"token_ids": ids, "padding_mask": mask, "segment_ids": segments})["scores"].shape  # doctest: +SKIP
+        (1, 77)
+    """
+
+    def __init__(self, path: str | Path, *, threads: int = 1):
+        self._interpreter = interpreter_class()(model_path=str(path), num_threads=threads)
+        (key,) = self._interpreter.get_signature_list()
+        self._run = self._interpreter.get_signature_runner(key)
+        details = self._run.get_input_details()
+        self.inputs = {name: (tuple(map(int, d["shape"])), np.dtype(d["dtype"])) for name, d in details.items()}
+
+    def __call__(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The outputs by name. Inputs that the file does not use may be given as well.
+
+        Args:
+            inputs: name -> array of the very shape in `self.inputs`.
+
+        Raises:
+            DataError: an input is missing or has another shape.
+        """
+        bound = {}
+        for name, (shape, dtype) in self.inputs.items():
+            if name not in inputs:
+                raise DataError(f"The model's input {name!r} is missing.", received=", ".join(sorted(inputs)))
+            bound[name] = np.ascontiguousarray(inputs[name], dtype)
+            if bound[name].shape != shape:
+                raise DataError(f"Input {name!r}.", expected=f"shape {shape}", received=f"{bound[name].shape}")
+        return dict(self._run(**bound))
+
+
+def interpreter_class() -> Any:
+    """ai-edge-litert's `Interpreter`."""
+    try:
+        from ai_edge_litert.interpreter import Interpreter
+    except ImportError as error:
+        raise MissingPackageError(
+            "Running a TFLite file needs ai-edge-litert.", fix="pip install 'tfvertical[litert]'"
+        ) from error
+    return Interpreter
