@@ -96,12 +96,14 @@ def training_set(
 
 def validation_set(encoded: Encoded, model: Any, batch_size: int) -> tf.data.Dataset:
     """A dataset of `(inputs, labels, weights)`, sorted by length, that ends."""
+    import tensorflow as tf
 
     def batches() -> Iterator[tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]]:
         for rows in plan(encoded.lengths, np.arange(len(encoded)), batch_size, None):
             yield _batch(encoded, rows)
 
-    return _dataset(batches, model)
+    count = len(plan(encoded.lengths, np.arange(len(encoded)), batch_size, None))
+    return _dataset(batches, model).apply(tf.data.experimental.assert_cardinality(count))
 
 
 def infer(model: Any, encoded: Encoded, batch_size: int = 32) -> Iterator[tuple[np.ndarray, list[np.ndarray]]]:
@@ -155,4 +157,9 @@ def _dataset(batches: Callable[[], Iterator[Any]], model: Any) -> tf.data.Datase
     by_name = {name: tf.TensorSpec(shape, dtype) for name, shape, dtype in specs}
     signature = (by_name, tf.TensorSpec([None], tf.int32), tf.TensorSpec([None], tf.float32))
     dataset = tf.data.Dataset.from_generator(typed, output_signature=signature)
-    return dataset.map(lambda inputs, labels, weights: (arrange(model, inputs), labels, weights)).prefetch(4)
+
+    def arranged(inputs: Any, labels: Any, weights: Any) -> Any:
+        structure = arrange(model, inputs)  # a list would be taken for one tensor
+        return tuple(structure) if isinstance(structure, list) else structure, labels, weights
+
+    return dataset.map(arranged).prefetch(4)

@@ -12,7 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from tfvertical.batches import arrange, infer
+from tfvertical.batches import infer
 from tfvertical.columns import Dense, Ragged
 from tfvertical.contracts import Encoded
 
@@ -44,8 +44,8 @@ def compute(prefix: keras.Model, encoded: Encoded, batch_size: int = 32) -> Enco
                 cut = value if _fixed(tensor) or encoded.lengths is None else value[: encoded.lengths[row]]
                 kept[row] = cut.copy()
     columns = {
-        f"cut_{at}": Dense(np.stack(kept)) if _fixed(tensor) else Ragged.of(kept)  # type: ignore[arg-type]
-        for at, (tensor, kept) in enumerate(zip(outputs, parts, strict=True))
+        name: Dense(np.stack(kept)) if _fixed(tensor) else Ragged.of(kept)  # type: ignore[arg-type]
+        for name, tensor, kept in zip(prefix.output, outputs, parts, strict=True)
     }
     return Encoded(columns, encoded.lengths, encoded.rows, encoded.labels, encoded.weights)
 
@@ -59,8 +59,8 @@ class InferenceOnly(keras.layers.Layer):
         self.part = part
 
     def call(self, inputs: Any) -> Any:
-        """The part's outputs for a flat list of its inputs."""
-        return self.part(arrange_list(self.part, keras.tree.flatten(inputs)), training=False)
+        """The part's outputs."""
+        return self.part(inputs, training=False)
 
     def compute_output_spec(self, inputs: Any) -> Any:
         """The part's own symbolic outputs."""
@@ -69,15 +69,10 @@ class InferenceOnly(keras.layers.Layer):
 
 def inline(prefix: keras.Model, suffix: keras.Model) -> keras.Model:
     """One model of both whose prefix always runs in inference mode, with no gradient kept."""
-    inputs = [keras.Input(batch_shape=(None, *t.shape[1:]), dtype=t.dtype, name=t.name) for t in prefix.inputs]
-    middle = keras.tree.flatten(InferenceOnly(prefix, name="prefix")(inputs))
-    outputs = suffix(middle if len(suffix.inputs) > 1 else middle[0])
-    return keras.Model({tensor.name: tensor for tensor in inputs}, outputs, name="inline")
-
-
-def arrange_list(model: keras.Model, tensors: list[Any]) -> Any:
-    """A flat list in the order of `model.inputs`, in the structure that the model was built with."""
-    return arrange(model, dict(zip([tensor.name for tensor in model.inputs], tensors, strict=True)))
+    inputs = keras.tree.map_structure(
+        lambda t: keras.Input(batch_shape=(None, *t.shape[1:]), dtype=t.dtype, name=t.name), prefix.input
+    )
+    return keras.Model(inputs, suffix(InferenceOnly(prefix, name="prefix")(inputs)), name="inline")
 
 
 def keras_outputs(model: keras.Model) -> list[Any]:

@@ -6,7 +6,7 @@ The model is replayed, never rewired, so that it stays saveable and exportable; 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -48,8 +48,8 @@ def split(model: keras.Model, moves: Callable[[Any], bool] = learns) -> Split:
         moves: whether an operation belongs to what learns; by default, whether it holds a trainable variable.
 
     Returns:
-        Prefix and suffix: `suffix(prefix(x))` equals `model(x)` exactly, in inference mode. Inputs of the suffix are
-        called `cut_0`, `cut_1`, ….
+        Prefix and suffix: `suffix(prefix(x))` equals `model(x)` exactly, in inference mode. What goes from one to the
+        other is a dictionary of tensors called `cut_0`, `cut_1`, ….
 
     Example:
         >>> import keras
@@ -72,19 +72,20 @@ def split(model: keras.Model, moves: Callable[[Any], bool] = learns) -> Split:
     frontier = list(cut.values())
     if all(any(tensor is source for source in _tensors(inputs)) for tensor in frontier):
         return Split(None, model)
-    prefix = keras.Model(inputs, frontier, name=f"{model.name}_prefix")
-    return Split(prefix, _suffix(model.name, calls, outputs, frontier, touched))
+    named = {f"cut_{at}": tensor for at, tensor in enumerate(frontier)}
+    prefix = keras.Model(inputs, named, name=f"{model.name}_prefix")
+    return Split(prefix, _suffix(model.name, calls, outputs, named, touched))
 
 
-def _suffix(name: str, calls: list[Any], outputs: Any, frontier: list[Any], touched: set[int]) -> keras.Model:
+def _suffix(name: str, calls: list[Any], outputs: Any, frontier: Mapping[str, Any], touched: set[int]) -> keras.Model:
     """Call the touched operations again, on fresh inputs in the frontier's place."""
     import keras
 
-    new = {
-        id(tensor): keras.Input(batch_shape=(None, *tensor.shape[1:]), dtype=tensor.dtype, name=f"cut_{at}")
-        for at, tensor in enumerate(frontier)
+    starts = {
+        name: keras.Input(batch_shape=(None, *tensor.shape[1:]), dtype=tensor.dtype, name=name)
+        for name, tensor in frontier.items()
     }
-    starts = list(new.values())
+    new = {id(tensor): starts[name] for name, tensor in frontier.items()}
 
     def replaced(value: Any) -> Any:
         return new.get(id(value), value)
@@ -98,32 +99,48 @@ def _suffix(name: str, calls: list[Any], outputs: Any, frontier: list[Any], touc
 
 
 def _replay(model: keras.Model) -> tuple[list[Any], Any, Any]:
-    """The model's calls in order, `(operation, args, kwargs, output)`, with its new inputs and outputs."""
+    """The model's calls in order, `(operation, args, kwargs, output)`, with its new inputs and outputs.
+
+    Keras' own walk over a graph is what `keras.models.clone_model` uses; taken directly, since cloning a nested model on
+    tensors that are not inputs makes new nodes and loses the connection.
+    """
     import keras
 
     calls: list[Any] = []
 
-    def walk(part: keras.Model, inputs: Any = None) -> keras.Model:
-        def record(operation: Any, *args: Any, **kwargs: Any) -> Any:
-            if _is_plain_functional(operation):
-                return walk(operation, args[0]).output
-            output = operation(*args, **kwargs)
-            calls.append((operation, args, kwargs, output))
-            return output
+    def record(operation: Any, *args: Any, **kwargs: Any) -> Any:
+        part = _graph_of(operation)
+        if part is not None and _same_structure(args[0], part.input):
+            return part._run_through_graph(args[0], operation_fn=lambda layer: layer, call_fn=record)
+        output = operation(*args, **kwargs)
+        calls.append((operation, args, kwargs, output))
+        return output
 
-        return keras.models.clone_model(
-            part, input_tensors=inputs, clone_function=lambda layer: layer, call_function=record
-        )
+    inputs = keras.tree.map_structure(
+        lambda tensor: keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=tensor.name), model.input
+    )
+    whole = _graph_of(model) or model
+    return calls, inputs, whole._run_through_graph(inputs, operation_fn=lambda layer: layer, call_fn=record)
 
-    replay = walk(model)
-    return calls, replay.input, replay.output
 
-
-def _is_plain_functional(operation: Any) -> bool:
-    """A nested model that may be looked into: one whose call is its graph's and nothing else."""
+def _graph_of(operation: Any) -> Any:
+    """The graph of a nested model whose call is its graph's and nothing else; None for any other operation."""
+    import keras
     from keras.src.models.functional import Functional
 
-    return isinstance(operation, Functional) and type(operation).call is Functional.call
+    if isinstance(operation, keras.Sequential):
+        return operation._functional
+    return operation if isinstance(operation, Functional) and type(operation).call is Functional.call else None
+
+
+def _same_structure(left: Any, right: Any) -> bool:
+    import keras
+
+    try:
+        keras.tree.assert_same_structure(left, right)
+    except (ValueError, TypeError):
+        return False
+    return True
 
 
 def _tensors(structure: Any) -> list[Any]:

@@ -1,0 +1,260 @@
+"""What all classifiers have in common: fit, evaluate, predict, save, export."""
+
+from __future__ import annotations
+
+import warnings
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Self
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfvertical import batches, bundle, data, evaluation, export, stages, training
+from tfvertical.adaptations.frozen import Frozen
+from tfvertical.codecs.labels import LabelCodec, Prediction
+from tfvertical.contracts import Adaptation, Backbone, Encoded, Examples, Objective, Task
+from tfvertical.errors import ConfigError
+from tfvertical.events import Events
+from tfvertical.objectives.cross_entropy import CrossEntropy
+from tfvertical.registry import to_config
+from tfvertical.report import Report
+from tfvertical.settings import Settings
+
+MANY_UNKNOWN = 0.2  # share of tokens that the vocabulary lacks above which a person should be told
+
+
+class Classifier(Task):
+    """One of several labels for each item; the base of `TextClassifier` and `ImageClassifier`."""
+
+    kind: str  # what the backbone's preprocessor must take: "text" or "image"; also the component's name
+
+    def __init__(self, backbone: Backbone, labels: Sequence[str], head: Mapping[str, Any]):
+        self.codec = LabelCodec(labels)
+        self.labels = self.codec.names
+        if backbone.preprocessor.kind != self.kind:
+            raise ConfigError(
+                f"{type(self).__name__} takes a {self.kind} backbone.",
+                received=f"{backbone.source.preset!r}, which takes a {backbone.preprocessor.kind}",
+            )
+        self.preprocessor, self.source, self.head_options = backbone.preprocessor, backbone.source, dict(head)
+        self._set_model(self._build(backbone.model), backbone.blocks)
+        self.run: dict[str, Any] = {}
+        self.report: Report | None = None
+        self._train: Examples | None = None
+
+    def _set_model(self, model: keras.Model, blocks: Sequence[str]) -> None:
+        self.model = model
+        self.components = {name: model.get_layer(name) for name in (self.kind, "head")}
+        self._block_patterns = tuple(blocks)
+        self.blocks = [f"{self.kind}/(?:{pattern})" for pattern in blocks]
+
+    def _build(self, body: keras.Model) -> keras.Model:
+        """Body and head as nested models of one functional model, whose inputs are a dictionary by name."""
+        inputs = {t.name: keras.Input(t.shape[1:], dtype=t.dtype, name=t.name) for t in body.inputs}
+        body.name = self.kind
+        features = body(batches.arrange(body, inputs))
+        return keras.Model(inputs, self._head(features, inputs), name=type(self).__name__.lower())
+
+    @abstractmethod
+    def _head(self, features: Any, inputs: Mapping[str, Any]) -> Any:
+        """The head's symbolic output on the body's."""
+
+    @classmethod
+    def _checked(cls, labels: Sequence[str], preset: str, options: Mapping[str, Any]) -> Backbone:
+        """The backbone, once everything that can be wrong without it has been checked."""
+        from tfvertical import backbones
+
+        LabelCodec(labels)
+        return backbones.load(preset, **options)
+
+    # ------------------------------------------------------------------------------------------------ what users call
+    def fit(
+        self,
+        train: Any,
+        validation: Any = None,
+        *,
+        adaptation: Adaptation | None = None,
+        class_weight: str | Mapping[str, float] | None = None,
+        augment: Any = None,
+        callbacks: Sequence[keras.callbacks.Callback] = (),
+        verbose: int = 1,
+        events: Events | None = None,
+        **settings: Any,
+    ) -> training.History:
+        """Adapt the model to labelled data.
+
+        Args:
+            train: `Examples`, or anything that `tfvertical.data.load` reads.
+            validation: the same, to choose the best epoch by; None ends with the last epoch.
+            adaptation: how; `Frozen()` by default.
+            class_weight: `"balanced"`, or label -> weight; it multiplies sample weights.
+            augment: an `Augment` for pictures, new in every epoch.
+            callbacks: Keras' own.
+            verbose: 0 silent, 1 progress bars, 2 a line an epoch.
+            events: where to say what happens.
+            **settings: fields of `tfvertical.settings.Settings` (`epochs`, `learning_rate`, …).
+
+        Raises:
+            ConfigError: an unknown or impossible setting.
+            DataError: rows that cannot be used, or labels that the task does not know.
+            TrainingError: the loss is not finite, a frozen weight moved, or a learning one did not.
+        """
+        chosen, how = Settings.of(settings), adaptation or Frozen()
+        examples = self.examples(train)
+        held_out = None if validation is None else self.examples(validation)
+        encoded = self._labelled(examples, class_weight)
+        transform = None if augment is None else self._augmented(examples, augment, chosen.seed)
+        history = training.run(
+            self,
+            encoded,
+            None if held_out is None else self._labelled(held_out, None),
+            how,
+            chosen,
+            augment=transform,
+            callbacks=callbacks,
+            verbose=verbose,
+            events=events,
+        )
+        self._train = examples
+        self.run = {
+            "adaptation": to_config(how),
+            "settings": asdict(chosen),
+            "class_weight": class_weight if class_weight is None or isinstance(class_weight, str) else dict(class_weight),
+            "augment": None if augment is None else asdict(augment),
+            "history": history.history,
+            "stages": history.stages,
+            "best_epoch": history.best_epoch,
+            "seconds": history.seconds,
+            "train": examples.report.name,
+            "examples": len(examples),
+        }
+        return history
+
+    def evaluate(self, test: Any, **options: Any) -> Report:
+        """A report on labelled data that the model has not seen; options as for `tfvertical.evaluation.evaluate`.
+
+        Rows whose item also stood in the training data of the last `fit` are counted, and the figures recomputed without.
+        """
+        examples = self.examples(test)
+        if self._train is not None and "overlap" not in options:
+            options["overlap"] = data.overlap(self._train, examples)
+        if self.run:
+            options.setdefault("history", self.run["history"])
+        self.report = evaluation.evaluate(self, examples, **options)
+        return self.report
+
+    def predict(self, items: Any) -> list[Prediction]:
+        """The label and its score for each item: texts; paths, bytes or arrays of pictures.
+
+        Args:
+            items: a list of them; a single text or path counts as a list of one.
+        """
+        if isinstance(items, (str, bytes, Path)):
+            items = [items]
+        unlabelled = Examples(list(items), None, [f"item:{at}" for at in range(len(items))])
+        return self.codec.decode(self.scores(unlabelled))
+
+    def save(self, path: str | Path, *, overwrite: bool = False, thin: bool = False) -> Path:
+        """Write a bundle: everything that `tfvertical.load` needs, sealed by a manifest.
+
+        Args:
+            path: its folder; `bundle/` is written inside.
+            overwrite: replace a bundle that stands there.
+            thin: store only weights that differ from the preset's.
+        """
+        return bundle.save(self, path, run=self.run, report=self.report, overwrite=overwrite, thin=thin)
+
+    def export(self, path: str | Path, format: str = "litert", **options: Any) -> Path:
+        """Write an artefact under `path/exports/` and check it against this model; see `tfvertical.export`."""
+        return export.export(self, path, format=format, **options)
+
+    def examples(self, value: Any) -> Examples:
+        """`value` as checked rows: an `Examples` as it is, anything else through `tfvertical.data.load`."""
+        if isinstance(value, Examples):
+            return value
+        return data.load(value, kind=self.kind, labels=self.labels)
+
+    # ------------------------------------------------------------------------------------------------- Task's contract
+    def scores(self, examples: Examples | Encoded) -> np.ndarray:
+        """Probabilities, float32 `(rows, labels)`; the windows of a long text are averaged."""
+        encoded = self.encode(examples) if isinstance(examples, Examples) else examples
+        rows = int(encoded.rows.max(initial=-1)) + 1
+        total, count = np.zeros((rows, len(self.labels)), np.float32), np.zeros((rows, 1), np.float32)
+        for at, (logits,) in batches.infer(self.model, encoded):
+            shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
+            np.add.at(total, encoded.rows[at], shifted / shifted.sum(axis=1, keepdims=True))
+            np.add.at(count, encoded.rows[at], 1)
+        return total / count
+
+    def activation(self, outputs: tf.Tensor) -> tf.Tensor:
+        """Softmax."""
+        return tf.nn.softmax(tf.cast(outputs, tf.float32))
+
+    def objective(self, label_smoothing: float = 0.0) -> Objective:
+        """Cross-entropy."""
+        return CrossEntropy(label_smoothing)
+
+    def metrics(self) -> list[keras.metrics.Metric]:
+        """Accuracy."""
+        return [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]
+
+    def config(self) -> dict[str, Any]:
+        """Everything but weights and files."""
+        return {
+            "labels": list(self.labels),
+            "head": self.head_options,
+            "blocks": list(self._block_patterns),
+            "preprocessor": {"class": type(self.preprocessor).__name__, **self.preprocessor.config()},
+            "source": asdict(self.source),
+        }
+
+    @classmethod
+    def restore(cls, model: keras.Model, config: Mapping[str, Any], assets: Mapping[str, bytes]) -> Self:
+        """The task that `config()`, the preprocessor's assets and `model` came from."""
+        from tfvertical.backbones import preprocessor
+        from tfvertical.contracts import SourceInfo
+
+        task = cls.__new__(cls)
+        task.codec = LabelCodec(config["labels"])
+        task.labels = task.codec.names
+        task.preprocessor = preprocessor(config["preprocessor"], assets)
+        task.source, task.head_options = SourceInfo(**config["source"]), dict(config["head"])
+        task._set_model(model, config["blocks"])
+        task.run, task.report, task._train = {}, None, None
+        return task
+
+    # --------------------------------------------------------------------------------------------------------- private
+    def _labelled(self, examples: Examples, class_weight: Any) -> Encoded:
+        if class_weight is not None:
+            examples = data.weighted(examples, class_weight)
+        encoded = self.encode(examples)
+        if encoded.unknown > MANY_UNKNOWN:
+            warnings.warn(
+                f"{examples.report.name}: the vocabulary lacks {encoded.unknown:.0%} of the tokens. "
+                "Is the text in a language that the backbone was trained on?",
+                stacklevel=3,
+            )
+        return encoded
+
+    def _augmented(self, examples: Examples, augment: Any, seed: int) -> training.Transform:
+        raise ConfigError(f"{type(self).__name__} has no augmentation.", fix="leave out augment")
+
+
+def label_ids(codec: LabelCodec, examples: Examples) -> np.ndarray | None:
+    """Label ids of the rows, or None where there are no labels."""
+    return None if examples.labels is None else codec.encode(examples.labels, examples.ids)
+
+
+def row_weights(examples: Examples) -> np.ndarray:
+    """float32 `(rows,)`."""
+    return np.ones(len(examples), np.float32) if examples.weights is None else examples.weights
+
+
+def check_blocks(components: Mapping[str, keras.Model], blocks: Sequence[str]) -> None:
+    """Every block must match some variable; said when a task is built rather than when it trains."""
+    for at, pattern in enumerate(blocks):
+        stages.resolve(components, stages.Stage(f"block {at}", {pattern: 1.0}, 1, batch_norm=True))

@@ -1,0 +1,129 @@
+"""Heads: pooling, optional hidden layers, and one linear layer to the outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from tfvertical.errors import ConfigError, nearest
+
+
+def _first(states: Any, mask: Any) -> Any:
+    return states[:, 0]
+
+
+def _mean(states: Any, mask: Any) -> Any:
+    weight = ops.cast(mask, states.dtype)[..., None]
+    return ops.sum(states * weight, axis=1) / ops.maximum(ops.sum(weight, axis=1), 1.0)
+
+
+def _max(states: Any, mask: Any) -> Any:
+    return ops.max(ops.where(ops.cast(mask, "bool")[..., None], states, -1e9), axis=1)
+
+
+POOLS = {"first": _first, "mean": _mean, "max": _max}
+
+
+@keras.saving.register_keras_serializable("tfvertical")
+class MaskedPooling(keras.layers.Layer):
+    """Token states `(batch, length, width)` and a mask `(batch, length)` to one vector `(batch, width)` each.
+
+    Args:
+        how: `first` token, masked `mean`, or masked `max`.
+    """
+
+    def __init__(self, how: str = "mean", **kwargs: Any):
+        super().__init__(**kwargs)
+        self.how = how
+
+    def call(self, states: Any, padding_mask: Any) -> Any:
+        """Pool over the length."""
+        return POOLS[self.how](states, padding_mask)
+
+    def compute_output_shape(self, states_shape: Any, padding_mask_shape: Any) -> Any:
+        """`(batch, width)`."""
+        return (states_shape[0], states_shape[-1])
+
+    def get_config(self) -> dict[str, Any]:
+        """Plain values."""
+        return super().get_config() | {"how": self.how}
+
+
+@keras.saving.register_keras_serializable("tfvertical")
+class AttentionPooling(keras.layers.Layer):
+    """A learned weight per token, softmax over those that are not padding (Bahdanau et al. 2015)."""
+
+    def build(self, states_shape: Any, padding_mask_shape: Any) -> None:
+        """One weight per feature; zero, so that it begins as the mean."""
+        self.query = self.add_weight(shape=(states_shape[-1],), initializer="zeros", name="query")
+
+    def call(self, states: Any, padding_mask: Any) -> Any:
+        """Pool over the length."""
+        scores = ops.sum(states * self.query, axis=-1)
+        scores = ops.where(ops.cast(padding_mask, "bool"), scores, -1e9)
+        return ops.sum(states * ops.softmax(scores, axis=-1)[..., None], axis=1)
+
+    def compute_output_shape(self, states_shape: Any, padding_mask_shape: Any) -> Any:
+        """`(batch, width)`."""
+        return (states_shape[0], states_shape[-1])
+
+
+TEXT_POOLINGS = (*POOLS, "attention")
+IMAGE_POOLINGS = ("mean", "max")
+
+
+def text_head(states: Any, outputs: int, *, pooling: str, hidden: Sequence[int], dropout: float, seed: int) -> keras.Model:
+    """A functional head on token states; inputs are the states and the mask.
+
+    Args:
+        states: symbolic `(batch, length, width)`, for its width.
+        outputs: how many numbers come out.
+        pooling: one of `TEXT_POOLINGS`.
+        hidden: widths of hidden layers (GELU) between pooling and output.
+        dropout: share of features dropped before each dense layer while training.
+        seed: of the first weights.
+    """
+    _check("pooling", pooling, TEXT_POOLINGS)
+    inputs = [
+        keras.Input((None, states.shape[-1]), name="states"),
+        keras.Input((None,), dtype="int32", name="mask"),
+    ]
+    layer = AttentionPooling(name="pool") if pooling == "attention" else MaskedPooling(pooling, name="pool")
+    return keras.Model(inputs, _dense(layer(*inputs), outputs, hidden, dropout, seed), name="head")
+
+
+def image_head(features: Any, outputs: int, *, pooling: str, hidden: Sequence[int], dropout: float, seed: int) -> keras.Model:
+    """A functional head on a feature map `(batch, rows, columns, channels)` or on vectors `(batch, channels)`.
+
+    Arguments as for `text_head`; `pooling` is one of `IMAGE_POOLINGS`.
+    """
+    _check("pooling", pooling, IMAGE_POOLINGS)
+    inputs = keras.Input(features.shape[1:], name="features")
+    pooled = inputs
+    if len(features.shape) == 4:
+        kinds = {"mean": keras.layers.GlobalAveragePooling2D, "max": keras.layers.GlobalMaxPooling2D}
+        pooled = kinds[pooling](name="pool")(inputs)
+    return keras.Model(inputs, _dense(pooled, outputs, hidden, dropout, seed), name="head")
+
+
+def _dense(x: Any, outputs: int, hidden: Sequence[int], dropout: float, seed: int) -> Any:
+    if not 0 <= dropout < 1:
+        raise ConfigError(f"dropout is {dropout}.", expected="0 or more, below 1")
+    for at, width in enumerate([*hidden, outputs]):
+        if dropout:
+            x = keras.layers.Dropout(dropout, seed=seed + at, name=f"dropout_before_{at}")(x)
+        first = keras.initializers.GlorotUniform(seed=seed + at)
+        last = at == len(hidden)
+        name = "logits" if last else f"hidden_{at}"
+        x = keras.layers.Dense(width, None if last else "gelu", kernel_initializer=first, dtype="float32", name=name)(x)
+    return x
+
+
+def _check(option: str, value: str, known: Sequence[str]) -> None:
+    if value not in known:
+        raise ConfigError(
+            f"There is no {option} {value!r}.", expected="one of " + ", ".join(known), nearest=nearest(value, known)
+        )

@@ -1,0 +1,135 @@
+"""Texts to labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+import numpy as np
+
+from tfvertical.columns import Ragged
+from tfvertical.contracts import Backbone, Encoded, Examples, TextPreprocessor
+from tfvertical.tasks._classifier import Classifier, check_blocks, label_ids, row_weights
+from tfvertical.tasks._heads import text_head
+
+
+class TextClassifier(Classifier):
+    """One of several labels for a text of any length.
+
+    Args:
+        backbone: from `tfvertical.backbones.load`, or your own.
+        labels: the label names.
+        pooling: how token states become one vector: masked `mean`, `first` token, `max`, or `attention`.
+        hidden: widths of hidden layers before the output.
+        dropout: share of features dropped before each dense layer while training.
+        windows: read texts longer than the preprocessor's length in overlapping windows whose predictions are averaged,
+            instead of cutting them.
+        seed: of the head's first weights.
+
+    Raises:
+        ConfigError: labels or options that cannot be.
+
+    Example:
+        >>> import tfvertical as tv
+        >>> task = tv.TextClassifier.from_preset("minilm_l6_v2", labels=["negative", "positive"])  # doctest: +SKIP
+        >>> history = task.fit((["so good", "so bad"], ["positive", "negative"]))  # doctest: +SKIP
+    """
+
+    kind = "text"
+    preprocessor: TextPreprocessor
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        labels: Sequence[str],
+        *,
+        pooling: str = "mean",
+        hidden: Sequence[int] = (),
+        dropout: float = 0.1,
+        windows: bool = False,
+        seed: int = 0,
+    ):
+        head = {"pooling": pooling, "hidden": list(hidden), "dropout": dropout, "windows": windows, "seed": seed}
+        super().__init__(backbone, labels, head)
+        check_blocks(self.components, self.blocks)
+
+    @classmethod
+    def from_preset(
+        cls,
+        preset: str,
+        labels: Sequence[str],
+        *,
+        length: int = 128,
+        pooling: str = "mean",
+        hidden: Sequence[int] = (),
+        dropout: float = 0.1,
+        windows: bool = False,
+        seed: int = 0,
+    ) -> Self:
+        """Build it on a pretrained backbone.
+
+        Args:
+            preset: `minilm_l6_v2`, a KerasHub preset, a local folder; see `tfvertical presets list`.
+            labels: the label names.
+            length: most tokens of a text, special ones included.
+            pooling, hidden, dropout, windows, seed: as for the class.
+        """
+        backbone = cls._checked(labels, preset, {"length": length})
+        return cls(
+            backbone, labels, pooling=pooling, hidden=hidden, dropout=dropout, windows=windows, seed=seed
+        )
+
+    def encode(self, examples: Examples) -> Encoded:
+        """Token ids by row, label ids, weights; counts what is cut and what the vocabulary lacks."""
+        pieces = self.preprocessor.tokenize([str(text) for text in examples.inputs])
+        room = self.preprocessor.length - self.preprocessor.specials
+        cut = [_windows(ids, room) if self.head_options["windows"] else [ids[:room]] for ids in pieces]
+        rows = np.repeat(np.arange(len(cut), dtype=np.int64), [len(windows) for windows in cut])
+        ragged = Ragged.of([self.preprocessor.wrap(ids) for windows in cut for ids in windows], self.preprocessor.pad_id)
+        labels = label_ids(self.codec, examples)
+        share = 1 / np.array([len(windows) for windows in cut], np.float32)
+        return Encoded(
+            columns={tensor.name: _Tokens(ragged, self.preprocessor, tensor.name) for tensor in self.model.inputs},
+            lengths=ragged.lengths,
+            rows=rows,
+            labels=None if labels is None else labels[rows],
+            weights=(row_weights(examples) * share)[rows],
+            truncated=0 if self.head_options["windows"] else sum(len(ids) > room for ids in pieces),
+            unknown=_unknown_share(pieces, self.preprocessor.unknown_id),
+        )
+
+    def _head(self, features: Any, inputs: Mapping[str, Any]) -> Any:
+        options = {name: value for name, value in self.head_options.items() if name != "windows"}
+        head = text_head(features, len(self.labels), **options)
+        return head([features, inputs["padding_mask"]])
+
+
+class _Tokens:
+    """One model input (ids, mask, segments) of all examples, made from their token ids when a batch is taken."""
+
+    def __init__(self, ids: Ragged, preprocessor: TextPreprocessor, name: str):
+        self.ids, self.preprocessor, self.name = ids, preprocessor, name
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def take(self, rows: np.ndarray, length: int | None) -> np.ndarray:
+        padded = self.ids.take(rows, length)
+        mask = np.arange(padded.shape[1]) < self.ids.lengths[rows][:, None]
+        return self.preprocessor.inputs(padded, mask)[self.name]
+
+
+def _windows(ids: np.ndarray, room: int) -> list[np.ndarray]:
+    """Windows of `room` tokens that overlap by a quarter; the last one ends with the text."""
+    if len(ids) <= room:
+        return [ids]
+    step = max(1, room * 3 // 4)
+    starts = [*range(0, len(ids) - room, step), len(ids) - room]
+    return [ids[start : start + room] for start in starts]
+
+
+def _unknown_share(pieces: Sequence[np.ndarray], unknown_id: int | None) -> float:
+    total = sum(len(ids) for ids in pieces)
+    if unknown_id is None or not total:
+        return 0.0
+    return float(sum(int((ids == unknown_id).sum()) for ids in pieces) / total)

@@ -1,0 +1,248 @@
+"""Train a task: one Keras `fit` per stage, on what lies behind the frontier."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfvertical import batches, features, frontier, proof, stages
+from tfvertical.contracts import Adaptation, Encoded, Objective, Task
+from tfvertical.events import Events
+from tfvertical.optimizer import RunSchedule, StagedAdamW, decays
+from tfvertical.settings import Settings
+from tfvertical.watch import Watch
+
+Transform = Callable[[Encoded, int], Encoded]
+
+
+@dataclass
+class History:
+    """What a run recorded.
+
+    Args:
+        history: metric -> one value per epoch, as in Keras' `History`.
+        stages: the stage of each epoch.
+        proofs: per stage, which weights moved.
+        best_epoch: epoch (from 0) whose weights the run ended with, or -1 for the last.
+        seconds: wall time of the run.
+    """
+
+    history: dict[str, list[float]] = field(default_factory=dict)
+    stages: list[str] = field(default_factory=list)
+    proofs: list[proof.Proof] = field(default_factory=list)
+    best_epoch: int = -1
+    seconds: float = 0.0
+
+    def extend(self, stage: str, more: dict[str, list[float]]) -> None:
+        """Append a stage's epochs."""
+        count = len(more.get("loss", ()))
+        self.stages += [stage] * count
+        for name, values in more.items():
+            self.history.setdefault(name, []).extend(float(value) for value in values)
+
+
+class _PerExample(keras.losses.Loss):
+    """An objective as a Keras loss."""
+
+    def __init__(self, objective: Objective):
+        super().__init__(name="loss")
+        self.objective = objective
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        return self.objective.loss(y_pred, tf.cast(y_true, tf.int32))
+
+
+@dataclass
+class _Previous:
+    """The optimizer of the stage before, with what it was built on."""
+
+    optimizer: StagedAdamW
+    variables: list[Any]
+    starts: dict[int, int]
+
+
+def run(
+    task: Task,
+    train: Encoded,
+    validation: Encoded | None,
+    adaptation: Adaptation,
+    settings: Settings,
+    *,
+    augment: Transform | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    verbose: int = 1,
+    events: Events | None = None,
+) -> History:
+    """Adapt `task.model` in place.
+
+    Args:
+        task: what is trained.
+        train: encoded examples with labels.
+        validation: the same, to choose the best epoch by; None ends with the last epoch.
+        adaptation: which stages.
+        settings: everything else.
+        augment: `(encoded, epoch) -> encoded`, before each epoch; with it the frozen part is not cached.
+        callbacks: Keras' own, called in every stage with the model that is trained in it.
+        verbose: 0 silent, 1 progress bars, 2 a line an epoch.
+        events: where to say what happens.
+
+    Raises:
+        AddressError: a stage's pattern matches nothing.
+        TrainingError: the loss is not finite, a frozen weight moved, or a learning one did not.
+    """
+    events, began = events or Events(), time.perf_counter()
+    plan = list(adaptation.stages(task, settings.epochs))
+    resolved = [stages.resolve(task.components, stage) for stage in plan]  # every mistake before the first epoch
+    _reseed(task.model, settings.seed)
+    steps = len(batches.plan(train.lengths, np.arange(len(train)), settings.batch_size, settings.seed))
+    total = steps * sum(stage.epochs for stage in plan)
+    ever = {address: variable for each in resolved for address, variable in each.learning().items()}
+    watch = Watch(list(ever.values()), settings.monitor, settings.early_stopping, settings.restore_best)
+    history, previous, done = History(), None, 0
+    for stage in plan:
+        here = stages.apply(task.components, stage)
+        events.emit("stage_started", stage=stage.name, learning=len(here.rates), epochs=stage.epochs)
+        before = proof.fingerprint(here)
+        watch.enter(stage.name)
+        trained = _prepare(task, train, validation, settings, augment, stage.name, verbose)
+        schedule = _schedule(settings, total, stage.epochs * steps, previous)
+        previous = _compile(trained.model, here, task, settings, schedule, previous)
+        data, _ = batches.training_set(
+            trained.train, trained.model, settings.batch_size, settings.seed, done, trained.augment
+        )
+        fitted = trained.model.fit(
+            data,
+            steps_per_epoch=steps,
+            initial_epoch=done,
+            epochs=done + stage.epochs,
+            validation_data=trained.validation_data(settings.batch_size),
+            callbacks=[watch, *callbacks],
+            verbose=verbose,
+            shuffle=False,  # the dataset is in its order already
+        )
+        history.extend(stage.name, fitted.history)
+        history.proofs.append(proof.check(here, before, _statistics(task, stage)))
+        watch.leave()
+        done += stage.epochs
+        events.emit("stage_ended", stage=stage.name, epochs=len(fitted.epoch), moved=len(history.proofs[-1].moved))
+    history.best_epoch = _position(watch.best_epoch, history, plan)
+    history.seconds = time.perf_counter() - began
+    events.emit("run_ended", seconds=round(history.seconds, 1), best_epoch=history.best_epoch)
+    return history
+
+
+@dataclass(frozen=True)
+class _Trained:
+    """The model that a stage trains, with the examples as it takes them."""
+
+    model: keras.Model
+    train: Encoded
+    validation: Encoded | None
+    augment: Transform | None = None
+
+    def validation_data(self, batch_size: int) -> tf.data.Dataset | None:
+        if self.validation is None:
+            return None
+        return batches.validation_set(self.validation, self.model, batch_size)
+
+
+def _prepare(
+    task: Task,
+    train: Encoded,
+    validation: Encoded | None,
+    settings: Settings,
+    augment: Transform | None,
+    name: str,
+    verbose: int,
+) -> _Trained:
+    """Split at the frontier; run the prefix over the examples where that is possible and fits."""
+    parts = frontier.split(task.model)
+    if parts.prefix is None:
+        return _Trained(_copy_of(task.model), train, validation, augment)
+    size = features.cost(parts.prefix, train) + (features.cost(parts.prefix, validation) if validation else 0)
+    if augment is not None or not settings.cache or size > settings.cache_bytes:
+        return _Trained(features.inline(parts.prefix, parts.suffix), train, validation, augment)
+    if verbose:
+        print(f"Stage {name!r}: running the frozen part once over {len(train):,} examples ({size / 1e6:,.0f} MB).")
+    return _Trained(
+        parts.suffix,
+        features.compute(parts.prefix, train),
+        features.compute(parts.prefix, validation) if validation else None,
+    )
+
+
+def _copy_of(model: keras.Model) -> keras.Model:
+    """A second model of the same layers, so that `fit` never compiles the user's own."""
+    return keras.Model(model.input, model.output, name=f"{model.name}_trained")
+
+
+def _schedule(settings: Settings, total: int, here: int, previous: _Previous | None) -> RunSchedule:
+    offset = int(previous.optimizer.iterations.numpy()) if previous is not None and settings.restart else 0
+    steps = here if settings.restart else total
+    return RunSchedule(settings.learning_rate, steps, settings.warmup, settings.schedule, offset)
+
+
+def _compile(
+    model: keras.Model,
+    resolved: stages.Resolved,
+    task: Task,
+    settings: Settings,
+    schedule: RunSchedule,
+    previous: _Previous | None,
+) -> _Previous:
+    """Compile for a stage, moments of variables that go on learning taken over from the stage before."""
+    by_id = {id(variable): address for address, variable in resolved.variables.items()}
+    variables = list(model.trainable_variables)
+    names = [by_id[id(variable)] for variable in variables]
+    now = int(previous.optimizer.iterations.numpy()) if previous else 0
+    known = previous.starts if previous else {}
+    starts = {id(variable): known.get(id(variable), now) for variable in variables}
+    optimizer = StagedAdamW(
+        schedule,
+        rates=[resolved.rates[name] for name in names],
+        decays=decays(names, variables),
+        starts=[starts[id(variable)] for variable in variables],
+        decay=settings.weight_decay,
+        clip_norm=settings.clip_norm,
+    )
+    optimizer.build(variables)
+    if previous is not None:
+        optimizer.carry_over(previous.optimizer, previous.variables, variables)
+    objective = resolved.stage.objective or task.objective(settings.label_smoothing)
+    model.compile(optimizer=optimizer, loss=_PerExample(objective), metrics=task.metrics(), jit_compile=False)
+    return _Previous(optimizer, variables, starts)
+
+
+def _statistics(task: Task, stage: stages.Stage) -> frozenset[str]:
+    """Addresses of BatchNormalization's statistics where the stage lets them move."""
+    if not stage.batch_norm:
+        return frozenset()
+    inside = stages.batch_norm_variables(task.components)
+    return frozenset(a for a, variable in stages.addresses(task.components).items() if id(variable) in inside)
+
+
+def _reseed(model: keras.Model, seed: int) -> None:
+    """Give every random layer its state anew: a run must not depend on what ran before in this process."""
+    weights = {id(variable) for variable in model.weights}
+    for at, variable in enumerate(variable for variable in model.variables if id(variable) not in weights):
+        state = np.random.default_rng([seed, at]).integers(0, 2**31, size=variable.shape)
+        variable.assign(state.astype(str(variable.dtype)))
+
+
+def _position(best: int, history: History, plan: Sequence[stages.Stage]) -> int:
+    """Keras numbers epochs as planned; early stopping leaves gaps. The place among those that were run."""
+    if best < 0:
+        return -1
+    position, first = 0, 0
+    for stage in plan:
+        ran = history.stages.count(stage.name)
+        if best < first + stage.epochs:
+            return position + best - first
+        position, first = position + ran, first + stage.epochs
+    return -1
