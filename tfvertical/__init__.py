@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from tfvertical.adaptations.frozen import Frozen
     from tfvertical.adaptations.full_fine_tuning import FullFineTuning
     from tfvertical.adaptations.gradual_unfreezing import GradualUnfreezing
+    from tfvertical.augment import Augment
     from tfvertical.bundle import load
     from tfvertical.contracts import Examples
     from tfvertical.export import export
     from tfvertical.frontier import split
     from tfvertical.report import Report
     from tfvertical.stages import Stage, apply_stage
-    from tfvertical.tasks.augment import Augment
     from tfvertical.tasks.image_classifier import ImageClassifier
     from tfvertical.tasks.text_classifier import TextClassifier
 
@@ -28,7 +28,7 @@ __version__ = "0.1.0"
 
 # public name -> where it lives, below tfvertical; no attribute: the module itself
 _HOMES = {
-    "Augment": "tasks.augment:Augment",
+    "Augment": "augment:Augment",
     "Discriminative": "adaptations.discriminative:Discriminative",
     "Examples": "contracts:Examples",
     "Frozen": "adaptations.frozen:Frozen",

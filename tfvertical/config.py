@@ -1,95 +1,27 @@
-"""A YAML run file as objects. It is checked whole, before any data is read or weight loaded, and every mistake is told.
+"""A YAML run file as a `Run`. It is checked whole, before any data is read or weight loaded; every mistake is told.
 
 What a section may hold is read from what it becomes: a task's `from_preset`, `data.load` and `data.split`, an
-adaptation's fields, `Settings`. Nothing is listed here twice.
+adaptation's fields, `Settings`, `Augment`, an exporter's fields. Nothing of that is listed here a second time.
 """
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tfvertical import runfile, schema
-from tfvertical.contracts import Adaptation
+from tfvertical.augment import Augment
 from tfvertical.errors import ConfigError, TfverticalError, nearest
 from tfvertical.registry import Registry
+from tfvertical.run import DataPlan, EvaluationPlan, ExportPlan, Run
 from tfvertical.runfile import Document, Mistake, Place
 from tfvertical.settings import Settings
 
 PARTS = ("train", "validation", "test")
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """How the test data are reported.
-
-    Args:
-        examples: list the worst errors with their text or picture; False keeps every one out of reports and logs.
-    """
-
-    examples: bool = True
-
-
-@dataclass(frozen=True)
-class ExportPlan:
-    """One export of the finished task.
-
-    Args:
-        format: a file name in `export/`.
-        precision: how numbers are stored.
-    """
-
-    format: str
-    precision: str = "float32"
-
-
-@dataclass(frozen=True)
-class DataPlan:
-    """Where the rows come from and how they are read and split.
-
-    Args:
-        sources: `train`, and `validation` and `test` where they are given: a path (absolute by now) or `tfds:NAME`.
-        load: keywords of `data.load`, for every source.
-        split: keywords of `data.split`, for what is not given.
-        class_weight: `balanced`, label -> weight, or None.
-    """
-
-    sources: Mapping[str, str]
-    load: Mapping[str, Any] = field(default_factory=dict)
-    split: Mapping[str, Any] = field(default_factory=dict)
-    class_weight: str | Mapping[str, float] | None = None
-
-
-@dataclass(frozen=True)
-class Run:
-    """Everything a run file says, checked.
-
-    Args:
-        task: name of the task's file in `tasks/`.
-        preset: name of the backbone.
-        options: the other keywords of the task's `from_preset`.
-        data: where the rows come from.
-        adaptation: how the model is adapted.
-        training: everything about training that is not the above.
-        augment: keywords of the augmentation, or None for none.
-        evaluation: how the test data are reported.
-        export: what is exported when all is done.
-        written: the file as plain values, overrides included, for the bundle.
-    """
-
-    task: str
-    preset: str
-    options: Mapping[str, Any]
-    data: DataPlan
-    adaptation: Adaptation
-    training: Settings
-    augment: Mapping[str, Any] | None
-    evaluation: Evaluation
-    export: tuple[ExportPlan, ...]
-    written: Mapping[str, Any] = field(default_factory=dict, repr=False)
+_HERE = Path(__file__).parent
 
 
 def load(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Run:
@@ -111,36 +43,48 @@ def build(document: Document, folder: Path) -> Run:
 
     Raises:
         ConfigError: as for `load`.
+
+    Example:
+        >>> build(runfile.parse("training: {epoch: 3}", "run.yaml"), Path())
+        Traceback (most recent call last):
+        tfvertical.errors.ConfigError: run.yaml has 3 mistakes. Nothing was read or loaded.
+          line 1, task: is missing, and must be given.
+          line 1, data: is missing, and must be given.
+          line 1, training.epoch: unknown key. Nearest: 'epochs'.
     """
     mistakes = [*document.mistakes, *check(document.value, folder)]
     if mistakes:
         raise ConfigError(_listing(document, mistakes))
     content: dict[str, Any] = document.value
-    task = dict(content["task"])
-    training = dict(content.get("training") or {})
+    task, training = dict(content["task"]), dict(content.get("training") or {})
     augment = training.pop("augment", None)
+    labels = task.pop("labels", None)
+    adaptation = dict(_named(content.get("adaptation") or "Frozen", "name"))
     return Run(
         task=Registry("tasks").module(task.pop("name")),
         preset=task.pop("preset"),
+        labels=None if labels is None else tuple(labels),
         options=task,
         data=_data_plan(content["data"], folder),
-        adaptation=Registry("adaptations").build(content.get("adaptation") or "Frozen"),
-        training=Settings(**training),
-        augment=augment,
-        evaluation=Evaluation(**(content.get("evaluation") or {})),
-        export=tuple(ExportPlan(**_named(item, "format")) for item in content.get("export") or ()),
+        adaptation=schema.build(Registry("adaptations").get(adaptation.pop("name")), adaptation),
+        training=schema.build(Settings, training),
+        augment=None if augment is None else schema.build(Augment, augment),
+        evaluation=schema.build(EvaluationPlan, content.get("evaluation") or {}),
+        export=tuple(_export_plan(_named(item, "format")) for item in content.get("export") or ()),
         written=content,
     )
 
 
 def check(content: Any, folder: Path) -> list[Mistake]:
-    """Every mistake in a run file's content; builds nothing, reads no data, loads no weight."""
+    """Every mistake in a run file's content; reads no data, loads no weight, imports no TensorFlow."""
     if not isinstance(content, dict):
-        return [Mistake((), f"expected a mapping with {', '.join(_SECTIONS)}, received {_kind(content)}.")]
+        return [Mistake((), f"expected a mapping with {', '.join(_SECTIONS)}; received {_kind(content)}.")]
     found = [Mistake((key,), "unknown section. " + _near(key, _SECTIONS)) for key in content if key not in _SECTIONS]
     for name, section in _SECTIONS.items():
-        if name in content or name in ("task", "data"):
-            found += section(content.get(name), (name,), folder)
+        if content.get(name) is not None:
+            found += section(content[name], (name,), folder)
+        elif name in ("task", "data"):
+            found.append(Mistake((name,), "is missing, and must be given."))
     return found
 
 
@@ -150,47 +94,31 @@ def _listing(document: Document, mistakes: Sequence[Mistake]) -> str:
     return f"{document.name} has {count}. Nothing was read or loaded.\n  " + "\n  ".join(lines)
 
 
+# ----------------------------------------------------------------------------------------------------------- sections
 def _check_task(values: Any, place: Place, folder: Path) -> list[Mistake]:
-    module, rest, found = _registered("tasks", values, place)
+    module, rest, found = _registered("tasks", "name", values, place)
     if module is None:
         return found
-    takes = schema.declared(Path(__file__).parent / "tasks" / f"{module}.py", module, "from_preset")
+    takes = schema.declared(_HERE / "tasks" / f"{module}.py", module, "from_preset")
     found += schema.check(takes, rest, place, given=("labels",), extra={"labels": list[str] | None})
-    preset = rest.get("preset")
+    preset, labels = rest.get("preset"), rest.get("labels")
     if isinstance(preset, str):
-        found += _said(lambda: _check_preset(preset), (*place, "preset"))
+        found += _said(lambda: _check_preset(preset, folder), (*place, "preset"))
+    if isinstance(labels, list) and all(isinstance(label, str) for label in labels):
+        found += _said(lambda: _check_labels(labels), (*place, "labels"))
     return found
 
 
-def _check_preset(preset: str) -> None:
+def _check_preset(preset: str, folder: Path) -> None:
     from tfvertical import backbones
 
     backbones.check(preset)
 
 
-def _check_adaptation(values: Any, place: Place, folder: Path) -> list[Mistake]:
-    module, rest, found = _registered("adaptations", values, place)
-    return found if module is None else found + schema.check(Registry("adaptations").get(module), rest, place)
+def _check_labels(labels: Sequence[str]) -> None:
+    from tfvertical.codecs.labels import LabelCodec
 
-
-def _check_training(values: Any, place: Place, folder: Path) -> list[Mistake]:
-    return schema.check(Settings, values, place, extra={"augment": dict[str, Any] | None})
-
-
-def _check_evaluation(values: Any, place: Place, folder: Path) -> list[Mistake]:
-    return schema.check(Evaluation, values, place)
-
-
-def _check_export(values: Any, place: Place, folder: Path) -> list[Mistake]:
-    if not isinstance(values, list):
-        return [Mistake(place, f"expected a list of formats, received {_kind(values)}.")]
-    found = []
-    for index, item in enumerate(values):
-        rest, here = _named(item, "format"), (*place, index)
-        found += schema.check(ExportPlan, rest, here)
-        if isinstance(rest, dict) and isinstance(name := rest.get("format"), str):
-            found += _said(lambda name=name: Registry("export").module(name), (*here, "format"))  # type: ignore[misc]
-    return found
+    LabelCodec(labels)
 
 
 def _check_data(values: Any, place: Place, folder: Path) -> list[Mistake]:
@@ -198,21 +126,69 @@ def _check_data(values: Any, place: Place, folder: Path) -> list[Mistake]:
 
     if not isinstance(values, dict):
         return [Mistake(place, f"expected a mapping with train, received {_kind(values)}.")]
-    own = {"train": str, "validation": str | None, "test": str | None, "split": dict[str, Any] | None}
-    own |= {"class_weight": str | dict[str, float] | None}
-    found = schema.check(data.load, values, place, given=_GIVEN, extra=own)
+    own: dict[str, Any] = {"train": str, "validation": str | None, "test": str | None}
+    own |= {"split": dict[str, Any] | None, "class_weight": str | dict[str, float] | None}
+    given = ("value", "kind", "labels", "name")
+    found = schema.check(data.load, values, place, given=given, extra=_source_options() | own)
     if values.get("train") is None:
         found.append(Mistake((*place, "train"), "is missing, and must be given."))
     if isinstance(values.get("split"), dict):
-        found += schema.check(data.split, values["split"], (*place, "split"), given=("examples",))
+        found += schema.check(data.split, values["split"], (*place, "split"), given=("examples", "group", "time"))
+        shares = values["split"].get("fractions")
+        for part in shares if isinstance(shares, dict) else ():
+            if part not in PARTS:
+                found.append(Mistake((*place, "split", "fractions", part), "unknown part. " + _near(part, PARTS)))
+            elif part != "train" and values.get(part) is not None:
+                found.append(Mistake((*place, "split", "fractions", part), f"{part} is given as a source already."))
     for part in PARTS:
         source = values.get(part)
         if isinstance(source, str) and not source.startswith("tfds:") and not (folder / source).exists():
-            found.append(Mistake((*place, part), f"there is no file or folder {str(folder / source)!r}."))
+            path = Path(os.path.normpath(folder / source))
+            beside = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+            close = nearest(path.name, beside)
+            hint = f" {_near(path.name, close)}" if close else ""
+            found.append(Mistake((*place, part), f"there is no file or folder {str(path)!r}.{hint}"))
     return found
 
 
-_GIVEN = ("source", "value", "kind", "vocabulary", "labels", "class_weight")  # of `data.load`, what the run gives
+def _source_options() -> dict[str, Any]:
+    """The keywords that some kind of source takes (`encoding`, `delimiter`); which one does is known when it is read."""
+    found: dict[str, Any] = {}
+    for module in Registry("data").modules():
+        takes = schema.declared(_HERE / "data" / f"{module}.py", module, "__init__")
+        only = [p for p in takes.parameters.values() if p.kind is inspect.Parameter.KEYWORD_ONLY]
+        found |= {parameter.name: schema.type_of(takes, parameter.annotation) for parameter in only}
+    return found
+
+
+def _check_adaptation(values: Any, place: Place, folder: Path) -> list[Mistake]:
+    module, rest, found = _registered("adaptations", "name", values, place)
+    return found if module is None else found + schema.check(Registry("adaptations").get(module), rest, place)
+
+
+def _check_training(values: Any, place: Place, folder: Path) -> list[Mistake]:
+    found = schema.check(Settings, values, place, extra={"augment": dict[str, Any] | None})
+    if isinstance(values, dict) and isinstance(values.get("augment"), dict):
+        found += schema.check(Augment, values["augment"], (*place, "augment"))
+    return found
+
+
+def _check_evaluation(values: Any, place: Place, folder: Path) -> list[Mistake]:
+    return schema.check(EvaluationPlan, values, place)
+
+
+def _check_export(values: Any, place: Place, folder: Path) -> list[Mistake]:
+    if not isinstance(values, list):
+        return [Mistake(place, f"expected a list of formats, received {_kind(values)}.")]
+    found = []
+    for index, item in enumerate(values):
+        module, rest, wrong = _registered("export", "format", item, (*place, index))
+        found += wrong
+        if module is not None:
+            found += schema.check(Registry("export").get(module), rest, (*place, index))
+    return found
+
+
 _SECTIONS: dict[str, Callable[[Any, Place, Path], list[Mistake]]] = {
     "task": _check_task,
     "data": _check_data,
@@ -223,6 +199,7 @@ _SECTIONS: dict[str, Callable[[Any, Place, Path], list[Mistake]]] = {
 }
 
 
+# ------------------------------------------------------------------------------------------------------------ helpers
 def _data_plan(values: Mapping[str, Any], folder: Path) -> DataPlan:
     rest = {key: value for key, value in values.items() if key not in (*PARTS, "split", "class_weight")}
     sources = {
@@ -230,23 +207,29 @@ def _data_plan(values: Mapping[str, Any], folder: Path) -> DataPlan:
         for part in PARTS
         if (source := values.get(part)) is not None
     }
-    return DataPlan(sources, rest, values.get("split") or {}, values.get("class_weight"))
+    if rest.get("quarantine") is not None:
+        rest["quarantine"] = os.path.normpath(folder / rest["quarantine"])
+    return DataPlan(sources, rest, values.get("split"), values.get("class_weight"))
 
 
-def _registered(room: str, values: Any, place: Place) -> tuple[str | None, dict[str, Any], list[Mistake]]:
-    """The file of the class that `name` names, and the other keys; a mistake where there is none."""
-    values = _named(values, "name")
+def _export_plan(values: Mapping[str, Any]) -> ExportPlan:
+    return ExportPlan(values["format"], {key: value for key, value in values.items() if key != "format"})
+
+
+def _registered(room: str, key: str, values: Any, place: Place) -> tuple[str | None, dict[str, Any], list[Mistake]]:
+    """The file of the class that `key` names, and the other keys; a mistake where there is none."""
+    values = _named(values, key)
     if not isinstance(values, dict):
-        return None, {}, [Mistake(place, f"expected a mapping with name, received {_kind(values)}.")]
-    rest = {key: value for key, value in values.items() if key != "name"}
-    name = values.get("name")
+        return None, {}, [Mistake(place, f"expected a mapping with {key}, received {_kind(values)}.")]
+    rest = {name: value for name, value in values.items() if name != key}
+    name = values.get(key)
     if not isinstance(name, str):
         listed = ", ".join(Registry(room).modules())
-        return None, rest, [Mistake((*place, "name"), f"expected one of {listed}, received {_kind(name)}.")]
+        return None, rest, [Mistake((*place, key), f"expected one of {listed}; received {_kind(name)}.")]
     try:
         return Registry(room).module(name), rest, []
     except ConfigError as error:
-        return None, rest, [Mistake((*place, "name"), str(error))]
+        return None, rest, [Mistake((*place, key), str(error))]
 
 
 def _said(action: Callable[[], Any], place: Place) -> list[Mistake]:

@@ -56,19 +56,21 @@ def declared(path: Path, owner: str, function: str) -> inspect.Signature:
 
 
 def _signature(arguments: ast.arguments) -> inspect.Signature:
+    named, only = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
     positional = arguments.args[1:]
-    none: list[ast.expr | None] = [None] * (len(positional) - len(arguments.defaults))
-    pairs = [*zip(positional, [*none, *arguments.defaults], strict=True)]
-    pairs += zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
+    defaults: list[ast.expr | None] = [None] * (len(positional) - len(arguments.defaults))
+    defaults += [*arguments.defaults, *arguments.kw_defaults]
+    how = [named] * len(positional) + [only] * len(arguments.kwonlyargs)
+    found = zip([*positional, *arguments.kwonlyargs], defaults, how, strict=True)
     return inspect.Signature(
         [
             inspect.Parameter(
                 argument.arg,
-                inspect.Parameter.KEYWORD_ONLY,
+                kind,
                 default=inspect.Parameter.empty if default is None else ast.literal_eval(default),
                 annotation="Any" if argument.annotation is None else ast.unparse(argument.annotation),
             )
-            for argument, default in pairs
+            for argument, default, kind in found
         ]
     )
 
@@ -113,6 +115,18 @@ def check(
         wrong = {mistake.place[len(place)] for mistake in found if len(mistake.place) > len(place)}
         found += _ranges(target, {key: value for key, value in fields.items() if key not in wrong}, place)
     return found
+
+
+def build(cls: type, values: Mapping[str, Any]) -> Any:
+    """The dataclass `cls` from checked values: lists become tuples where its fields are tuples.
+
+    Example:
+        >>> from tfvertical.augment import Augment
+        >>> build(Augment, {"crop": [0.5, 1.0]}).crop
+        (0.5, 1.0)
+    """
+    model = _model(cls, (), {}).model_validate_json(json.dumps(values), strict=True)
+    return cls(**{name: getattr(model, name) for name in values})
 
 
 def _ranges(target: Callable[..., Any], fields: Mapping[str, Any], place: Place) -> list[Mistake]:
@@ -204,13 +218,13 @@ def _model(
     for name, parameter in options(target).items():
         if name not in given:
             default = ... if parameter.default is parameter.empty else parameter.default
-            fields[name] = (_type(target, parameter.annotation), FieldInfo(default=default))
+            fields[name] = (type_of(target, parameter.annotation), FieldInfo(default=default))
     fields |= {name: (kind, None) for name, kind in extra.items()}
     config = ConfigDict(extra="forbid", allow_inf_nan=False, protected_namespaces=())
     return create_model("Options", __config__=config, **fields)
 
 
-def _type(target: Callable[..., Any] | inspect.Signature, annotation: Any) -> Any:
+def type_of(target: Callable[..., Any] | inspect.Signature, annotation: Any) -> Any:
     """The annotation as a type that can be checked; Any where it names what only a type checker knows."""
     if annotation is inspect.Parameter.empty:
         return Any
