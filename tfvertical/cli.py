@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from tfvertical import _console
 from tfvertical._console import say
-from tfvertical.errors import TfverticalError
+from tfvertical.errors import DataError, PresetError, TfverticalError
 
 app = typer.Typer(
     name="tfvertical",
@@ -110,16 +111,16 @@ def predict(
     batch: Annotated[int, typer.Option("--batch", min=1, help="Rows held in memory at a time.")] = 256,
 ) -> None:
     """Predict labels; one JSON object a line on stdout, with id, label and score."""
-    from tfvertical import inputs
-
-    inputs.check(source)
+    if source != "-" and not Path(source).exists():
+        raise DataError(f"There is no file or folder {source!r} to predict from.", fix="- reads lines from stdin")
     _console.load_tensorflow()
     from tfvertical import jobs
 
     faults = 0
-    for line in jobs.predict(bundle, source, text=text, batch=batch):
+    rows = sys.stdin.buffer if source == "-" else source
+    for line in jobs.predict(bundle, rows, text=text, batch=batch):
         faults += "error" in line
-        sys.stdout.write(_json(line) + "\n")
+        sys.stdout.write(json.dumps(line, ensure_ascii=False) + "\n")
         sys.stdout.flush()
     if faults:
         say(f"{faults} rows could not be used; they stand in the output with their `error`.")
@@ -144,12 +145,16 @@ def export(
 
 
 @presets.command("list")
-def presets_list() -> None:
-    """Presets that work without a model hub."""
+def presets_list(
+    hub: Annotated[bool, typer.Option("--hub", help="KerasHub's own too, which need a model hub.")] = False,
+) -> None:
+    """The presets that need no model hub."""
+    if hub:
+        _console.load_tensorflow()
     from tfvertical import backbones
 
-    for preset in backbones.presets():
-        print(preset)
+    for preset in backbones.presets(hub=hub):
+        print(f"{preset.name:<40} {preset.kind:<6} {preset.where}{', fetched' if preset.cached else ''}")
 
 
 @presets.command("fetch")
@@ -165,7 +170,10 @@ def presets_path(name: Annotated[str, typer.Argument(help="A name from `presets 
     """Where a fetched preset lies."""
     from tfvertical import backbones
 
-    print(backbones.path(name))
+    found = backbones.path(name)
+    if found is None:
+        raise PresetError(f"{name} has not been fetched.", fix=f"tfvertical presets fetch {name}")
+    print(found)
 
 
 @app.command()
@@ -202,9 +210,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         error.show()
         return int(getattr(error, "exit_code", 2))
-
-
-def _json(line: Any) -> str:
-    import json
-
-    return json.dumps(line, ensure_ascii=False)

@@ -62,7 +62,7 @@ def build(document: Document, folder: Path) -> Run:
     adaptation = dict(_named(content.get("adaptation") or "Frozen", "name"))
     return Run(
         task=Registry("tasks").module(task.pop("name")),
-        preset=task.pop("preset"),
+        preset=_preset(task.pop("preset"), folder),
         labels=None if labels is None else tuple(labels),
         options=task,
         data=_data_plan(content["data"], folder),
@@ -112,7 +112,7 @@ def _check_task(values: Any, place: Place, folder: Path) -> list[Mistake]:
 def _check_preset(preset: str, folder: Path) -> None:
     from tfvertical import backbones
 
-    backbones.check(preset)
+    backbones.check(_preset(preset, folder))
 
 
 def _check_labels(labels: Sequence[str]) -> None:
@@ -152,7 +152,7 @@ def _check_data(values: Any, place: Place, folder: Path) -> list[Mistake]:
 
 
 def _source_options() -> dict[str, Any]:
-    """The keywords that some kind of source takes (`encoding`, `delimiter`); which one does is known when it is read."""
+    """The keywords that some kind of source takes (`encoding`); which kind is known only when it is opened."""
     found: dict[str, Any] = {}
     for module in Registry("data").modules():
         takes = schema.declared(_HERE / "data" / f"{module}.py", module, "__init__")
@@ -210,6 +210,11 @@ def _data_plan(values: Mapping[str, Any], folder: Path) -> DataPlan:
     if rest.get("quarantine") is not None:
         rest["quarantine"] = os.path.normpath(folder / rest["quarantine"])
     return DataPlan(sources, rest, values.get("split"), values.get("class_weight"))
+
+
+def _preset(name: str, folder: Path) -> str:
+    """A preset's name; `./folder` and `../folder` are taken from the run file's own."""
+    return os.path.normpath(folder / name) if name.startswith(("./", "../")) else name
 
 
 def _export_plan(values: Mapping[str, Any]) -> ExportPlan:

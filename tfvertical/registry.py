@@ -57,7 +57,7 @@ class Registry:
             )
         return wanted
 
-    def get(self, name: str) -> type:
+    def get(self, name: str) -> type[Any]:
         """The class called `name`, in either spelling.
 
         Raises:

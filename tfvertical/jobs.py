@@ -1,0 +1,165 @@
+"""What the command line does, as functions: train a run, evaluate, predict from and export a bundle."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+from tfvertical import bundle, data
+from tfvertical.contracts import Examples
+from tfvertical.data._stream import Item, stream
+from tfvertical.errors import ConfigError
+from tfvertical.files import refuse_filled
+from tfvertical.registry import Registry
+from tfvertical.report import Report
+from tfvertical.run import DataPlan, Run
+
+Say = Callable[[str], None]
+
+
+def train(run: Run, out: str | Path, *, overwrite: bool = False, say: Say = print) -> Report | None:
+    """Read the data, adapt the backbone, measure, save a bundle and its exports.
+
+    Args:
+        run: a checked run file.
+        out: the folder that gets `bundle/` and `exports/`.
+        overwrite: replace what stands there.
+        say: gets a line for the person now and then.
+
+    Returns:
+        The report on the test data, which also stands in the bundle; None where there are none.
+
+    Raises:
+        BundleError: `out` is filled.
+        DataError: rows that cannot be used.
+        PresetError: the backbone cannot be had.
+        TrainingError: the run broke a promise.
+    """
+    refuse_filled(out, overwrite=overwrite)
+    cls = Registry("tasks").get(run.task)
+    parts = read(run.data, cls.kind, run.labels)
+    for part in parts.values():
+        say(data.describe(part.report))
+    labels = run.labels or data.label_names(parts["train"])
+    say(f"Loading {run.preset} for {len(labels)} labels.")
+    task = cls.from_preset(run.preset, labels=labels, **run.options)
+    settings = {name: getattr(run.training, name) for name in run.training.__dataclass_fields__}
+    task.fit(
+        parts["train"],
+        parts.get("validation"),
+        adaptation=run.adaptation,
+        class_weight=run.data.class_weight,
+        augment=run.augment,
+        **settings,
+    )
+    task.run["config"] = dict(run.written)
+    report: Report | None = None
+    if "test" in parts:
+        report = task.evaluate(parts["test"], show_examples=run.evaluation.examples)
+    say(f"Saved: {task.save(out, overwrite=overwrite)}")
+    for plan in run.export:
+        written = task.export(
+            out, plan.format, overwrite=overwrite, bundle_hash=bundle.verify(out).hash, **plan.options
+        )
+        say(f"Exported and compared with Keras: {written}")
+    return report
+
+
+def read(plan: DataPlan, kind: str, labels: tuple[str, ...] | None) -> dict[str, Examples]:
+    """The parts of the data: what is given, and what `split` divides `train` into.
+
+    Validation and test data may only hold labels that the training data have.
+
+    Raises:
+        ConfigError: the split gives no training data.
+        DataError: rows that cannot be used.
+    """
+    parts = {"train": data.load(plan.sources["train"], kind=kind, labels=labels, **plan.load)}  # type: ignore[arg-type]
+    known = labels or data.label_names(parts["train"])
+    if plan.split is not None:
+        parts = data.split(parts["train"], **plan.split)
+        if "train" not in parts:
+            raise ConfigError(
+                "The split gives no part called train.", fix="data.split.fractions: {train: 0.9, validation: 0.1}"
+            )
+    for name in ("validation", "test"):
+        if name in plan.sources:
+            parts[name] = data.load(plan.sources[name], kind=kind, labels=known, **plan.load)  # type: ignore[arg-type]
+            parts[name] = data.with_overlap(parts["train"], parts[name])
+    return parts
+
+
+def evaluate(
+    path: str | Path, source: str, *, text: str | None = None, label: str | None = None, examples: bool = True
+) -> Report:
+    """A report of the bundle at `path` on labelled data.
+
+    Args:
+        path: the bundle.
+        source: what `data.load` reads.
+        text: column of the text; None for the one that the bundle was trained on.
+        label: column of the label; None for the one that the bundle was trained on.
+        examples: False keeps every text and picture out of the report.
+    """
+    task: Any = bundle.load(path)
+    columns = _columns(path, text=text, label=label)
+    rows = data.load(source, kind=task.preprocessor.kind, labels=task.labels, **columns)
+    report: Report = task.evaluate(rows, show_examples=examples)
+    return report
+
+
+def predict(
+    path: str | Path, source: str | IO[bytes], *, text: str | None = None, batch: int = 256
+) -> Iterator[dict[str, Any]]:
+    """A mapping for each row: `id`, `label`, `score`; or `id` and `error` for a row that cannot be used.
+
+    At most `batch` rows are held in memory.
+
+    Args:
+        path: the bundle.
+        source: a table, a `.txt` file, a folder of pictures or one picture, or an open binary stream of lines.
+        text: column of the text; None for the one that the bundle was trained on.
+        batch: rows predicted at a time.
+    """
+    task: Any = bundle.load(path)
+    columns = _columns(path, text=text, label=None)
+    columns.pop("label", None)
+    kind = task.preprocessor.kind
+    what: Any = source
+    if kind == "image" and isinstance(source, str | Path) and Path(source).suffix.lower() in PICTURES:
+        what = [Path(source)]
+    rows = stream(what, kind=kind, **columns)
+    while chunk := list(itertools.islice(rows, batch)):
+        yield from _predicted(task, chunk, str(source) if what is not source else None)
+
+
+PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+
+
+def _predicted(task: Any, chunk: list[Item], name: str | None) -> Iterator[dict[str, Any]]:
+    found = iter(task.predict([item.value for item in chunk if item.fault is None]))
+    for item in chunk:
+        row = {"id": name or item.id}
+        if item.fault is not None:
+            yield row | {"error": item.fault}
+        else:
+            prediction = next(found)
+            yield row | {"label": prediction.label, "score": round(prediction.score, 6)}
+
+
+def export(path: str | Path, *, format: str, precision: str = "float32", overwrite: bool = False) -> Path:
+    """Export the bundle at `path` beside it, naming the bundle it was made from."""
+    seal = bundle.verify(path).hash
+    task: Any = bundle.load(path)
+    written: Path = task.export(path, format, precision=precision, overwrite=overwrite, bundle_hash=seal)
+    return written
+
+
+def _columns(path: str | Path, **chosen: str | None) -> dict[str, Any]:
+    """The columns that were chosen; where one was not, that of the run file the bundle was trained by."""
+    config = bundle.run(path).get("config")
+    trained: Mapping[str, Any] = config.get("data", {}) if isinstance(config, dict) else {}
+    columns = {name: column if column is not None else trained.get(name) for name, column in chosen.items()}
+    return {name: column for name, column in columns.items() if column is not None}
