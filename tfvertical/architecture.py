@@ -8,8 +8,10 @@ variables are counted before they are made.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import math
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -66,7 +68,7 @@ def from_json(content: bytes, where: str, *, room: int) -> keras.Model:
     import keras
 
     config = parse_json(content, where)
-    refuse_foreign(config, where)
+    _register_ours(refuse_foreign(config, where))
     try:
         with _limited(room + _LEAST_ROOM, where):
             model = keras.saving.deserialize_keras_object(config, safe_mode=True)
@@ -81,21 +83,34 @@ def from_json(content: bytes, where: str, *, room: int) -> keras.Model:
     return model
 
 
-def refuse_foreign(config: Any, where: str) -> None:
+def refuse_foreign(config: Any, where: str) -> set[str]:
     """Walk a Keras configuration and refuse every class or function that is not on the allow-list.
+
+    Returns:
+        The modules that its classes come from.
 
     Raises:
         BundleError: with the name at fault.
     """
-    waiting = [config]
+    waiting, modules = [config], set()
     while waiting:
         value = waiting.pop()
         if isinstance(value, dict):
             if "class_name" in value and "config" in value:
                 _refuse_object(value, where)
+                modules.add(str(value.get("module")))
             waiting.extend(value.values())
         elif isinstance(value, (list, tuple)):
             waiting.extend(value)
+    return modules
+
+
+def _register_ours(modules: set[str]) -> None:
+    """Import this package's own layers, since Keras finds a registered class only once its file has been imported."""
+    for module in sorted(modules):
+        if re.fullmatch(r"tfvertical(\.\w+)+", module):
+            with contextlib.suppress(ImportError):  # Keras then says which class it could not find
+                importlib.import_module(module)
 
 
 def _refuse_object(value: dict[str, Any], where: str) -> None:

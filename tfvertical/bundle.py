@@ -121,6 +121,27 @@ def load(path: str | Path, *, base: LoadBase | None = None) -> Task:
     return _task(_migrated(files, found.schema_version), str(folder), base)
 
 
+def hash_for(task: Task, path: str | Path) -> str | None:
+    """The hash that an export of `task` into `path` shall name: the bundle's there, or None where there is none.
+
+    Raises:
+        BundleError: the bundle there has other weights than `task`, so an export would stand beside the wrong bundle.
+    """
+    if not (Path(path) / "bundle").exists():
+        return None
+    folder = _folder(path)
+    found, files = manifest.check(folder, kind="bundle", keep=lambda name: name == "weights.safetensors")
+    stored = weights.from_bytes(files["weights.safetensors"], f"{folder}/weights.safetensors")
+    current = weights.arrays(stages.addresses(task.components))
+    for address, value in stored.items():
+        if address not in current or weights.digest(current[address]) != weights.digest(value):
+            raise BundleError(
+                f"The bundle in {path} is not of this task: {address!r} differs.",
+                fix="save the task first, or export into another folder",
+            )
+    return found.hash
+
+
 def run(path: str | Path) -> dict[str, Any]:
     """What `run.json` says about how the bundle came to be: adaptation, settings, versions, history."""
     folder = _folder(path)

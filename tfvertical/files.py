@@ -67,9 +67,10 @@ def new_folder(path: str | os.PathLike[str], *, overwrite: bool = False) -> Iter
         BundleError: something stands there, no space, no permission. Nothing is left behind, made parents included.
     """
     path = Path(path)
+    with _readable_errors(path):
+        _swap.recover(path)
     refuse_filled(path, overwrite=overwrite)
     with _readable_errors(path), _new_parents(path):
-        _swap.recover(path)
         _remove_abandoned(path)
         temporary, lock = _locked_temporary(path)
         try:
