@@ -1,0 +1,140 @@
+"""Texts to ids by any other KerasHub tokenizer (SentencePiece, byte pairs), behind the same normalizer."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tfvertical.backbones._text_preprocessor import numpy_inputs
+from tfvertical.codecs.text import Normalizer
+from tfvertical.contracts import TextPreprocessor
+from tfvertical.errors import PresetError
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+_BATCH = 1024  # texts a call of TensorFlow
+
+
+class HubTextPreprocessor(TextPreprocessor):
+    """The preprocessor of RoBERTa, ALBERT, DeBERTa, XLM-RoBERTa, FNet and their kin.
+
+    The same TensorFlow operations tokenize for training and in an exported graph, so the two cannot differ. Special
+    tokens that somebody types (`</s>`) are taken apart by a space: they are text, not markup.
+
+    Args:
+        tokenizer: a KerasHub tokenizer with its vocabulary.
+        length: most tokens of a sequence, special ones included.
+        input_names: the backbone's inputs: `token_ids`, and `padding_mask` and `segment_ids` where it has them.
+
+    Raises:
+        PresetError: `length` leaves no room for a token.
+    """
+
+    def __init__(self, tokenizer: Any, length: int, input_names: Sequence[str]):
+        self.tokenizer = tokenizer
+        self.normalizer = Normalizer(words=False)
+        self.length = length
+        self.input_names = tuple(input_names)
+        self.pad_id = _special(tokenizer, "pad_token_id") or 0
+        self.unknown_id = _unknown(tokenizer)
+        starts, ends = _special(tokenizer, "cls_token_id", "start_token_id"), _special(
+            tokenizer, "sep_token_id", "end_token_id"
+        )
+        self._start = [] if starts is None else [starts]
+        self._end = [] if ends is None else [ends]
+        if length <= self.specials:
+            raise PresetError(f"A length of {length} tokens leaves no room for text.")
+        self._graph: Any = None
+
+    @property
+    def specials(self) -> int:
+        return len(self._start) + len(self._end)
+
+    def tokenize(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """Per text its int32 ids `(pieces,)`, without special tokens; none for an empty text."""
+        found: list[np.ndarray] = []
+        pieces = self._twin().pieces
+        for first in range(0, len(texts), _BATCH):
+            normalized = [self.normalizer(text).encode() for text in texts[first : first + _BATCH]]
+            ragged = pieces(np.array(normalized, object))
+            found += np.split(ragged.flat_values.numpy(), ragged.row_splits.numpy()[1:-1])
+        return found
+
+    def wrap(self, pieces: np.ndarray) -> np.ndarray:
+        """The pieces between the start and the end token: int32 `(pieces + specials,)`."""
+        return np.concatenate([self._start, pieces, self._end]).astype(np.int32)
+
+    def inputs(self, token_ids: np.ndarray, mask: np.ndarray) -> dict[str, np.ndarray]:
+        """The backbone's inputs by name, int32 `(batch, length)` each."""
+        return numpy_inputs(self.input_names, token_ids, mask)
+
+    def graph(self, *, fixed: bool = False) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
+        """Strings `(batch,)` to inputs, cut to `length`, padded to the longest of the batch, or `fixed`ly to `length`.
+
+        The callable is a `tf.Module` that holds tables: whoever saves a graph with it has to keep it as an attribute.
+        """
+        return self._twin(fixed)
+
+    def _twin(self, fixed: bool = False) -> Any:
+        from tfvertical.backbones._text_preprocessor_hub_graph import HubGraph
+
+        if fixed or self._graph is None:
+            made = HubGraph(self, fixed)
+            if fixed:
+                return made
+            self._graph = made
+        return self._graph
+
+    def config(self) -> dict[str, Any]:
+        return {
+            "tokenizer": type(self.tokenizer).__name__,
+            "options": json.loads(json.dumps(self.tokenizer.get_config())),
+            "length": self.length,
+            "inputs": list(self.input_names),
+        }
+
+    def assets(self) -> dict[str, bytes]:
+        with tempfile.TemporaryDirectory() as folder:
+            self.tokenizer.save_assets(folder)
+            return {path.name: path.read_bytes() for path in sorted(Path(folder).iterdir())}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any], assets: Mapping[str, bytes]) -> HubTextPreprocessor:
+        import keras_hub
+
+        made = getattr(keras_hub.tokenizers, config["tokenizer"], None)
+        if not (isinstance(made, type) and issubclass(made, keras_hub.tokenizers.Tokenizer)):
+            raise PresetError(f"KerasHub has no tokenizer {config['tokenizer']!r}.")
+        tokenizer = made.from_config(dict(config["options"]))
+        with tempfile.TemporaryDirectory() as folder:
+            for name, content in assets.items():
+                if Path(name).name != name:
+                    raise PresetError(f"{name!r} is not the name of a file.")
+                (Path(folder) / name).write_bytes(content)
+            tokenizer.load_assets(folder)
+        return cls(tokenizer, config["length"], config["inputs"])
+
+
+def _special(tokenizer: Any, *names: str) -> int | None:
+    return next((int(found) for name in names if (found := getattr(tokenizer, name, None)) is not None), None)
+
+
+def _unknown(tokenizer: Any) -> int | None:
+    """The id of what the vocabulary lacks; None where texts are cut into bytes, which are all known."""
+    import keras_hub
+
+    if isinstance(tokenizer, keras_hub.tokenizers.BytePairTokenizer):
+        return None
+    named = _special(tokenizer, "unk_token_id")
+    if named is not None:
+        return named
+    for token in ("<unk>", "[UNK]"):
+        if token in tokenizer.get_vocabulary():
+            return int(tokenizer.token_to_id(token))
+    return None
