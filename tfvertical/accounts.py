@@ -27,8 +27,8 @@ def worst_errors(
     """The wrongly predicted rows, the greatest loss first, at most `most`.
 
     Returns:
-        Per row `id`, `true`, `predicted`, `score` (of the predicted label), `true_score`, and with `show` one of `text`,
-        or `file` and `thumbnail` (a PNG as data URI; None where it cannot be made).
+        Per row `id`, `true`, `predicted`, `score` (of the predicted label), `true_score`; with `show` also `text`, or
+        `file` and `thumbnail` (a PNG as data URI; None where it cannot be made).
     """
     predicted = metrics.predictions(scores)
     wrong = np.flatnonzero(predicted != y_true)
@@ -36,7 +36,7 @@ def worst_errors(
     found = []
     for row in wrong[np.argsort(-losses, kind="stable")][:most]:
         entry = {
-            "id": examples.ids[row] if show else row_name(examples, int(row)),
+            "id": _storable(examples.ids[row] if show else row_name(examples, int(row))),
             "true": labels[y_true[row]],
             "predicted": labels[predicted[row]],
             "score": float(scores[row, predicted[row]]),
@@ -56,12 +56,17 @@ def row_name(examples: Examples, row: int) -> str:
 
 def _shown(item: Any) -> dict[str, Any]:
     if isinstance(item, str):
-        return {"text": item if len(item) <= TEXT_LENGTH else item[:TEXT_LENGTH] + "…"}
+        return {"text": _storable(item if len(item) <= TEXT_LENGTH else item[:TEXT_LENGTH] + "…")}
     if isinstance(item, Path):
-        return {"file": item.name, "thumbnail": _thumbnail(item)}
+        return {"file": _storable(item.name), "thumbnail": _thumbnail(item)}
     if isinstance(item, np.ndarray):
         return {"file": None, "thumbnail": _thumbnail(item)}
     return {}
+
+
+def _storable(text: str) -> str:
+    """Half a surrogate pair (a file name that is not UTF-8, a broken escape) cannot be written: it becomes `?`."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _thumbnail(item: Path | Array) -> str | None:
@@ -84,19 +89,20 @@ def data_account(examples: Examples, encoded: Encoded | None, *, show: bool) -> 
     """The reading's account, and what the tokenizer cut or did not know, where that was counted."""
     report = examples.report
     return {
-        "name": report.name,
+        "name": _storable(report.name),
         "read": report.read,
         "kept": report.kept,
         "rejected": len(report.rejected),
         "rejected_rows": [
-            {"id": row.id, "reason": row.reason, "column": row.column} for row in report.rejected[: _REJECTED * show]
+            {"id": _storable(row.id), "reason": _storable(row.reason), "column": row.column}
+            for row in report.rejected[: _REJECTED * show]
         ],
         "warnings": [
             {
                 "kind": warning.kind,
                 "count": warning.count,
-                "message": warning.message if show else "",
-                "ids": list(warning.ids[: 20 * show]),
+                "message": _storable(warning.message) if show else "",
+                "ids": [_storable(id) for id in warning.ids[: 20 * show]],
             }
             for warning in report.warnings
         ],

@@ -29,7 +29,7 @@ def majority(train: Examples, test_size: int, labels: Sequence[str]) -> np.ndarr
         DataError: no rows, no labels, or one that is not among `labels`.
 
     Example:
-        >>> majority(Examples(["a", "b", "c"], ["yes", "yes", "no"], ["1", "2", "3"]), 1, ["no", "yes"]).argmax()
+        >>> int(majority(Examples(["a", "b", "c"], ["yes", "yes", "no"], ["1", "2", "3"]), 1, ["no", "yes"]).argmax())
         1
     """
     share = np.bincount(_label_ids(train, labels), minlength=len(labels)) / len(train)

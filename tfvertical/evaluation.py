@@ -230,6 +230,6 @@ def _notes(per_class: Sequence[Mapping[str, Any]]) -> list[str]:
         return []
     named = ", ".join(absent[:10]) + (", …" if len(absent) > 10 else "")
     return [
-        f"{len(absent)} of {len(per_class)} labels have no row here ({named}). They have no recall and no curves; balanced "
-        "accuracy leaves them out, and macro F1 too unless they were predicted."
+        f"{len(absent)} of {len(per_class)} labels have no row here ({named}). They have no recall and no curves; "
+        "balanced accuracy leaves them out, and macro F1 too unless they were predicted."
     ]

@@ -1,4 +1,4 @@
-"""The pictures of a report, as SVG that takes its colours from the page and any script's letters from the reader's fonts."""
+"""The pictures of a report, as SVG: its colours come from the page, and the letters of any script from the reader."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from typing import Any
 
 from markupsafe import Markup
 
+from tfvertical.report_terminal import printable
+
 _PAD = 44  # pixels left of and below a square plot, for its axis
 _SIDE = 260  # pixels of a square plot
-_CHARACTERS = 26  # of a label before it is cut
+_CHARACTERS = 32  # of a label before it is cut
 
 
 def _svg(width: float, height: float, title: str, *content: Markup) -> Markup:
@@ -24,7 +26,7 @@ def _svg(width: float, height: float, title: str, *content: Markup) -> Markup:
 def _text(x: float, y: float, text: Any, anchor: str = "start", kind: str = "", turn: int = 0) -> Markup:
     turned = Markup(' transform="rotate({} {:g} {:g})"').format(turn, x, y) if turn else Markup("")
     return Markup('<text x="{:.1f}" y="{:.1f}" text-anchor="{}" class="{}"{}>{}</text>').format(
-        x, y, anchor, kind, turned, text
+        x, y, anchor, kind, turned, printable(str(text))
     )
 
 
@@ -33,9 +35,10 @@ def _line(x1: float, y1: float, x2: float, y2: float, kind: str) -> Markup:
 
 
 def _rect(x: float, y: float, width: float, height: float, kind: str, tip: str = "", opacity: float = 1) -> Markup:
-    return Markup(
-        '<rect x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}" class="{}" fill-opacity="{:.3f}"><title>{}</title></rect>'
-    ).format(x, y, max(width, 0), max(height, 0), kind, opacity, tip)
+    shape = Markup(
+        '<rect x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}" class="{}" fill-opacity="{:.2f}">'
+    ).format(x, y, max(width, 0), max(height, 0), kind, opacity)
+    return shape + Markup("<title>{}</title></rect>").format(tip)
 
 
 def _path(points: Sequence[tuple[float, float]], kind: str) -> Markup:
@@ -72,7 +75,7 @@ def _at(x: float, y: float) -> tuple[float, float]:
 
 def reliability(bins: Sequence[Mapping[str, float]]) -> Markup:
     """How often rows of a score are right, against that score; below, how many rows have it."""
-    parts = [_square("score of the predicted label", "share that is right"), _line(*_at(0, 0), *_at(1, 1), "ideal")]
+    parts = [_square("score of the predicted label", "share that is right")]
     most = max(b["count"] for b in bins)
     base = _SIDE + 112
     for b in bins:
@@ -82,6 +85,7 @@ def reliability(bins: Sequence[Mapping[str, float]]) -> Markup:
         parts.append(_rect(x, top, wide, b["accuracy"] * _SIDE, "bar", tip))
         tall = 50 * b["count"] / most
         parts.append(_rect(x, base - tall, wide, tall, "bar quiet", tip))
+    parts.append(_line(*_at(0, 0), *_at(1, 1), "ideal"))
     parts += [_line(_PAD, base, _PAD + _SIDE, base, "grid"), _text(_PAD - 6, base - 20, "rows", "end", "tick")]
     return _svg(_PAD + _SIDE + 12, base + 4, "Reliability diagram", *parts)
 
@@ -145,7 +149,7 @@ def differences(rows: Sequence[tuple[str, float, float, float]]) -> Markup:
 
 def confusion(counts: Sequence[Sequence[int]], labels: Sequence[str], totals: Sequence[int]) -> Markup:
     """Each cell's shade is its share of the true label's rows, `totals`; hits and errors differ in colour."""
-    size = 46 if len(labels) <= 8 else 34 if len(labels) <= 16 else 27
+    size = 58 if len(labels) <= 8 else 34 if len(labels) <= 16 else 27
     left = 30 + max(_width(label) for label in labels)
     top = 12 + max(_width(label) for label in labels) * 0.72
     side = size * len(labels)
@@ -162,7 +166,11 @@ def confusion(counts: Sequence[Sequence[int]], labels: Sequence[str], totals: Se
                 kind = "hit" if i == j else "miss"
                 parts.append(_rect(x, y, size - 1, size - 1, kind, tip, 0.12 + 0.88 * math.sqrt(share)))
                 bright = "cell bright" if share > 0.35 else "cell"
-                parts.append(_text(x + size / 2, y + size / 2 + 4, _short(count), "middle", bright))
+                parts.append(
+                    _text(
+                        x + size / 2, y + size / 2 + 4, f"{count:,}" if size > 50 else _short(count), "middle", bright
+                    )
+                )
     parts.append(_text(11, top + side / 2, "true", "middle", "axis", turn=-90))
     parts.append(_text(left + side / 2, top + side + 20, "predicted", "middle", "axis"))
     return _svg(left + side + 0.72 * _width(labels[-1]) + 6, top + side + 28, "Confusion matrix", *parts)
