@@ -42,7 +42,7 @@ _HOMES = {
     "backbones": "backbones",
     "data": "data",
     "errors": "errors",
-    "export": "export:export",
+    "export": "export",
     "load": "bundle:load",
     "split": "frontier:split",
 }
@@ -74,7 +74,7 @@ def __getattr__(name: str) -> Any:
     module, _, attribute = _HOMES[name].partition(":")
     found = importlib.import_module(f"{__name__}.{module}")
     value = getattr(found, attribute) if attribute else found
-    globals()[name] = value  # asked once; also puts a function back where its module's name would hide it
+    globals()[name] = value  # asked once
     return value
 
 

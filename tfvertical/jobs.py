@@ -37,7 +37,7 @@ def train(run: Run, out: str | Path, *, overwrite: bool = False, say: Say = prin
         PresetError: the backbone cannot be had.
         TrainingError: the run broke a promise.
     """
-    refuse_filled(out, overwrite=overwrite)
+    refuse_filled(Path(out), overwrite=overwrite)
     cls = Registry("tasks").get(run.task)
     parts = read(run.data, cls.kind, run.labels)
     for part in parts.values():

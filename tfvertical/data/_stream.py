@@ -42,7 +42,7 @@ def stream(
     """
     request = Request(kind, text, label=None)
     source = open_source(value, request, options)
-    check = _rows._checker(request, None)
+    check = _rows._checker(request, None, {})
     for _, found in _rows._checked(source.rows(), check, parallel=kind == "image"):
         if isinstance(found, Rejected):
             yield Item(found.id, fault=found.reason)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+import sys
+import types
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from tfvertical.contracts import Exporter, Task
@@ -69,3 +73,23 @@ def _label_lines(task: Task) -> str:
         if not label or label.splitlines() != [label]:
             raise ExportError(f"The label {label!r} does not fit on a line of labels.txt.", fix="rename the label")
     return "".join(f"{label}\n" for label in task.labels)
+
+
+class _Callable(ModuleType):
+    """The import system binds this folder as `tfvertical.export`, where users expect the function of that name."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Path:
+        return export(*args, **kwargs)
+
+
+sys.modules[__name__].__class__ = _Callable
+
+
+class _Callable(types.ModuleType):
+    """`tfvertical.export` names this room and the function alike: whichever an import finds can be called."""
+
+    def __call__(self, *arguments: Any, **options: Any) -> Path:
+        return export(*arguments, **options)
+
+
+sys.modules[__name__].__class__ = _Callable
