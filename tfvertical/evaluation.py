@@ -7,15 +7,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from tfvertical import bootstrap, metrics
+from tfvertical import bootstrap, metrics, per_label
 from tfvertical.accounts import data_account, model_account, worst_errors
 from tfvertical.contracts import Encoded, Examples, Task
 from tfvertical.errors import ConfigError, DataError, nearest
 from tfvertical.metrics import Array
 from tfvertical.report import Report
-
-_CURVES = 6  # classes whose curves are kept, those of the smallest areas; the areas are kept of all
-_POINTS = 101
 
 
 class Scorer(Protocol):
@@ -71,16 +68,16 @@ def evaluate(
     scores = _checked("the task", _scores(task, examples, encoded), y_true, labels)
     others = {name: _checked(f"baseline {name!r}", other, y_true, labels) for name, other in (baselines or {}).items()}
     draws = {"resamples": resamples, "seed": seed}
-    per_class = _per_class(y_true, scores, labels, draws)
+    per_class = per_label.table(y_true, scores, labels, draws)
     return Report(
         rows=len(y_true),
         labels=labels,
-        metrics=metrics.summary(y_true, scores) | _mean_areas(per_class),
+        metrics=metrics.summary(y_true, scores) | per_label.mean_areas(per_class),
         intervals=bootstrap.intervals(y_true, scores, **draws),
         per_class=per_class,
         confusion=metrics.confusion_matrix(y_true, metrics.predictions(scores), len(labels)).tolist(),
         reliability=metrics.reliability(y_true, scores),
-        curves=_curves(y_true, scores, per_class),
+        curves=per_label.curves(y_true, scores, per_class),
         before=None
         if before is None
         else compare(y_true, scores, _checked("`before`", before, y_true, labels), **draws),
@@ -90,7 +87,7 @@ def evaluate(
         data=data_account(examples, encoded, show=show_examples),
         model=model_account(task),
         history={name: [_finite(value) for value in values] for name, values in (history or {}).items()},
-        notes=_notes(per_class),
+        notes=per_label.notes(per_class),
         bootstrap=draws,
         examples_shown=show_examples,
     )
@@ -152,56 +149,6 @@ def _checked(whose: str, scores: Array, y_true: Array, labels: tuple[str, ...]) 
     return scores.astype(np.float32)
 
 
-def _per_class(y_true: Array, scores: Array, labels: tuple[str, ...], draws: Mapping[str, int]) -> list[dict[str, Any]]:
-    counted = metrics.counts(y_true, scores)
-    spread = bootstrap.f1_intervals(y_true, scores, **draws)
-    rows = []
-    for i, label in enumerate(labels):
-        roc = metrics.roc_curve(y_true == i, scores[:, i])
-        pr = metrics.pr_curve(y_true == i, scores[:, i])
-        rows.append(
-            {
-                "label": label,
-                "precision": float(metrics.precision_of(counted)[i]),
-                "recall": float(metrics.recall_of(counted)[i]),
-                "f1": float(metrics.f1_of(counted)[i]),
-                "f1_low": spread[i][0],
-                "f1_high": spread[i][1],
-                "support": int(counted.support[i]),
-                "roc_auc": roc and roc[2],
-                "average_precision": pr and pr[2],
-            }
-        )
-    return rows
-
-
-def _mean_areas(per_class: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
-    """The areas' means over the classes that have one."""
-    means: dict[str, float | None] = {}
-    for name in ("roc_auc", "average_precision"):
-        defined = [row[name] for row in per_class if row[name] is not None]
-        means[f"macro_{name}"] = float(np.mean(defined)) if defined else None
-    return means
-
-
-def _curves(y_true: Array, scores: Array, per_class: Sequence[Mapping[str, Any]]) -> dict[str, list[dict[str, Any]]]:
-    """All classes taken together, then those of the smallest areas, each thinned to be drawn."""
-    one_hot = np.eye(scores.shape[1], dtype=bool)[y_true]
-    found: dict[str, list[dict[str, Any]]] = {"roc": [], "pr": []}
-    for kind, curve, area in (("roc", metrics.roc_curve, "roc_auc"), ("pr", metrics.pr_curve, "average_precision")):
-        defined = [i for i, row in enumerate(per_class) if row[area] is not None]
-        weakest = sorted(defined, key=lambda i: per_class[i][area])[:_CURVES]
-        sets = [("all classes together", one_hot.ravel(), scores.ravel())]
-        sets += [(per_class[i]["label"], one_hot[:, i], scores[:, i]) for i in weakest]
-        for name, positive, score in sets:
-            points = curve(positive, score)
-            if points is not None:
-                x, y, size = points
-                at = np.unique(np.linspace(0, len(x) - 1, _POINTS).astype(int))
-                found[kind].append({"label": name, "area": size, "x": x[at].tolist(), "y": y[at].tolist()})
-    return found
-
-
 def _without(y_true: Array, scores: Array, overlap: Sequence[int], draws: Mapping[str, int]) -> dict[str, Any] | None:
     """The score on the rows that were not in the training data, or None where all are such."""
     rows = sorted({int(i) for i in overlap})
@@ -222,14 +169,3 @@ def _without(y_true: Array, scores: Array, overlap: Sequence[int], draws: Mappin
 
 def _finite(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
-
-
-def _notes(per_class: Sequence[Mapping[str, Any]]) -> list[str]:
-    absent = [row["label"] for row in per_class if not row["support"]]
-    if not absent:
-        return []
-    named = ", ".join(absent[:10]) + (", …" if len(absent) > 10 else "")
-    return [
-        f"{len(absent)} of {len(per_class)} labels have no row here ({named}). They have no recall and no curves; "
-        "balanced accuracy leaves them out, and macro F1 too unless they were predicted."
-    ]

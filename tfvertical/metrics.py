@@ -1,8 +1,8 @@
 """Numbers of a classifier, from true label ids and scores alone; each equals scikit-learn's.
 
 Shapes, everywhere: `y_true` int `(rows,)` in 0…classes-1, `scores` float `(rows, classes)`. A class that neither
-occurs nor is predicted counts in no average, as scikit-learn does by default. What is undefined is None (a class without
-rows has no ROC), never a warning.
+occurs nor is predicted counts in no average, as scikit-learn does by default. What is undefined is None (a class
+without rows has no ROC), never a warning.
 """
 
 from __future__ import annotations
