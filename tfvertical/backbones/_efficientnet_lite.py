@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from tfvertical import files, packages
-from tfvertical.backbones._image_model import versions, with_scaling
+from tfvertical.backbones._hub_images import with_options
+from tfvertical.backbones._image_model import image_backbone, random_source, versions
 from tfvertical.backbones._image_preprocessor import KerasImagePreprocessor
 from tfvertical.backbones._pth import read_pth
 from tfvertical.contracts import Backbone, SourceInfo
@@ -33,7 +34,7 @@ TENSORS_SHA256: Final = "c1273cc8fb82bb4ee33ab3a5ed1b2f2c35ebe82b31baf79f7455f4d
 PREPROCESSOR: Final = KerasImagePreprocessor((224, 224), crop="center", margin=32, resample="bicubic")
 BLOCKS: Final = ("stem_", *(f"block{stage}[a-z]_" for stage in range(1, 8)), "top_")
 
-# Per stage: kernel, repeats, filters in, filters out, expansion, stride (Tan and Le 2019, B0; Lite drops the squeezing).
+# Per stage: kernel, repeats, filters in, filters out, expansion, stride (Tan and Le 2019, B0; Lite does not squeeze).
 _STAGES: Final = (
     (3, 1, 32, 16, 1, 1),
     (3, 2, 16, 24, 6, 2),
@@ -53,13 +54,13 @@ _STACKS: Final = {
 }
 
 
-def load_keras_hub(weights: bool = True, *, size: tuple[int, int] = (224, 224), drop_connect: float = 0.0) -> Backbone:
+def load_keras_hub(weights: bool = True, *, drop_connect: float = 0.0, **options: Any) -> Backbone:
     """The network as a KerasHub `EfficientNetBackbone`.
 
     Args:
         weights: put the ImageNet weights in; otherwise they are random.
-        size: height and width of the pictures; the weights were made for 224.
         drop_connect: share of residual branches dropped in training, growing with depth to this.
+        options: `size`, `crop`, `margin`, `resample`, `max_pixels`; the weights were made for 224 pixels, margin 32.
 
     Returns:
         A backbone of 3,413,024 weights whose features are 7 x 7 x 1280 for 224-pixel pictures.
@@ -69,6 +70,7 @@ def load_keras_hub(weights: bool = True, *, size: tuple[int, int] = (224, 224), 
     """
     from keras_hub.models import EfficientNetBackbone
 
+    preprocessor = with_options(PREPROCESSOR, options)
     network = EfficientNetBackbone(
         **_STACKS,
         stackwise_width_coefficients=[1.0] * 7,
@@ -85,28 +87,29 @@ def load_keras_hub(weights: bool = True, *, size: tuple[int, int] = (224, 224), 
         min_depth=None,
         use_depth_divisor_as_min_depth=True,
         cap_round_filter_decrease=True,
-        input_shape=(*size, 3),
+        input_shape=(*preprocessor.size, 3),
     )
-    return _backbone(network, _hub_layers(network), "efficientnet_lite0", "keras-hub", weights, size)
+    return _backbone(network, _hub_layers(network), preprocessor, "efficientnet_lite0", weights, "keras-hub")
 
 
-def load_keras_cv(weights: bool = True, *, size: tuple[int, int] = (224, 224), drop_connect: float = 0.0) -> Backbone:
+def load_keras_cv(weights: bool = True, *, drop_connect: float = 0.0, **options: Any) -> Backbone:
     """The network as a KerasCV `EfficientNetLiteBackbone`; arguments and result as of `load_keras_hub`."""
     from keras_cv.models import EfficientNetLiteBackbone
 
+    preprocessor = with_options(PREPROCESSOR, options)
     network = EfficientNetLiteBackbone(
         **_STACKS,
         include_rescaling=False,
         width_coefficient=1.0,
         depth_coefficient=1.0,
         drop_connect_rate=drop_connect,
-        input_shape=(*size, 3),
+        input_shape=(*preprocessor.size, 3),
     )
-    return _backbone(network, _cv_layers(network), "keras_cv:efficientnet_lite0", "keras-cv", weights, size)
+    return _backbone(network, _cv_layers(network), preprocessor, "keras_cv:efficientnet_lite0", weights, "keras-cv")
 
 
 def classifier() -> keras.Model:
-    """The checkpoint whole: pictures 0…255 to the probabilities of the 1000 ImageNet classes, float32 `(batch, 1000)`."""
+    """The whole checkpoint: pictures 0…255 to probabilities of the 1000 ImageNet classes, float32 `(batch, 1000)`."""
     import keras
 
     backbone, tensors = load_keras_hub(), checkpoint()
@@ -212,22 +215,19 @@ def _cv_layers(network: keras.Model) -> Named:
 
 
 def _backbone(
-    network: keras.Model, layers: Named, preset: str, library: str, weights: bool, size: tuple[int, int]
+    network: keras.Model,
+    layers: Named,
+    preprocessor: KerasImagePreprocessor,
+    preset: str,
+    weights: bool,
+    library: str,
 ) -> Backbone:
+    source = random_source(preset, network, library)
     if weights:
         _assign(network, layers, checkpoint())
-    return Backbone(
-        with_scaling(network, scale=1 / 128, offset=-127 / 128),
-        KerasImagePreprocessor(size, PREPROCESSOR.crop, PREPROCESSOR.margin, PREPROCESSOR.resample),
-        BLOCKS,
-        SourceInfo(
-            preset,
-            "package-index" if weights else "random",
-            versions(library),
-            CHECKPOINT_SHA256 if weights else "",
-            packages.pinned(PACKAGE).licence if weights else None,
-        ),
-    )
+        licence = packages.pinned(PACKAGE).licence
+        source = SourceInfo(preset, "package_index", versions(library), CHECKPOINT_SHA256, licence)
+    return image_backbone(network, preprocessor, source, scale=1 / 128, offset=-127 / 128, blocks=BLOCKS)
 
 
 def _assign(network: keras.Model, layers: Named, tensors: Mapping[str, np.ndarray]) -> None:
