@@ -83,7 +83,7 @@ class WordPiecePreprocessor(TextPreprocessor):
         from tfvertical.backbones import _text_preprocessor_graph as twin
 
         # split=False: the words are ours, so KerasHub's own regular expressions have no say.
-        pieces = keras_hub.tokenizers.WordPieceTokenizer(list(self.vocabulary), lowercase=False, split=False)
+        pieces = keras_hub.tokenizers.WordPieceTokenizer(self._unique(), lowercase=False, split=False)
 
         def preprocess(texts: tf.Tensor) -> dict[str, tf.Tensor]:
             words = tf.strings.split(twin.normalize(texts, self.normalizer))
@@ -92,6 +92,17 @@ class WordPiecePreprocessor(TextPreprocessor):
 
         # Outside a graph KerasHub would take another road, in Python.
         return tf.function(preprocess, input_signature=[tf.TensorSpec((None,), tf.string)])
+
+    def _unique(self) -> list[str]:
+        """The vocabulary without repeated or empty pieces, which TensorFlow Text refuses: the last of each counts.
+
+        What takes their places begins with a control character, which no normalized text contains.
+        """
+        ids, refused = self._pieces.ids, ("", "##")
+        return [
+            piece if ids[piece] == i and piece not in refused and "\0" not in piece else f"\x01{i}"
+            for i, piece in enumerate(self.vocabulary)
+        ]
 
     def config(self) -> dict[str, Any]:
         return {
