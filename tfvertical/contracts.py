@@ -69,7 +69,7 @@ class Examples:
     """Checked, typed rows in the order of their source: what `data/` hands to a task.
 
     Args:
-        inputs: one per row: `str` for texts; `Path` or uint8 array `(height, width, 3)` for images.
+        inputs: one per row: `str` for texts; `Path`, encoded bytes or uint8 array `(height, width, 3)` for images.
         labels: label *names*, one per row, or None where the source has none.
         ids: stable row ids (`train.csv:17`), one per row, unique.
         weights: float32 `(rows,)` sample weights, or None for 1.

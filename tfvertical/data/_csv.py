@@ -10,7 +10,7 @@ import mmap
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, Literal, NamedTuple
 
 _BOM = b"\xef\xbb\xbf"
 _RAW = 10_000  # characters of a broken record that are kept for the quarantine file
@@ -34,8 +34,12 @@ class _Lines:
 
     def __init__(self, file: BinaryIO, encoding: str, limit: int):
         self._file, self._encoding, self._limit = file, encoding, limit
-        self.text: list[str] = []
-        self.size = self.first = 0
+        self.start()
+
+    def start(self) -> None:
+        """Forget the last record."""
+        self.count = self.size = self.first = 0
+        self.raw = ""
         self.bad: str | None = None
 
     def __iter__(self) -> _Lines:
@@ -54,7 +58,8 @@ class _Lines:
         except UnicodeDecodeError as error:
             self.bad = self.bad or f"byte 0x{line[error.start]:02X} at byte {error.start + 1} is not {self._encoding}"
             text = line.decode(self._encoding, errors="replace")
-        self.text.append(text)
+        self.count += 1
+        self.raw += text[: max(0, _RAW - len(self.raw))]
         return text
 
 
@@ -70,7 +75,7 @@ def records(path: Path, *, encoding: str, delimiter: str, quotes: bool, limit: i
     """
     # The limit of the csv module belongs to the process; it is only ever raised, so that no other user is cut short.
     csv.field_size_limit(max(csv.field_size_limit(), limit))
-    quoting = csv.QUOTE_MINIMAL if quotes else csv.QUOTE_NONE
+    quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if quotes else csv.QUOTE_NONE
     with open(path, "rb") as file:
         at, row = (len(_BOM) if file.read(3) == _BOM else 0), 1
         while True:
@@ -78,18 +83,17 @@ def records(path: Path, *, encoding: str, delimiter: str, quotes: bool, limit: i
             lines = _Lines(file, encoding, limit)
             try:
                 for cells in csv.reader(lines, delimiter=delimiter, quoting=quoting, strict=True):
-                    raw = "" if lines.bad is None else "".join(lines.text)[:_RAW]
                     if cells:
-                        yield Record(row, None if lines.bad else cells, lines.bad, raw)
-                    at, row = at + lines.size, row + len(lines.text)
-                    lines.text, lines.size, lines.first, lines.bad = [], 0, 0, None
+                        yield Record(row, None if lines.bad else cells, lines.bad, lines.raw if lines.bad else "")
+                    at, row = at + lines.size, row + lines.count
+                    lines.start()
                 return
             except csv.Error as error:
-                yield Record(row, None, lines.bad or _reason(error, len(lines.text)), "".join(lines.text[:1])[:_RAW])
+                yield Record(row, None, lines.bad or _reason(error, lines.count), lines.raw.split("\n")[0])
                 at, row = at + lines.first, row + 1
             except _TooLong:
                 size, count, fault = _skip(path, at, delimiter.encode(encoding), quotes, limit)
-                yield Record(row, None, fault, "".join(lines.text)[:_RAW])
+                yield Record(row, None, fault, lines.raw)
                 at, row = at + size, row + count
 
 
@@ -122,8 +126,9 @@ def _end(content: mmap.mmap, at: int, delimiter: bytes) -> int | None:
     while True:
         if content[at : at + 1] == b'"':
             # A run of quotes of odd length closes the cell, an even one is quotes inside it.
-            runs = re.compile(rb'"+').finditer(content, at + 1)
-            closing = next((run for run in runs if (run.end() - run.start()) % 2), None)
+            here = re.compile(rb'"*').match(content, at + 1)
+            odd = here is not None and (here.end() - here.start()) % 2
+            closing = here if odd else re.compile(rb'"(?<!"")(?:"")*(?!")').search(content, here.end() if here else at)
             if closing is None:
                 return None
             at = closing.end()

@@ -4,39 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import itertools
 import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from tfvertical.codecs.pixels import MAX_PIXELS
-from tfvertical.contracts import DataReport, DataWarning, Examples, Rejected, Row, Source
+from tfvertical.contracts import DataReport, DataWarning, Examples, Source
 from tfvertical.data import _check, _policy, _warnings
 from tfvertical.data._request import Column, Request
+from tfvertical.data._rows import Clean, read_rows
 from tfvertical.errors import ConfigError, DataError, nearest
 from tfvertical.registry import Registry
 
-_WINDOW = 256  # pictures that are checked side by side, so that memory stays bounded
 _SHOWN_LABELS = 3
-
-
-@dataclass(frozen=True)
-class _Clean:
-    """A row that can be used."""
-
-    id: str
-    input: Any
-    label: str | None
-    label_family: str
-    group: Any
-    time: float | None
-    time_family: str
-    weight: float | None
 
 
 def load(
@@ -95,10 +78,10 @@ def load(
     """
     request = Request(kind, text, label, group, time, weight, max_text_bytes, max_pixels, max_rows)
     _policy.check_policy(policy, quarantine)
-    known = None if labels is None else tuple(labels)
+    known = None if labels is None else known_labels(labels)
     source = open_source(value, request, options)
     title = name or source.name
-    clean, rejected = _read(source, request, known, keep_rows=policy == "quarantine")
+    clean, rejected = read_rows(source, request, known, keep_rows=policy == "quarantine")
     read, faults = len(clean) + len(rejected), [fault for _, fault in rejected]
     if not read:
         raise DataError(f"{title} has no rows.", expected="at least one")
@@ -127,7 +110,7 @@ def open_source(value: Any, request: Request, options: dict[str, Any]) -> Source
         DataError: none reads `value`; for a path that does not exist, with the nearest that does.
     """
     room = Registry("data")
-    kinds = [room.get(module) for module in room.modules()]
+    kinds: list[Any] = [room.get(module) for module in room.modules()]
     chosen = next((kind for kind in kinds if kind.accepts(value)), None)
     if isinstance(value, str | os.PathLike) and not str(value).startswith("tfds:") and not Path(value).exists():
         path = Path(value)
@@ -151,79 +134,18 @@ def open_source(value: Any, request: Request, options: dict[str, Any]) -> Source
     return chosen(value, request, **options)
 
 
-def _read(
-    source: Source, request: Request, known: tuple[str, ...] | None, *, keep_rows: bool
-) -> tuple[list[_Clean], list[tuple[Row, Rejected]]]:
-    """Every row, checked. The row of a rejected one is kept only where it will be written."""
-    clean: list[_Clean] = []
-    rejected: list[tuple[Row, Rejected]] = []
-    check = _checker(request, known)
-    for row, result in _checked(source.rows(), check, parallel=request.kind == "image"):
-        if isinstance(result, Rejected):
-            rejected.append((row if keep_rows else Row(row.id), result))
-        else:
-            clean.append(result)
-        if len(clean) + len(rejected) > request.max_rows:
-            raise DataError(f"{source.name} has more than {request.max_rows:,} rows.", fix="raise max_rows")
-    return clean, rejected
+def known_labels(labels: Sequence[Any]) -> tuple[str, ...]:
+    """Label names as rows are compared with them; raises ConfigError for an empty list, an empty name, or two alike."""
+    try:
+        known = tuple(_check.label(label)[0] for label in labels)
+    except _check.Fault as fault:
+        raise ConfigError(f"labels={list(labels)!r}: {fault}.", expected="names") from fault
+    if not known or len(set(known)) < len(known) or isinstance(labels, str):
+        raise ConfigError(f"labels={labels!r}.", expected="a list of distinct names")
+    return known
 
 
-def _checked(
-    rows: Iterator[Row], check: Callable[[Row], _Clean | Rejected], *, parallel: bool
-) -> Iterator[tuple[Row, _Clean | Rejected]]:
-    if not parallel:
-        yield from ((row, check(row)) for row in rows)
-        return
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        while window := list(itertools.islice(rows, _WINDOW)):
-            yield from zip(window, pool.map(check, window), strict=True)
-
-
-def _checker(request: Request, known: tuple[str, ...] | None) -> Callable[[Row], _Clean | Rejected]:
-    """The check of one row: its clean form, or why it has none."""
-    positions = known is not None and not any(_check.label(name)[1] == "number" for name in known if name.strip())
-    members = frozenset(known or ())
-
-    def label(value: Any) -> tuple[str | None, str]:
-        if request.label is None:
-            return None, ""
-        name, family = _check.label(value)
-        if known is None:
-            return name, family
-        typed = isinstance(value, int | np.integer) and not isinstance(value, bool)
-        if positions and typed and 0 <= int(value) < len(known):
-            return known[int(value)], family
-        if name not in members:
-            like = nearest(name, known, 1)
-            raise _check.Fault(f"the label {name[:60]!r} is unknown" + (f" (nearest: {like[0]!r})" if like else ""))
-        return name, family
-
-    def check(row: Row) -> _Clean | Rejected:
-        if row.fault is not None:
-            return Rejected(row.id, row.fault, row.column)
-        field = "input"
-        try:
-            is_text = request.kind == "text"
-            item = (
-                _check.text(row.input, request.max_text_bytes)
-                if is_text
-                else _check.image(row.input, request.max_pixels)
-            )
-            field = "label"
-            name, family = label(row.label)
-            field = "time"
-            moment, moment_family = (None, "") if request.time is None else _check.time(row.time)
-            field = "weight"
-            number = None if request.weight is None and row.weight is None else _check.weight(row.weight)
-        except _check.Fault as fault:
-            column = request.columns().get(field)
-            return Rejected(row.id, str(fault), None if column is None else str(column))
-        return _Clean(row.id, item, name, family, _check.group(row.group), moment, moment_family, number)
-
-    return check
-
-
-def _refuse_mixture(title: str, clean: Sequence[_Clean], request: Request, known: tuple[str, ...] | None) -> None:
+def _refuse_mixture(title: str, clean: Sequence[Clean], request: Request, known: tuple[str, ...] | None) -> None:
     """Labels, or times, of which some are numbers and others are not: one of the two is a mistake."""
     for field, fix in (
         ("label", "correct them or, if they are names all the same, list them: labels=[…]"),
@@ -231,7 +153,7 @@ def _refuse_mixture(title: str, clean: Sequence[_Clean], request: Request, known
     ):
         if getattr(request, field) is None or (field == "label" and known is not None):
             continue
-        families: dict[str, list[_Clean]] = {}
+        families: dict[str, list[Clean]] = {}
         for row in clean:
             families.setdefault(getattr(row, f"{field}_family"), []).append(row)
         if len(families) > 1:
@@ -244,7 +166,7 @@ def _refuse_mixture(title: str, clean: Sequence[_Clean], request: Request, known
             raise DataError(f"{title}: {field}s are of mixed type: " + "; ".join(some) + ".", fix=fix)
 
 
-def _examples(clean: Sequence[_Clean], request: Request) -> Examples:
+def _examples(clean: Sequence[Clean], request: Request) -> Examples:
     groups, weights = [row.group for row in clean], [row.weight for row in clean]
     if request.group is not None and all(group is None for group in groups):
         raise DataError(

@@ -77,7 +77,7 @@ def locate(request: Request, header: Iterable[str], where: str) -> dict[str, int
     names = [str(name) for name in header]
     found = {}
     for field, column in request.columns().items():
-        if isinstance(column, int) and not isinstance(column, bool):
+        if isinstance(column, int):
             if not 0 <= column < len(names):
                 raise DataError(f"{where} has no column {column}.", expected=f"0 to {len(names) - 1}")
             found[field] = column

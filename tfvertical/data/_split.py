@@ -32,7 +32,7 @@ def split(
 
     Rows whose texts are equal but for case and white space, or whose pictures are the same file, are always together,
     and so are rows of one group. Where times are given, parts follow each other in time instead of being drawn: the
-    oldest rows go to the first part; rows of one moment stay together, and what belongs together goes by its latest row.
+    oldest rows go to the first part; rows of one moment stay together, and what belongs together goes by its latest.
 
     Args:
         examples: what `load` returned.
@@ -66,7 +66,7 @@ def split(
         if not len(at):
             raise DataError(
                 f"{examples.report.name}: the part {name!r} would be empty.",
-                received=f"{len(examples)} rows in {len(units)} sets that stay together, {shares[name]:g} of them for it",
+                received=f"{len(examples)} rows in {len(units)} sets that stay together; share {shares[name]:g}",
                 fix="give it a larger share, or more data",
             )
     return {name: examples.take(at) for name, at in rows.items()}
@@ -187,7 +187,7 @@ def _neediest(need: np.ndarray, owed: np.ndarray) -> int:
 
 
 def _apportion(rows: int, owed: np.ndarray, owed_in_all: np.ndarray) -> np.ndarray:
-    """How many of `rows` single rows each part gets: as owed, remainders to the largest; int64 `(parts,)`, sum `rows`."""
+    """How many of `rows` single rows each part gets: as owed, remainders to the largest; int64 `(parts,)`."""
     want = np.maximum(owed, 0.0)
     want = want * (rows / want.sum()) if want.sum() > 0 else np.full(len(owed), rows / len(owed))
     given = np.floor(want + 1e-9).astype(np.int64)

@@ -39,6 +39,7 @@ class Arrays(Source):
 
     def __init__(self, value: Any, request: Request):
         self.value, self.request = value, request
+        self.named = _is_frame(value)
         self.name = "DataFrame" if _is_frame(value) else "arrays"
 
     @classmethod
@@ -71,6 +72,8 @@ class Arrays(Source):
             for field, part in zip(("input", "label", "weight"), parts, strict=False)
             if part is not None and (field != "label" or self.request.label is not None)
         }
+        if self.request.label is not None and "label" not in found:
+            raise DataError(f"{self.name} come without labels.", fix="give (x, y); label=None reads without labels")
         labels = found.get("label")
         if isinstance(labels, np.ndarray):
             if labels.ndim != 1 and labels.shape != (len(labels), 1):

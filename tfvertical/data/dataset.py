@@ -73,4 +73,6 @@ class Dataset(Source):
         fields = dict(zip(("input", "label", "weight"), parts, strict=False))
         if self.request.label is None:
             fields.pop("label", None)
+        elif "label" not in fields:
+            raise DataError("The dataset comes without labels.", fix="give (x, y); label=None reads without labels")
         return fields

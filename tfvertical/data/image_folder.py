@@ -33,6 +33,8 @@ class ImageFolder(Source):
         False
     """
 
+    named = False  # it has no columns
+
     def __init__(self, value: str | os.PathLike[str], request: Request):
         self.path, self.request = Path(value), request
         self.name = self.path.resolve().name

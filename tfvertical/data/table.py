@@ -106,7 +106,8 @@ class Table(Source):
                 f"{self._id(first.row)}, the first row, cannot be read: {first.fault}.", fix=_csv_fix(first.fault)
             )
         width = len(first.cells)
-        where = locate(self.request, [cell.strip() for cell in first.cells] if self.header else [""] * width, self.name)
+        header = [cell.strip() for cell in first.cells] if self.header else [str(at) for at in range(width)]
+        where = locate(self.request, header, self.name)
         if not self.header:
             yield Row(self._id(first.row), **{field: first.cells[at] for field, at in where.items()})
         for row, cells, fault, raw in found:

@@ -63,6 +63,8 @@ class Tfds(Source):
         }
         # Pictures stay encoded: a tenth of the memory, and a broken one is found by the check that all sources share.
         encoded = [column for column in columns.values() if isinstance(features[column], tfds.features.Image)]
+        if encoded and self.request.kind == "text":
+            raise DataError(f"{self.name}: {encoded[0]!r} holds pictures, not texts.", fix="say kind='image'")
         decoders = {column: tfds.decode.SkipDecoding() for column in encoded}
         try:
             data = builder.as_dataset(split=self.split, decoders=decoders or None, shuffle_files=False)
@@ -107,8 +109,8 @@ class Tfds(Source):
         supervised = info.supervised_keys if info.supervised_keys and len(info.supervised_keys) == 2 else (None, None)
         declared = dict(zip(("input", "label"), supervised, strict=True))
         found = {}
-        for field, column in self.request.columns().items():
-            column = column if column in info.features else declared.get(field)
+        for field, asked in self.request.columns().items():
+            column = asked if asked in info.features else declared.get(field)
             if not isinstance(column, str) or column not in info.features:
                 missing_column(self.request, field, list(info.features), self.name)
             else:

@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from tests.data.conftest import png_header
+from tfvertical import data
+from tfvertical.errors import DataError
+
+
+def test_labels_are_folders_in_sorted_order(pictures):
+    examples = data.load(pictures, kind="image")
+    assert list(examples.ids) == [f"{label}/{at}.jpg" for label in ("hat", "shoe") for at in range(3)]
+    assert list(examples.labels) == ["hat"] * 3 + ["shoe"] * 3
+    assert examples.inputs[0] == pictures / "hat/0.jpg"
+    assert examples.report.warnings == ()
+
+
+def spoil(kind, pictures, tmp_path):
+    bad = pictures / "hat" / "9.jpg"
+    whole = (pictures / "hat/0.jpg").read_bytes()
+    if kind == "text":
+        bad.write_text("this is no picture")
+    elif kind == "truncated":
+        bad.write_bytes(whole[: len(whole) // 2])
+    elif kind == "empty":
+        bad.write_bytes(b"")
+    elif kind == "huge":
+        bad.write_bytes(png_header(50_000, 50_000))
+    elif kind == "link out":
+        (tmp_path / "out.jpg").write_bytes(whole)
+        bad.symlink_to(tmp_path / "out.jpg")
+    elif kind == "broken link":
+        bad.symlink_to(pictures / "hat" / "none.jpg")
+    elif kind == "folder link":
+        bad.symlink_to(pictures / "shoe")
+
+
+REASONS = {
+    "text": "",
+    "truncated": "",
+    "empty": "",
+    "huge": "pixels",
+    "link out": "leads out",
+    "broken link": "broken link",
+}
+
+
+@pytest.mark.parametrize("kind", [*REASONS, "folder link"])
+def test_a_bad_file_is_named_and_costs_no_other(pictures, tmp_path, kind):
+    spoil(kind, pictures, tmp_path)
+    with pytest.raises(DataError, match=rf"1 of 7 rows cannot be used:\n  hat/9\.jpg: .*{REASONS.get(kind, 'link')}"):
+        data.load(pictures, kind="image")
+    report = data.load(pictures, kind="image", policy="skip").report
+    assert (report.read, report.kept, [one.id for one in report.rejected]) == (7, 6, ["hat/9.jpg"])
+    assert str(tmp_path) not in report.rejected[0].reason
+
+
+def test_a_link_inside_is_followed(pictures):
+    (pictures / "hat" / "9.jpg").symlink_to(pictures / "shoe" / "0.jpg")
+    report = data.load(pictures, kind="image").report
+    assert {w.kind: w.ids for w in report.warnings} == {
+        "duplicate": ("shoe/0.jpg",),
+        "conflicting_label": ("hat/9.jpg", "shoe/0.jpg"),
+    }
+
+
+def test_hidden_files_are_ignored_and_counted_also_strictly(pictures):
+    (pictures / ".DS_Store").write_text("x")
+    (pictures / "hat" / "Thumbs.db").write_text("x")
+    report = data.load(pictures, kind="image", strict=True).report
+    (warning,) = report.warnings
+    assert (warning.kind, warning.count, report.read) == ("ignored_files", 2, 6)
+    assert warning.ids == (".DS_Store", "hat/Thumbs.db")
+
+
+def test_files_beside_the_class_folders_are_faults(pictures):
+    (pictures / "readme.txt").write_text("x")
+    with pytest.raises(DataError, match=r"readme\.txt: the file stands beside the class folders"):
+        data.load(pictures, kind="image")
+
+
+def test_without_labels_every_picture_counts(pictures):
+    shutil.copy(pictures / "hat/0.jpg", pictures / "top.jpg")
+    (pictures / "hat/0.jpg").unlink()
+    examples = data.load(pictures, kind="image", label=None)
+    assert examples.labels is None and len(examples) == 6
+
+
+def test_folders_of_another_shape_are_refused(pictures, tmp_path):
+    with pytest.raises(DataError, match="kind='image'"):
+        data.load(pictures)
+    with pytest.raises(DataError, match="no class folders"):
+        data.load(pictures / "hat", kind="image")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="is empty"):
+        data.load(tmp_path / "empty", kind="image")
+    for part in ("train", "test"):
+        shutil.copytree(pictures, tmp_path / "splits" / part)
+    with pytest.raises(DataError, match=r"holds splits \(test, train\), not classes"):
+        data.load(tmp_path / "splits", kind="image")
+
+
+def test_an_empty_class_folder_is_worth_a_look(pictures):
+    (pictures / "cap").mkdir()
+    report = data.load(pictures, kind="image").report
+    assert [(w.kind, w.ids) for w in report.warnings] == [("empty_class", ("cap",))]
+    with pytest.raises(DataError, match="empty_class"):
+        data.load(pictures, kind="image", strict=True)

@@ -1,0 +1,112 @@
+"""Every row of a source, checked: its clean form, or why it has none."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import os
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tfvertical.contracts import Rejected, Row, Source
+from tfvertical.data import _check
+from tfvertical.data._request import Column, Request
+from tfvertical.errors import DataError, nearest
+
+_WINDOW = 256  # pictures that are checked side by side, so that memory stays bounded
+
+
+@dataclass(frozen=True)
+class Clean:
+    """A row that can be used."""
+
+    id: str
+    input: Any
+    label: str | None
+    label_family: str
+    group: Any
+    time: float | None
+    time_family: str
+    weight: float | None
+
+
+def read_rows(
+    source: Source, request: Request, known: tuple[str, ...] | None, *, keep_rows: bool
+) -> tuple[list[Clean], list[tuple[Row, Rejected]]]:
+    """Every row, checked. The row of a rejected one is kept only where it will be written."""
+    clean: list[Clean] = []
+    rejected: list[tuple[Row, Rejected]] = []
+    named = getattr(source, "named", True)  # a folder or a pair of arrays has no columns to name in a message
+    check = _checker(request, known, request.columns() if named else {})
+    for row, result in _checked(source.rows(), check, parallel=request.kind == "image"):
+        if isinstance(result, Rejected):
+            rejected.append((row if keep_rows else Row(row.id), result))
+        else:
+            clean.append(result)
+        if len(clean) + len(rejected) > request.max_rows:
+            raise DataError(f"{source.name} has more than {request.max_rows:,} rows.", fix="raise max_rows")
+    return clean, rejected
+
+
+def _checked(
+    rows: Iterator[Row], check: Callable[[Row], Clean | Rejected], *, parallel: bool
+) -> Iterator[tuple[Row, Clean | Rejected]]:
+    if not parallel:
+        yield from ((row, check(row)) for row in rows)
+        return
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        while window := list(itertools.islice(rows, _WINDOW)):
+            yield from zip(window, pool.map(check, window), strict=True)
+
+
+def _labeller(known: tuple[str, ...] | None) -> Callable[[Any], tuple[str, str]]:
+    """The check of one label: its name and family."""
+    if known is None:
+        return _check.label
+    positions = not any(_check.label(name)[1] == "number" for name in known)
+    members = frozenset(known)
+    like = functools.lru_cache(maxsize=4096)(lambda name: nearest(name, known, 1))  # slow, and asked row by row
+
+    def label(value: Any) -> tuple[str, str]:
+        name, family = _check.label(value)
+        typed = isinstance(value, int | np.integer) and not isinstance(value, bool)
+        if positions and typed and 0 <= int(value) < len(known):
+            return known[int(value)], family
+        if name not in members:
+            hint = f" (nearest: {like(name[:60])[0]!r})" if like(name[:60]) else ""
+            raise _check.Fault(f"the label {name[:60]!r} is unknown{hint}")
+        return name, family
+
+    return label
+
+
+def _checker(
+    request: Request, known: tuple[str, ...] | None, columns: Mapping[str, Column]
+) -> Callable[[Row], Clean | Rejected]:
+    """The check of one row: its clean form, or why it has none."""
+    label = _labeller(known)
+    item: Callable[[Any, int], Any] = _check.text if request.kind == "text" else _check.image
+    limit = request.max_text_bytes if request.kind == "text" else request.max_pixels
+
+    def check(row: Row) -> Clean | Rejected:
+        if row.fault is not None:
+            return Rejected(row.id, row.fault, row.column)
+        field = "input"
+        try:
+            cleaned = item(row.input, limit)
+            field = "label"
+            name, family = (None, "") if request.label is None else label(row.label)
+            field = "time"
+            moment, moment_family = (None, "") if request.time is None else _check.time(row.time)
+            field = "weight"
+            number = None if request.weight is None and row.weight is None else _check.weight(row.weight)
+        except _check.Fault as fault:
+            column = columns.get(field)
+            return Rejected(row.id, str(fault), None if column is None else str(column))
+        return Clean(row.id, cleaned, name, family, _check.group(row.group), moment, moment_family, number)
+
+    return check
