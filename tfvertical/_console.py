@@ -9,10 +9,10 @@ import sys
 import tempfile
 from collections.abc import Iterator
 
-# What TensorFlow says at import and at its first look for a GPU, before its own log level applies.
+# What TensorFlow and LiteRT say of themselves, before or beside their own log levels.
 _NOISE = re.compile(
     r"^(?:[IW]\d{4} |E\d{4} .*(?:cuInit|cuda)|WARNING: All log messages before absl|.*(?:oneDNN|cpu_feature_guard|AVX)"
-    r"|To enable the following instructions)"
+    r"|To enable the following instructions|INFO: Created TensorFlow Lite)"
 )
 
 
@@ -27,7 +27,7 @@ def load_tensorflow() -> None:
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     if "tensorflow" in sys.modules:
         return
-    with _held_back():
+    with quiet():
         import tensorflow as tf
 
         tf.config.list_physical_devices("GPU")
@@ -35,8 +35,12 @@ def load_tensorflow() -> None:
 
 
 @contextlib.contextmanager
-def _held_back() -> Iterator[None]:
-    """Collect what is written to the stderr *descriptor* (C++ knows no other) and show it after, without the noise."""
+def quiet() -> Iterator[None]:
+    """Hold TensorFlow's noise back while the block runs.
+
+    It collects what is written to the stderr *descriptor* (C++ knows no other), and shows it after the
+    block without the noise.
+    """
     sys.stderr.flush()
     with tempfile.TemporaryFile() as held:
         real = os.dup(2)

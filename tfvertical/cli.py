@@ -60,7 +60,8 @@ def train(
     from tfvertical import config as run_files
     from tfvertical.files import refuse_filled
 
-    run = run_files.load(config, settings or ())
+    with _console.quiet():  # a preset with a typing error makes it look among KerasHub's own
+        run = run_files.load(config, settings or ())
     refuse_filled(out, overwrite=overwrite)
     _console.load_tensorflow()
     from tfvertical import jobs
@@ -162,6 +163,8 @@ def presets_fetch(name: Annotated[str, typer.Argument(help="A name from `presets
     """Fetch a preset's weights into the cache, checked; usable offline afterwards."""
     from tfvertical import backbones
 
+    if name not in {preset.name for preset in backbones.presets(hub=False)}:
+        _console.load_tensorflow()  # KerasHub's own
     print(backbones.fetch(name))
 
 
@@ -170,7 +173,8 @@ def presets_path(name: Annotated[str, typer.Argument(help="A name from `presets 
     """Where a fetched preset lies."""
     from tfvertical import backbones
 
-    found = backbones.path(name)
+    with _console.quiet():
+        found = backbones.path(name)
     if found is None:
         raise PresetError(f"{name} has not been fetched.", fix=f"tfvertical presets fetch {name}")
     print(found)

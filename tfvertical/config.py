@@ -97,10 +97,9 @@ def _listing(document: Document, mistakes: Sequence[Mistake]) -> str:
 # ----------------------------------------------------------------------------------------------------------- sections
 def _check_task(values: Any, place: Place, folder: Path) -> list[Mistake]:
     module, rest, found = _registered("tasks", "name", values, place)
-    if module is None:
-        return found
-    takes = schema.declared(_HERE / "tasks" / f"{module}.py", module, "from_preset")
-    found += schema.check(takes, rest, place, given=("labels",), extra={"labels": list[str] | None})
+    if module is not None:
+        takes = schema.declared(_HERE / "tasks" / f"{module}.py", module, "from_preset")
+        found += schema.check(takes, rest, place, given=("labels",), extra={"labels": list[str] | None})
     preset, labels = rest.get("preset"), rest.get("labels")
     if isinstance(preset, str):
         found += _said(lambda: _check_preset(preset, folder), (*place, "preset"))

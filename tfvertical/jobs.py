@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
 from tfvertical import bundle, data
+from tfvertical._console import quiet
 from tfvertical.contracts import Examples
 from tfvertical.data._stream import Item, stream
 from tfvertical.errors import ConfigError
@@ -40,8 +42,9 @@ def train(run: Run, out: str | Path, *, overwrite: bool = False, say: Say = prin
     refuse_filled(Path(out), overwrite=overwrite)
     cls = Registry("tasks").get(run.task)
     parts = read(run.data, cls.kind, run.labels)
-    for part in parts.values():
-        say(data.describe(part.report))
+    for account in dict.fromkeys(data.describe(part.report) for part in parts.values()):
+        say(account)
+    say("Rows: " + ", ".join(f"{name} {len(part):,}" for name, part in parts.items()) + ".")
     labels = run.labels or data.label_names(parts["train"])
     say(f"Loading {run.preset} for {len(labels)} labels.")
     task = cls.from_preset(run.preset, labels=labels, **run.options)
@@ -52,6 +55,7 @@ def train(run: Run, out: str | Path, *, overwrite: bool = False, say: Say = prin
         adaptation=run.adaptation,
         class_weight=run.data.class_weight,
         augment=run.augment,
+        verbose=1 if sys.stdout.isatty() else 2,  # bars for people, a line an epoch for files
         **settings,
     )
     task.run["config"] = dict(run.written)
@@ -153,7 +157,8 @@ def export(path: str | Path, *, format: str, precision: str = "float32", overwri
     """Export the bundle at `path` beside it, naming the bundle it was made from."""
     seal = bundle.verify(path).hash
     task: Any = bundle.load(path)
-    written: Path = task.export(path, format, precision=precision, overwrite=overwrite, bundle_hash=seal)
+    with quiet():
+        written: Path = task.export(path, format, precision=precision, overwrite=overwrite, bundle_hash=seal)
     return written
 
 
