@@ -16,6 +16,7 @@ from tfvertical.batches import infer
 from tfvertical.columns import Dense, Ragged
 from tfvertical.contracts import Encoded
 
+
 def cost(prefix: keras.Model, encoded: Encoded) -> int:
     """Bytes that the prefix's outputs over all examples would take."""
     import tensorflow as tf

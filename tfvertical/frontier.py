@@ -30,8 +30,8 @@ class Split:
 def learns(operation: Any) -> bool:
     """Whether an operation holds a variable that is set to learn, or augments at random.
 
-    Augmentation holds no weight, yet its outputs must differ from epoch to epoch. Dropout may lie in the prefix: what is
-    frozen runs in inference mode.
+    Augmentation holds no weight, yet its outputs must differ from epoch to epoch. Dropout may lie in the prefix: what
+    is frozen runs in inference mode.
     """
     return bool(getattr(operation, "trainable_variables", ())) or _augments(operation)
 
@@ -101,7 +101,7 @@ def _suffix(name: str, calls: list[Any], outputs: Any, frontier: Mapping[str, An
 def _replay(model: keras.Model) -> tuple[list[Any], Any, Any]:
     """The model's calls in order, `(operation, args, kwargs, output)`, with its new inputs and outputs.
 
-    Keras' own walk over a graph is what `keras.models.clone_model` uses; taken directly, since cloning a nested model on
+    `_run_through_graph` is what `keras.models.clone_model` uses; it is called directly, since cloning a nested model on
     tensors that are not inputs makes new nodes and loses the connection.
     """
     import keras

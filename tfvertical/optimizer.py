@@ -72,7 +72,7 @@ class StagedAdamW(keras.optimizers.Optimizer):
             update += self.decay * variable
         self.assign_sub(variable, update * rate)
 
-    def _backend_update_step(self, grads: Sequence[Any], trainable_variables: Sequence[Any], learning_rate: Any) -> None:
+    def _backend_update_step(self, grads: Any, trainable_variables: Any, learning_rate: Any) -> None:
         """Sum over replicas, then clip, then update: Keras clips first, which differs as soon as there are two."""
         values = [getattr(variable, "value", variable) for variable in trainable_variables]
         dense = [tf.convert_to_tensor(gradient) for gradient in grads]  # a row that occurs twice must be summed first

@@ -62,7 +62,7 @@ def check(resolved: Resolved, before: Mapping[str, bytes], allowed: frozenset[st
     stuck = [address for address in unmoved if address.rpartition("/")[0] not in alive]
     if stuck:
         raise TrainingError(
-            f"Stage {resolved.stage.name!r}: {len(stuck)} variables should learn and did not move, the first is {stuck[0]!r}.",
+            f"Stage {resolved.stage.name!r}: {len(stuck)} variables should learn and did not move, first {stuck[0]!r}.",
             fix="does the loss depend on it? is the learning rate 0?",
         )
     return Proof(resolved.stage.name, tuple(moved), len(now) - len(moved) - len(unmoved), tuple(unmoved))

@@ -203,7 +203,8 @@ def apply_stage(model: keras.Model, stage: Stage) -> Resolved:
 
     Example:
         >>> import keras
-        >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, name="body"), keras.layers.Dense(2, name="top")])
+        >>> dense = keras.layers.Dense
+        >>> model = keras.Sequential([keras.Input((4,)), dense(3, name="body"), dense(2, name="top")])
         >>> _ = apply_stage(model, Stage("top", {"model/top/": 1.0}, epochs=1))
         >>> [variable.path for variable in model.trainable_variables]
         ['top/kernel', 'top/bias']

@@ -28,22 +28,24 @@ class History:
     Args:
         history: metric -> one value per epoch, as in Keras' `History`.
         stages: the stage of each epoch.
+        epochs: the planned number of each epoch (from 0); early stopping leaves gaps.
         proofs: per stage, which weights moved.
-        best_epoch: epoch (from 0) whose weights the run ended with, or -1 for the last.
+        best_epoch: planned number of the epoch whose weights the run ended with, or -1 for the last.
         seconds: wall time of the run.
     """
 
     history: dict[str, list[float]] = field(default_factory=dict)
     stages: list[str] = field(default_factory=list)
+    epochs: list[int] = field(default_factory=list)
     proofs: list[proof.Proof] = field(default_factory=list)
     best_epoch: int = -1
     seconds: float = 0.0
 
-    def extend(self, stage: str, more: dict[str, list[float]]) -> None:
+    def extend(self, stage: str, fitted: keras.callbacks.History) -> None:
         """Append a stage's epochs."""
-        count = len(more.get("loss", ()))
-        self.stages += [stage] * count
-        for name, values in more.items():
+        self.stages += [stage] * len(fitted.epoch)
+        self.epochs += fitted.epoch
+        for name, values in fitted.history.items():
             self.history.setdefault(name, []).extend(float(value) for value in values)
 
 
@@ -126,12 +128,12 @@ def run(
             verbose=verbose,
             shuffle=False,  # the dataset is in its order already
         )
-        history.extend(stage.name, fitted.history)
+        history.extend(stage.name, fitted)
         history.proofs.append(proof.check(here, before, _statistics(task, stage)))
         watch.leave()
         done += stage.epochs
         events.emit("stage_ended", stage=stage.name, epochs=len(fitted.epoch), moved=len(history.proofs[-1].moved))
-    history.best_epoch = _position(watch.best_epoch, history, plan)
+    history.best_epoch = watch.best_epoch if settings.restore_best else -1
     history.seconds = time.perf_counter() - began
     events.emit("run_ended", seconds=round(history.seconds, 1), best_epoch=history.best_epoch)
     return history
@@ -162,7 +164,7 @@ def _prepare(
     verbose: int,
 ) -> _Trained:
     """Split at the frontier; run the prefix over the examples where that is possible and fits."""
-    parts = frontier.split(task.model)
+    parts = frontier.split(task.model, _moves(task))
     if parts.prefix is None:
         return _Trained(_copy_of(task.model), train, validation, augment)
     size = features.cost(parts.prefix, train) + (features.cost(parts.prefix, validation) if validation else 0)
@@ -175,6 +177,15 @@ def _prepare(
         features.compute(parts.prefix, train),
         features.compute(parts.prefix, validation) if validation else None,
     )
+
+
+def _moves(task: Task) -> Callable[[Any], bool]:
+    """What lies behind the frontier: all that learns, and the dropout of the head, which holds no weight.
+
+    Dropout inside the frozen backbone stays before it: what is frozen runs in inference mode.
+    """
+    head = {id(layer) for layer in task.components["head"].layers if isinstance(layer, keras.layers.Dropout)}
+    return lambda operation: frontier.learns(operation) or id(operation) in head
 
 
 def _copy_of(model: keras.Model) -> keras.Model:
@@ -233,16 +244,3 @@ def _reseed(model: keras.Model, seed: int) -> None:
     for at, variable in enumerate(variable for variable in model.variables if id(variable) not in weights):
         state = np.random.default_rng([seed, at]).integers(0, 2**31, size=variable.shape)
         variable.assign(state.astype(str(variable.dtype)))
-
-
-def _position(best: int, history: History, plan: Sequence[stages.Stage]) -> int:
-    """Keras numbers epochs as planned; early stopping leaves gaps. The place among those that were run."""
-    if best < 0:
-        return -1
-    position, first = 0, 0
-    for stage in plan:
-        ran = history.stages.count(stage.name)
-        if best < first + stage.epochs:
-            return position + best - first
-        position, first = position + ran, first + stage.epochs
-    return -1

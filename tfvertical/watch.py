@@ -44,13 +44,14 @@ class Watch(keras.callbacks.Callback):
         if not math.isfinite(logs.get("loss", 0.0)):
             self._assign(self.start)
             raise TrainingError(
-                f"Stage {self.stage!r}, epoch {epoch + 1}: the loss is {logs['loss']}. The weights of before it are back.",
+                f"Stage {self.stage!r}, epoch {epoch + 1}: the loss is {logs['loss']}; the stage's weights are undone.",
                 fix="lower the learning rate, or look for inputs that are not finite",
             )
         if not any(name.startswith("val_") for name in logs) and self.monitor.startswith("val_"):
             return
         if self.monitor not in logs:
-            raise TrainingError(f"There is no {self.monitor!r} to monitor.", nearest=nearest(self.monitor, logs) or [*logs])
+            close = nearest(self.monitor, logs) or [*logs]
+            raise TrainingError(f"There is no {self.monitor!r} to monitor.", nearest=close)
         value = logs[self.monitor]
         if value < self.best if self.lower else value > self.best:
             self.best, self.best_epoch, self.waited, self.kept = value, epoch, 0, self._snapshot()

@@ -47,7 +47,8 @@ class LabelCodec:
         wrong = [repr(name) for name in self.names if not isinstance(name, str) or not name.strip()]
         twice = [repr(name) for name, count in Counter(self.names).items() if count > 1]
         if len(self.names) < 2 or wrong or twice:
-            detail = f"{len(self.names)} names" + f", not a name: {wrong}" * bool(wrong) + f", twice: {twice}" * bool(twice)
+            detail = f"{len(self.names)} names"
+            detail += f", not a name: {wrong}" * bool(wrong) + f", twice: {twice}" * bool(twice)
             raise ConfigError("These labels cannot be used.", expected="two or more different names", received=detail)
         self._ids = {name: at for at, name in enumerate(self.names)}
 

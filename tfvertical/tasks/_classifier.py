@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,12 +13,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfvertical import batches, bundle, data, evaluation, export, stages, training
+from tfvertical import batches, bundle, data, evaluation, stages, training
 from tfvertical.adaptations.frozen import Frozen
 from tfvertical.codecs.labels import LabelCodec, Prediction
 from tfvertical.contracts import Adaptation, Backbone, Encoded, Examples, Objective, Task
 from tfvertical.errors import ConfigError
 from tfvertical.events import Events
+from tfvertical.export import export
 from tfvertical.objectives.cross_entropy import CrossEntropy
 from tfvertical.registry import to_config
 from tfvertical.report import Report
@@ -123,10 +124,13 @@ class Classifier(Task):
         self.run = {
             "adaptation": to_config(how),
             "settings": asdict(chosen),
-            "class_weight": class_weight if class_weight is None or isinstance(class_weight, str) else dict(class_weight),
+            "class_weight": class_weight
+            if class_weight is None or isinstance(class_weight, str)
+            else dict(class_weight),
             "augment": None if augment is None else asdict(augment),
             "history": history.history,
             "stages": history.stages,
+            "epochs": history.epochs,
             "best_epoch": history.best_epoch,
             "seconds": history.seconds,
             "train": examples.report.name,
@@ -137,7 +141,8 @@ class Classifier(Task):
     def evaluate(self, test: Any, **options: Any) -> Report:
         """A report on labelled data that the model has not seen; options as for `tfvertical.evaluation.evaluate`.
 
-        Rows whose item also stood in the training data of the last `fit` are counted, and the figures recomputed without.
+        Rows whose item also stood in the training data of the last `fit` are counted, and the figures recomputed
+        without them.
         """
         examples = self.examples(test)
         if self._train is not None and "overlap" not in options:
@@ -170,7 +175,7 @@ class Classifier(Task):
 
     def export(self, path: str | Path, format: str = "litert", **options: Any) -> Path:
         """Write an artefact under `path/exports/` and check it against this model; see `tfvertical.export`."""
-        return export.export(self, path, format=format, **options)
+        return export(self, path, format=format, **options)
 
     def examples(self, value: Any) -> Examples:
         """`value` as checked rows: an `Examples` as it is, anything else through `tfvertical.data.load`."""
@@ -230,7 +235,7 @@ class Classifier(Task):
     # --------------------------------------------------------------------------------------------------------- private
     def _labelled(self, examples: Examples, class_weight: Any) -> Encoded:
         if class_weight is not None:
-            examples = data.weighted(examples, class_weight)
+            examples = replace(examples, weights=data.sample_weights(examples, class_weight))
         encoded = self.encode(examples)
         if encoded.unknown > MANY_UNKNOWN:
             warnings.warn(

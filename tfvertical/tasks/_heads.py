@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -75,13 +76,16 @@ TEXT_POOLINGS = (*POOLS, "attention")
 IMAGE_POOLINGS = ("mean", "max")
 
 
-def text_head(states: Any, outputs: int, *, pooling: str, hidden: Sequence[int], dropout: float, seed: int) -> keras.Model:
+def text_head(
+    states: Any, outputs: int, *, pooling: str, normalize: bool, hidden: Sequence[int], dropout: float, seed: int
+) -> keras.Model:
     """A functional head on token states; inputs are the states and the mask.
 
     Args:
         states: symbolic `(batch, length, width)`, for its width.
         outputs: how many numbers come out.
         pooling: one of `TEXT_POOLINGS`.
+        normalize: bring each pooled vector to one length (the square root of its width, so that a feature is about 1).
         hidden: widths of hidden layers (GELU) between pooling and output.
         dropout: share of features dropped before each dense layer while training.
         seed: of the first weights.
@@ -92,10 +96,13 @@ def text_head(states: Any, outputs: int, *, pooling: str, hidden: Sequence[int],
         keras.Input((None,), dtype="int32", name="mask"),
     ]
     layer = AttentionPooling(name="pool") if pooling == "attention" else MaskedPooling(pooling, name="pool")
-    return keras.Model(inputs, _dense(layer(*inputs), outputs, hidden, dropout, seed), name="head")
+    pooled = _normalized(layer(*inputs)) if normalize else layer(*inputs)
+    return keras.Model(inputs, _dense(pooled, outputs, hidden, dropout, seed), name="head")
 
 
-def image_head(features: Any, outputs: int, *, pooling: str, hidden: Sequence[int], dropout: float, seed: int) -> keras.Model:
+def image_head(
+    features: Any, outputs: int, *, pooling: str, normalize: bool, hidden: Sequence[int], dropout: float, seed: int
+) -> keras.Model:
     """A functional head on a feature map `(batch, rows, columns, channels)` or on vectors `(batch, channels)`.
 
     Arguments as for `text_head`; `pooling` is one of `IMAGE_POOLINGS`.
@@ -106,7 +113,14 @@ def image_head(features: Any, outputs: int, *, pooling: str, hidden: Sequence[in
     if len(features.shape) == 4:
         kinds = {"mean": keras.layers.GlobalAveragePooling2D, "max": keras.layers.GlobalMaxPooling2D}
         pooled = kinds[pooling](name="pool")(inputs)
+    if normalize:
+        pooled = _normalized(pooled)
     return keras.Model(inputs, _dense(pooled, outputs, hidden, dropout, seed), name="head")
+
+
+def _normalized(vectors: Any) -> Any:
+    unit = keras.layers.UnitNormalization(name="unit")(vectors)
+    return keras.layers.Rescaling(math.sqrt(vectors.shape[-1]), name="scale")(unit)
 
 
 def _dense(x: Any, outputs: int, hidden: Sequence[int], dropout: float, seed: int) -> Any:

@@ -27,6 +27,7 @@ class ImageClassifier(Classifier):
         backbone: from `tfvertical.backbones.load`, or your own.
         labels: the label names.
         pooling: how the feature map becomes one vector: `mean` or `max`.
+        normalize: bring each pooled vector to one length, as sentence embeddings are compared.
         hidden: widths of hidden layers before the output.
         dropout: share of features dropped before each dense layer while training.
         seed: of the head's first weights.
@@ -49,12 +50,15 @@ class ImageClassifier(Classifier):
         labels: Sequence[str],
         *,
         pooling: str = "mean",
+        normalize: bool = False,
         hidden: Sequence[int] = (),
         dropout: float = 0.2,
         seed: int = 0,
     ):
         super().__init__(
-            backbone, labels, {"pooling": pooling, "hidden": list(hidden), "dropout": dropout, "seed": seed}
+            backbone,
+            labels,
+            {"pooling": pooling, "normalize": normalize, "hidden": list(hidden), "dropout": dropout, "seed": seed},
         )
         check_blocks(self.components, self.blocks)
 
@@ -65,6 +69,7 @@ class ImageClassifier(Classifier):
         labels: Sequence[str],
         *,
         pooling: str = "mean",
+        normalize: bool = False,
         hidden: Sequence[int] = (),
         dropout: float = 0.2,
         seed: int = 0,
@@ -74,10 +79,16 @@ class ImageClassifier(Classifier):
         Args:
             preset: `efficientnet_lite0`, `keras_cv:NAME`, a KerasHub preset; see `tfvertical presets list`.
             labels: the label names.
-            pooling, hidden, dropout, seed: as for the class.
+            pooling, normalize, hidden, dropout, seed: as for the class.
         """
         return cls(
-            cls._checked(labels, preset, {}), labels, pooling=pooling, hidden=hidden, dropout=dropout, seed=seed
+            cls._checked(labels, preset, {}),
+            labels,
+            pooling=pooling,
+            normalize=normalize,
+            hidden=hidden,
+            dropout=dropout,
+            seed=seed,
         )
 
     def encode(self, examples: Examples) -> Encoded:
@@ -97,7 +108,9 @@ class ImageClassifier(Classifier):
         name = self.model.inputs[0].name
 
         def transform(encoded: Encoded, epoch: int) -> Encoded:
-            return replace(encoded, columns={name: _Augmented(examples.inputs, self.preprocessor, augment, seed, epoch)})
+            return replace(
+                encoded, columns={name: _Augmented(examples.inputs, self.preprocessor, augment, seed, epoch)}
+            )
 
         return transform
 

@@ -20,6 +20,7 @@ class TextClassifier(Classifier):
         backbone: from `tfvertical.backbones.load`, or your own.
         labels: the label names.
         pooling: how token states become one vector: masked `mean`, `first` token, `max`, or `attention`.
+        normalize: bring each pooled vector to one length, as sentence embeddings are compared.
         hidden: widths of hidden layers before the output.
         dropout: share of features dropped before each dense layer while training.
         windows: read texts longer than the preprocessor's length in overlapping windows whose predictions are averaged,
@@ -44,12 +45,20 @@ class TextClassifier(Classifier):
         labels: Sequence[str],
         *,
         pooling: str = "mean",
+        normalize: bool = True,
         hidden: Sequence[int] = (),
         dropout: float = 0.1,
         windows: bool = False,
         seed: int = 0,
     ):
-        head = {"pooling": pooling, "hidden": list(hidden), "dropout": dropout, "windows": windows, "seed": seed}
+        head = {
+            "pooling": pooling,
+            "normalize": normalize,
+            "hidden": list(hidden),
+            "dropout": dropout,
+            "windows": windows,
+            "seed": seed,
+        }
         super().__init__(backbone, labels, head)
         check_blocks(self.components, self.blocks)
 
@@ -61,6 +70,7 @@ class TextClassifier(Classifier):
         *,
         length: int = 128,
         pooling: str = "mean",
+        normalize: bool = True,
         hidden: Sequence[int] = (),
         dropout: float = 0.1,
         windows: bool = False,
@@ -72,11 +82,18 @@ class TextClassifier(Classifier):
             preset: `minilm_l6_v2`, a KerasHub preset, a local folder; see `tfvertical presets list`.
             labels: the label names.
             length: most tokens of a text, special ones included.
-            pooling, hidden, dropout, windows, seed: as for the class.
+            pooling, normalize, hidden, dropout, windows, seed: as for the class.
         """
         backbone = cls._checked(labels, preset, {"length": length})
         return cls(
-            backbone, labels, pooling=pooling, hidden=hidden, dropout=dropout, windows=windows, seed=seed
+            backbone,
+            labels,
+            pooling=pooling,
+            normalize=normalize,
+            hidden=hidden,
+            dropout=dropout,
+            windows=windows,
+            seed=seed,
         )
 
     def encode(self, examples: Examples) -> Encoded:
@@ -85,7 +102,9 @@ class TextClassifier(Classifier):
         room = self.preprocessor.length - self.preprocessor.specials
         cut = [_windows(ids, room) if self.head_options["windows"] else [ids[:room]] for ids in pieces]
         rows = np.repeat(np.arange(len(cut), dtype=np.int64), [len(windows) for windows in cut])
-        ragged = Ragged.of([self.preprocessor.wrap(ids) for windows in cut for ids in windows], self.preprocessor.pad_id)
+        ragged = Ragged.of(
+            [self.preprocessor.wrap(ids) for windows in cut for ids in windows], self.preprocessor.pad_id
+        )
         labels = label_ids(self.codec, examples)
         share = 1 / np.array([len(windows) for windows in cut], np.float32)
         return Encoded(
