@@ -184,21 +184,18 @@ def _words(details: list[Any], model: type[BaseModel], key: Place) -> str:
         return "unknown key. " + (_nearest(close) if close else "Known: " + ", ".join(known) + ".")
     if kind == "missing":
         return "is missing, and must be given."
-    expected: list[str] = []
-    for detail in details:
-        context = detail.get("ctx", {})
-        word = (
-            context.get("expected") or _EXPECTED.get(detail["type"].rsplit("_", 1)[0]) or _EXPECTED.get(detail["type"])
-        )
-        expected.append(str(word or detail["msg"]))
-    received = details[0]["input"]
-    text = f"expected {' or '.join(dict.fromkeys(expected))}, received {json.dumps(received, ensure_ascii=False)}."
-    close = (
-        nearest(received, [word.strip("'") for word in expected[0].replace(" or ", ", ").split(", ")])
-        if (kind == "literal_error" and isinstance(received, str))
-        else []
-    )
-    return text + (" " + _nearest(close) if close else "")
+    expected, received = list(dict.fromkeys(_expected(detail) for detail in details)), details[0]["input"]
+    text = f"expected {' or '.join(expected)}, received {json.dumps(received, ensure_ascii=False)}."
+    if kind == "literal_error" and isinstance(received, str):
+        choices = [word.strip("'") for word in expected[0].replace(" or ", ", ").split(", ")]
+        text += f" {_nearest(close)}" if (close := nearest(received, choices)) else ""
+    return text
+
+
+def _expected(detail: Mapping[str, Any]) -> str:
+    context, kind = detail.get("ctx", {}), detail["type"]
+    known = _EXPECTED.get(kind) or _EXPECTED.get(kind.rsplit("_", 1)[0])
+    return context.get("expected") or _bound(context) or known or str(detail["msg"])
 
 
 def _bound(context: Mapping[str, Any]) -> str | None:

@@ -13,6 +13,7 @@ from tfvertical import training
 from tfvertical.augment import Augment
 from tfvertical.codecs import pixels
 from tfvertical.contracts import Backbone, Encoded, Examples, ImagePreprocessor
+from tfvertical.kinds import Count, ImagePooling, Seed, Share
 from tfvertical.tasks._classifier import Classifier, check_blocks, label_ids, row_weights
 from tfvertical.tasks._heads import image_head
 
@@ -68,11 +69,11 @@ class ImageClassifier(Classifier):
         preset: str,
         labels: Sequence[str],
         *,
-        pooling: str = "mean",
+        pooling: ImagePooling = "mean",
         normalize: bool = False,
-        hidden: Sequence[int] = (),
-        dropout: float = 0.2,
-        seed: int = 0,
+        hidden: Sequence[Count] = (),
+        dropout: Share = 0.2,
+        seed: Seed = 0,
     ) -> Self:
         """Build it on a pretrained backbone.
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from tfvertical.columns import Ragged
 from tfvertical.contracts import Backbone, Encoded, Examples, TextPreprocessor
+from tfvertical.kinds import Count, Length, Seed, Share, TextPooling
 from tfvertical.tasks._classifier import Classifier, check_blocks, label_ids, row_weights
 from tfvertical.tasks._heads import text_head
 
@@ -68,13 +69,13 @@ class TextClassifier(Classifier):
         preset: str,
         labels: Sequence[str],
         *,
-        length: int = 128,
-        pooling: str = "mean",
+        length: Length = 128,
+        pooling: TextPooling = "mean",
         normalize: bool = True,
-        hidden: Sequence[int] = (),
-        dropout: float = 0.1,
+        hidden: Sequence[Count] = (),
+        dropout: Share = 0.1,
         windows: bool = False,
-        seed: int = 0,
+        seed: Seed = 0,
     ) -> Self:
         """Build it on a pretrained backbone.
 
