@@ -73,7 +73,7 @@ def read_pth(content: bytes, name: str = "checkpoint") -> dict[str, np.ndarray]:
         return _read(io.BytesIO(content))
     except _Refusal as refusal:
         raise _refused(name, str(refusal)) from None
-    except (ValueError, TypeError, IndexError, KeyError, AttributeError, OverflowError) as error:
+    except Exception as error:  # what a reader of damaged instructions stumbles over is not foreseeable
         raise _refused(name, f"a broken file ({type(error).__name__}: {error})") from error
 
 
@@ -160,7 +160,10 @@ class _Machine:
     memo: dict[int, Any] = field(default_factory=dict)
 
     def to_mark(self) -> list[Any]:
-        at = len(self.stack) - 1 - next(i for i, value in enumerate(reversed(self.stack)) if value is _MARK)
+        above = next((i for i, value in enumerate(reversed(self.stack)) if value is _MARK), None)
+        if above is None:
+            raise _Refusal("a pickle that takes more than it has")
+        at = len(self.stack) - 1 - above
         taken = self.stack[at + 1 :]
         del self.stack[at:]
         return taken
