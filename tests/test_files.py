@@ -144,8 +144,11 @@ def test_write_bytes_replaces_or_leaves(tmp_path: Path):
     files.write_text(tmp_path / "a/b.txt", "é")
     assert (tmp_path / "a/b.txt").read_bytes() == "é".encode()
     (tmp_path / "a/folder").mkdir()
-    with pytest.raises(OSError):
-        files.write_text(tmp_path / "a/folder", "x")
+    for path in ("a/folder", "a/b.txt/c.txt"):
+        with pytest.raises(BundleError, match="cannot be written"):
+            files.write_text(tmp_path / path, "x")
+    with pytest.raises(BundleError, match="cannot be written"), files.new_folder(tmp_path / "a/b.txt/bundle"):
+        pytest.fail("the block ran")
     assert sorted(p.name for p in (tmp_path / "a").iterdir()) == ["b.txt", "folder"]
 
 

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from tfvertical import architecture, manifest, stages, weights
 from tfvertical import thin as thin_weights
 from tfvertical.contracts import Task
-from tfvertical.errors import BundleError
+from tfvertical.errors import BundleError, TfverticalError
 from tfvertical.files import new_folder, parse_json
 from tfvertical.manifest import Manifest
 from tfvertical.registry import Registry
@@ -194,7 +194,14 @@ def _task(files: Files, where: str, base: LoadBase | None) -> Task:
     if not isinstance(description, dict) or set(description) != {"task", "config"}:
         raise BundleError(f"{where}/task.json describes no task.")
     assets = {name.removeprefix("assets/"): data for name, data in files.items() if name.startswith("assets/")}
-    task = task_class(description["task"]).restore(model, description["config"], assets)
+    try:
+        task = task_class(description["task"]).restore(model, description["config"], assets)
+    except TfverticalError:
+        raise
+    except Exception as error:  # a configuration may lack anything, or hold anything in its place
+        raise BundleError(
+            f"{where}: task.json does not describe this model.", received=f"{type(error).__name__}: {error}"
+        ) from error
     weights.assign(stages.addresses(task.components), values, f"{where}/weights.safetensors")
     if list(task.labels) != parse_json(files["labels.json"], f"{where}/labels.json"):
         raise BundleError(f"{where}: labels.json and task.json name different labels.")

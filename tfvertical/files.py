@@ -202,4 +202,6 @@ def _readable_errors(path: Path) -> Iterator[None]:
             ) from error
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise BundleError(f"{path} may not be written ({error.strerror}).", fix="choose another folder") from error
+        if error.errno in (errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP):
+            raise BundleError(f"{path} cannot be written ({error.strerror}).", fix="choose another path") from error
         raise

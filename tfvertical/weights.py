@@ -46,7 +46,7 @@ def from_bytes(content: bytes, where: str) -> dict[str, np.ndarray]:
             address: np.frombuffer(tensor["data"], _dtype(tensor["dtype"])).reshape(tensor["shape"])
             for address, tensor in deserialize(content)
         }
-    except (SafetensorError, KeyError, ValueError) as error:
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise BundleError(f"{where} is no readable safetensors file.", received=str(error)) from error
 
 

@@ -132,6 +132,27 @@ def test_older_schemas_load_and_newer_say_so(saved: Path, monkeypatch: pytest.Mo
         bundle.verify(saved)
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("task.json", '{"task": "FakeTask", "config": {}}'),
+        ("task.json", '{"task": "FakeTask", "config": {"labels": 3, "kind": "text", "preprocessor": {"size": 1}}}'),
+        ("task.json", "[]"),
+        ("labels.json", '["no", "yes"]'),
+        ("architecture.json", '{"class_name": "Functional", "module": "keras.src.models.functional", "config": {}}'),
+        ("weights.safetensors", "nothing of the kind"),
+    ],
+)
+def test_sealed_nonsense_is_an_error_of_ours(saved: Path, name: str, content: str):
+    """A manifest that fits says nothing of the contents."""
+    folder = saved / "bundle"
+    (folder / name).write_text(content)
+    (folder / manifest.NAME).unlink()
+    manifest.seal(folder, kind="bundle", schema_version=bundle.SCHEMA_VERSION)
+    with pytest.raises(BundleError):
+        bundle.load(saved)
+
+
 def test_hash_for_knows_its_own_task(made, saved: Path, tmp_path: Path):
     assert bundle.hash_for(made[0], saved) == bundle.verify(saved).hash
     assert bundle.hash_for(made[0], tmp_path / "new") is None
@@ -152,3 +173,23 @@ def test_stale_exports_are_reported(saved: Path):
     (saved / "exports/litert-float32/parity.json").write_text("{}")
     with pytest.raises(BundleError, match=r"parity.json' was changed"):
         bundle.exports(saved)
+
+
+REAL_SCRIPT = """
+import sys
+import numpy as np
+from tests.bundle import fakes
+from tfvertical import bundle
+np.save(sys.argv[2], bundle.load(sys.argv[1]).scores(fakes.examples(fakes.TEXTS)))
+"""
+
+
+def test_a_text_classifier_in_a_new_process(tmp_path: Path, root: Path):
+    """The real task, its tokenizer and its own registered layers, found through the registry."""
+    from tests.export.conftest import make_text_classifier
+
+    task = make_text_classifier(pooling="attention", windows=True)
+    bundle.save(task, tmp_path / "cards")
+    command = [sys.executable, "-c", REAL_SCRIPT, str(tmp_path / "cards"), str(tmp_path / "scores.npy")]
+    subprocess.run(command, check=True, cwd=root)
+    np.testing.assert_array_equal(np.load(tmp_path / "scores.npy"), task.scores(fakes.examples(fakes.TEXTS)))

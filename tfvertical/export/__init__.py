@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sys
-import sys
-import types
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
@@ -80,16 +78,6 @@ class _Callable(ModuleType):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Path:
         return export(*args, **kwargs)
-
-
-sys.modules[__name__].__class__ = _Callable
-
-
-class _Callable(types.ModuleType):
-    """`tfvertical.export` names this room and the function alike: whichever an import finds can be called."""
-
-    def __call__(self, *arguments: Any, **options: Any) -> Path:
-        return export(*arguments, **options)
 
 
 sys.modules[__name__].__class__ = _Callable

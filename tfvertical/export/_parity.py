@@ -30,6 +30,7 @@ TEXTS = (
     "カードがまだ届きません。卡还没到",
     "कार्ड अभी तक नहीं आया",
     "𝒜 \uff26\uff55\uff4c\uff4c\uff57\uff49\uff44\uff54\uff48 \U0001f469\u200d\U0001f467 \U0001f6a8\u2764\ufe0f",
+    "ΟΔΥΣΣΕΥΣ, Οδυσσεύς; literal [SEP] and [MASK] and ##s",
     "zero\u200bwidth\ufeff and control\x07 characters\u0000 here",
     "unbelievablylongwordthatnovocabularyhas" * 8,
     "A long complaint about a card that was stolen. " * 60,

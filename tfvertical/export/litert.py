@@ -51,8 +51,9 @@ class LiteRT(Exporter):
         refuse_custom(model)
         write_bytes(folder / "model.tflite", model)
         preprocessor = task.preprocessor
-        description = {"kind": preprocessor.kind, "config": preprocessor.config()}
-        write_json(folder / "preprocessing.json", description | ({"length": length} if length else {}))
+        config = {"class": type(preprocessor).__name__, **preprocessor.config()}
+        description = {"kind": preprocessor.kind, "length": length, "config": config}
+        write_json(folder / "preprocessing.json", description)
         for name, content in preprocessor.assets().items():
             if (folder / name).exists():
                 raise ExportError(f"The preprocessor's file {name!r} has the name of one of the export's own.")

@@ -1,0 +1,68 @@
+"""The real classifiers on tiny random backbones."""
+
+from __future__ import annotations
+
+import string
+from typing import Any
+
+import keras
+import pytest
+
+from tfvertical.contracts import Backbone, SourceInfo
+
+
+def make_text_classifier(**options: Any) -> Any:
+    """A `TextClassifier` on a random BERT of two layers that reads letters, digits and a few words."""
+    import keras_hub
+
+    from tfvertical.backbones._text_preprocessor import WordPiecePreprocessor
+    from tfvertical.codecs.text import Normalizer
+    from tfvertical.tasks.text_classifier import TextClassifier
+
+    letters = string.ascii_lowercase + string.digits + string.punctuation + "карт卡"
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "card", "never", "##ed", *letters]
+    vocabulary = pieces + [f"##{letter}" for letter in letters]
+    names = ("token_ids", "padding_mask", "segment_ids")
+    preprocessor = WordPiecePreprocessor(vocabulary, Normalizer(True, True), 24, names)
+    keras.utils.set_random_seed(0)
+    bert = keras_hub.models.BertBackbone(
+        vocabulary_size=len(vocabulary),
+        num_layers=2,
+        num_heads=2,
+        hidden_dim=16,
+        intermediate_dim=32,
+        max_sequence_length=32,
+    )
+    model = keras.Model(bert.input, bert.output["sequence_output"])
+    blocks = [
+        "(?:token_embedding|position_embedding|segment_embedding|embeddings_|.*embedding)",
+        "transformer_layer_0/",
+    ]
+    backbone = Backbone(
+        model, preprocessor, [*blocks, "transformer_layer_1/"], SourceInfo("tiny", "test", {}, "0" * 64)
+    )
+    return TextClassifier(backbone, ["negative", "neutral", "positive"], **options)
+
+
+@pytest.fixture(scope="session")
+def text_classifier() -> Any:
+    """Cut to 24 tokens."""
+    return make_text_classifier()
+
+
+@pytest.fixture(scope="session")
+def image_classifier() -> Any:
+    """An `ImageClassifier` on a random convolutional net of one block."""
+    from tfvertical.backbones._image_preprocessor import KerasImagePreprocessor
+    from tfvertical.tasks.image_classifier import ImageClassifier
+
+    keras.utils.set_random_seed(0)
+    images = keras.Input((32, 32, 3), name="images")
+    x = keras.layers.Rescaling(1 / 128, -127 / 128)(images)
+    x = keras.layers.Conv2D(8, 3, 2, "same", name="stem")(x)
+    x = keras.layers.BatchNormalization(name="norm")(x)
+    model = keras.Model(images, keras.layers.ReLU(6)(x))
+    backbone = Backbone(
+        model, KerasImagePreprocessor((32, 32), margin=4), ["(?:stem|norm)/"], SourceInfo("tiny", "test", {}, "0" * 64)
+    )
+    return ImageClassifier(backbone, ["cat", "dog"])

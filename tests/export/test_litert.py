@@ -1,0 +1,85 @@
+"""A LiteRT file has its names, and runs without TensorFlow."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.bundle import fakes
+from tfvertical.errors import BundleError, DataError
+from tfvertical.export import export
+from tfvertical.export._flatbuffer import contents
+from tfvertical.export._inputs import fixed_inputs
+from tfvertical.runtime import LiteRT, Predictor
+
+SCRIPT = """
+import sys, json
+import numpy as np
+from tfvertical.runtime import Predictor
+predictor = Predictor(sys.argv[1])
+items = json.loads(sys.argv[2])
+np.save(sys.argv[3], predictor.scores(items))
+assert [p.label for p in predictor.predict(items)][0] in predictor.labels
+heavy = {"tensorflow", "keras", "keras_hub", "pandas", "sklearn"} & set(sys.modules)
+assert not heavy, heavy
+"""
+
+
+def test_signature_has_names_and_one_shape(tmp_path: Path, text_classifier):
+    folder = export(text_classifier, tmp_path, length=16)
+    inputs, outputs = contents((folder / "model.tflite").read_bytes()).signatures["serving_default"]
+    assert set(inputs) == {"token_ids", "padding_mask", "segment_ids"} and outputs == ("scores",)
+    runner = LiteRT(folder / "model.tflite")
+    assert runner.inputs["token_ids"] == ((1, 16), np.dtype(np.int32))
+    assert json.loads((folder / "preprocessing.json").read_text())["length"] == 16
+    assert (folder / "vocab.txt").read_bytes() == text_classifier.preprocessor.assets()["vocab.txt"]
+
+
+def test_inputs_are_bound_by_name(tmp_path: Path, text_classifier):
+    runner = LiteRT(export(text_classifier, tmp_path) / "model.tflite")
+    inputs = fixed_inputs(text_classifier.preprocessor, "the card")
+    expected = text_classifier.scores(fakes.examples(["the card"]))
+    for order in (inputs, dict(reversed(inputs.items())), inputs | {"unused": np.zeros(1)}):
+        np.testing.assert_allclose(runner(order)["scores"], expected, atol=1e-5)
+    with pytest.raises(DataError, match="input 'token_ids' is missing"):
+        runner({name: value for name, value in inputs.items() if name != "token_ids"})
+    with pytest.raises(DataError, match=r"shape \(1, 24\)"):
+        runner({name: value[:, :5] for name, value in inputs.items()})
+
+
+@pytest.mark.parametrize("kind", ["text", "image"])
+def test_predictor_runs_without_tensorflow(tmp_path: Path, kind: str, root: Path, request: pytest.FixtureRequest):
+    task = request.getfixturevalue(f"{kind}_classifier")
+    items = ["The CARD never arrived.", "", "café карта卡", "a text " * 50]
+    if kind == "image":
+        from PIL import Image
+
+        items = [str(tmp_path / f"{number}.png") for number in range(3)]
+        for name, picture in zip(items, fakes.pictures(), strict=True):
+            Image.fromarray(picture).save(name)
+    folder = export(task, tmp_path / "out")
+    command = [sys.executable, "-c", SCRIPT, str(folder), json.dumps(items), str(tmp_path / "scores.npy")]
+    subprocess.run(command, check=True, cwd=root)
+    found = np.load(tmp_path / "scores.npy")
+    expected = task.scores(fakes.examples([Path(i) for i in items] if kind == "image" else items))
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_predictor_says_what_it_cannot(tmp_path: Path, text_classifier):
+    folder = export(text_classifier, tmp_path)
+    assert Predictor(folder).scores([]).shape == (0, 3)
+    with pytest.raises(DataError, match="reads texts"):
+        Predictor(folder).predict([b"bytes"])
+    described = json.loads((folder / "preprocessing.json").read_text())
+    described["config"]["class"] = "HubTextPreprocessor"
+    (folder / "preprocessing.json").write_text(json.dumps(described))
+    with pytest.raises(BundleError, match="no form without TensorFlow"):
+        Predictor(folder)
+    (folder / "labels.txt").unlink()
+    with pytest.raises(BundleError, match=r"labels.txt is missing"):
+        Predictor(folder)
