@@ -15,6 +15,8 @@ from tfvertical import _console
 from tfvertical._console import say
 from tfvertical.errors import DataError, PresetError, TfverticalError
 
+INTERRUPTED = 130
+
 app = typer.Typer(
     name="tfvertical",
     help="Adapt a pretrained backbone to your labelled data, measure it, export it.",
@@ -195,9 +197,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     traceback = "--traceback" in given
     given = [argument for argument in given if argument != "--traceback"]  # taken anywhere on the line
     try:
-        code = app(args=given, prog_name="tfvertical", standalone_mode=False)
+        code = int(app(args=given, prog_name="tfvertical", standalone_mode=False) or 0)
         sys.stdout.flush()
-        return int(code or 0)
+        if code == INTERRUPTED:  # typer turns Ctrl-C into it
+            say("\nInterrupted.")
+        return code
     except TfverticalError as error:
         if traceback:
             raise
@@ -208,7 +212,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     except (KeyboardInterrupt, typer.Abort):
         say("\nInterrupted.")
-        return 130
+        return INTERRUPTED
     except Exception as error:
         if not hasattr(error, "show"):  # click's own mistakes in usage
             raise

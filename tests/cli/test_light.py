@@ -1,0 +1,131 @@
+"""The command without TensorFlow: help, mistakes, refusals. Each must be quick and clear."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tfvertical.cli import main
+
+Capture = pytest.CaptureFixture[str]
+COMMANDS = ("train", "evaluate", "predict", "export", "presets", "demo")
+
+
+def test_help_is_quick_names_every_command_and_loads_no_tensorflow() -> None:
+    code = (
+        "import sys; from tfvertical.cli import main; code = main(['--help']); print('tensorflow' in sys.modules, code)"
+    )
+    best = 9.9
+    for _ in range(3):
+        start = time.perf_counter()
+        done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+        best = min(best, time.perf_counter() - start)
+    assert done.stdout.strip().endswith("0 False")
+    assert all(command in done.stdout for command in COMMANDS)
+    assert best < 1.0
+
+
+def test_the_installed_command_returns_the_exit_code() -> None:
+    command = Path(sys.executable).with_name("tfvertical")
+    done = subprocess.run([command, "trian"], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "Did you mean 'train'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(command: str, capsys: Capture) -> None:
+    assert main([command, "--help"]) == 0
+    assert "Usage: tfvertical " + command in capsys.readouterr().out
+
+
+def test_version(capsys: Capture) -> None:
+    import tfvertical
+
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.strip() == f"tfvertical {tfvertical.__version__}"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "none.yaml", "--out", "out"], "There is no run file none.yaml"),
+        (["predict", "bundle", "none.txt"], "no file or folder 'none.txt'"),
+        (["export", "bundle", "--format", "lite"], "Nearest: 'litert'"),
+        (["train"], "Missing argument"),
+        (["train", "x.yaml", "--out"], "requires an argument"),
+    ],
+)
+def test_mistakes_are_one_clear_message(
+    arguments: list[str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: Capture,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    said = capsys.readouterr()
+    assert message in said.err
+    assert "Traceback" not in said.err and not said.out
+    assert not list(tmp_path.iterdir())
+
+
+def test_traceback_is_shown_when_asked_for(tmp_path: Path) -> None:
+    from tfvertical.errors import ConfigError
+
+    for arguments in (
+        ["--traceback", "train", "none.yaml", "--out", "o"],
+        ["train", "none.yaml", "--out", "o", "--traceback"],
+    ):
+        with pytest.raises(ConfigError):
+            main(arguments)
+
+
+def test_a_filled_output_folder_is_refused_before_anything_is_loaded(
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tfvertical import _console
+
+    monkeypatch.setattr(_console, "load_tensorflow", lambda: pytest.fail("TensorFlow was loaded"))
+    (tmp_path / "train.csv").write_text("text,label\n")
+    run = tmp_path / "run.yaml"
+    run.write_text("task: {name: TextClassifier, preset: minilm_l6_v2}\ndata: {train: train.csv}\n")
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "precious").write_text("mine")
+    assert main(["train", str(run), "--out", str(out)]) == 2
+    assert "--overwrite" in capsys.readouterr().err
+    assert [path.name for path in out.iterdir()] == ["precious"]
+
+
+def test_ctrl_c_is_130(monkeypatch: pytest.MonkeyPatch, capsys: Capture, tmp_path: Path) -> None:
+    from tfvertical import _console
+
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_console, "load_tensorflow", interrupted)
+    (tmp_path / "in.txt").write_text("a\n")
+    assert main(["predict", "bundle", str(tmp_path / "in.txt")]) == 130
+    assert "Interrupted" in capsys.readouterr().err
+
+
+def test_presets_list_names_the_offline_ones(capsys: Capture) -> None:
+    assert main(["presets", "list"]) == 0
+    listed = capsys.readouterr().out
+    assert "minilm_l6_v2" in listed and "efficientnet_lite0" in listed
+
+
+def test_noise_is_held_back_and_everything_else_is_shown(capfd: pytest.CaptureFixture[str]) -> None:
+    import os
+
+    from tfvertical._console import quiet
+
+    with quiet():
+        os.write(2, b"I0000 00:00:1.2 3 port.cc:153] oneDNN custom operations are on.\nsomething real\n")
+    assert capfd.readouterr().err == "something real\n"

@@ -1,0 +1,169 @@
+"""Run files: read whole, every mistake told at once, nothing loaded before."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tfvertical import config, schema
+from tfvertical.adaptations.gradual_unfreezing import GradualUnfreezing
+from tfvertical.errors import ConfigError
+from tfvertical.settings import Settings
+
+GOOD = """\
+task:
+  name: TextClassifier
+  preset: minilm_l6_v2
+  length: 64
+data:
+  train: train.csv
+  label: category
+  split: {fractions: {train: 0.8, validation: 0.2}}
+adaptation: {name: GradualUnfreezing, blocks: 1}
+training:
+  epochs: 2
+  learning_rate: 1e-3
+  clip_norm: null
+export:
+  - litert
+  - {format: saved_model}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "train.csv").write_text("text,category\n")
+    return tmp_path
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "run.yaml"
+    path.write_text(text)
+    return path
+
+
+def mistakes(folder: Path, text: str, *overrides: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        config.load(written(folder, text), overrides)
+    return str(caught.value)
+
+
+def test_a_file_becomes_objects(folder: Path) -> None:
+    run = config.load(written(folder, GOOD))
+    assert (run.task, run.preset, run.options) == ("text_classifier", "minilm_l6_v2", {"length": 64})
+    assert run.data.sources == {"train": str(folder / "train.csv")}
+    assert run.data.load == {"label": "category"}
+    assert run.adaptation == GradualUnfreezing(blocks=1)
+    assert run.training == Settings(epochs=2, learning_rate=1e-3, clip_norm=None)
+    assert [plan.format for plan in run.export] == ["litert", "saved_model"]
+    assert run.written["training"]["epochs"] == 2
+
+
+def test_overrides_are_checked_like_the_file(folder: Path) -> None:
+    assert config.load(written(folder, GOOD), ["training.epochs=5", "adaptation=Frozen"]).training.epochs == 5
+    message = mistakes(folder, GOOD, "training.epohs=5")
+    assert "--set training.epohs" in message and "Nearest: 'epochs'" in message
+
+
+def test_three_mistakes_are_all_told_with_line_and_nearest_name(folder: Path) -> None:
+    text = (
+        GOOD.replace("epochs: 2", "epochs: two").replace("blocks: 1", "block: 1").replace("minilm_l6_v2", "minilm_l6")
+    )
+    message = mistakes(folder, text)
+    assert "run.yaml has 3 mistakes" in message
+    assert "line 3, task.preset" in message and "'minilm_l6_v2'" in message
+    assert "line 9, adaptation.block: unknown key. Nearest: 'blocks'" in message
+    assert 'line 11, training.epochs: expected a whole number, received "two"' in message
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("name: TextClassifier", "name: TextClasifier", ["task.name", "text_classifier"]),
+        ("length: 64", "length: 1", ["line 4, task.length", "at least 3"]),
+        ("length: 64", "pooling: men", ["task.pooling", "'attention'", "Nearest: 'mean'"]),
+        ("length: 64", "dropout: 1.0", ["task.dropout", "less than 1"]),
+        ("length: 64", "hidden: [a]", ["task.hidden.0", "whole number"]),
+        ("length: 64", "labels: [a, a]", ["task.labels", "twice"]),
+        ("length: 64", "labels: [true, no]", ["task.labels.0", "text (in quotes"]),
+        ("  preset: minilm_l6_v2\n", "", ["task.preset", "is missing"]),
+        ("train: train.csv", "train: tran.csv", ["line 6, data.train", "no file or folder", "Nearest: 'train.csv'"]),
+        ("  train: train.csv\n", "", ["data.train", "is missing"]),
+        ("label: category", "lable: category", ["data.lable", "Nearest: 'label'"]),
+        ("label: category", "policy: rais", ["data.policy", "Nearest: 'raise'"]),
+        ("label: category", "encoding: 3", ["data.encoding", "expected text"]),
+        (
+            "{train: 0.8, validation: 0.2}",
+            "{train: 0.8, val: 0.2}",
+            ["data.split.fractions.val", "Known: train, validation"],
+        ),
+        ("split: {fractions", "split: {fraction", ["data.split.fraction", "Nearest: 'fractions'"]),
+        ("name: GradualUnfreezing", "name: GradualFreezing", ["adaptation.name", "gradual_unfreezing"]),
+        ("blocks: 1", "blocks: 0", ["adaptation.blocks", "at least 1"]),
+        ("epochs: 2", "epochs: true", ["training.epochs", "whole number", "received true"]),
+        ("epochs: 2", "epochs: 0", ["line 11, training.epochs", "1 or more"]),
+        ("epochs: 2", "epochs: 2.5", ["training.epochs", "whole number"]),
+        ("learning_rate: 1e-3", "learning_rate: .inf", ["training.learning_rate"]),
+        ("learning_rate: 1e-3", "learning_rate: .nan", ["training.learning_rate"]),
+        ("epochs: 2", "augment: {crop: [2, 3]}", ["training.augment.crop", "at most 1"]),
+        ("epochs: 2", "augment: {crops: 1}", ["training.augment.crops", "Nearest: 'crop'"]),
+        ("- litert", "- lite", ["export.0.format", "Nearest: 'litert'"]),
+        ("- litert", "- {format: litert, precision: float8}", ["export.0.precision"]),
+        ("training:", "trainig:", ["trainig", "unknown section. Nearest: 'training'"]),
+        ("epochs: 2", "epochs: 2\n  epochs: 3", ["line 12, training.epochs", "written twice"]),
+        ("blocks: 1}", "blocks: 1, decay: 0.5, blok: 1}", ["has 2 mistakes", "adaptation.decay", "adaptation.blok"]),
+    ],
+)
+def test_each_mistake_is_named(folder: Path, old: str, new: str, expected: list[str]) -> None:
+    assert old in GOOD
+    message = mistakes(folder, GOOD.replace(old, new))
+    for part in expected:
+        assert part in message
+
+
+@pytest.mark.parametrize("text", ["", "[]", "3", "task: 3\ndata: x\n", "task:\ndata:\n"])
+def test_what_is_no_run_is_refused(folder: Path, text: str) -> None:
+    assert "mistake" in mistakes(folder, text)
+
+
+def test_a_given_part_cannot_also_be_split_off(folder: Path) -> None:
+    message = mistakes(folder, GOOD.replace("train: train.csv", "train: train.csv\n  validation: train.csv"))
+    assert "data.split.fractions.validation: validation is given as a source already" in message
+
+
+def test_checking_loads_no_tensorflow_and_is_quick(folder: Path) -> None:
+    code = f"""
+import sys
+from tfvertical import config
+config.load({str(written(folder, GOOD))!r})
+print([name for name in ("tensorflow", "keras", "pandas", "sklearn") if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("name", ["banking77", "clothing"])
+def test_the_examples_are_right_as_they_stand(root: Path, shared_data: Path, name: str) -> None:
+    run = config.load(root / "examples" / f"{name}.yaml")
+    assert all(Path(source).is_relative_to(shared_data / name) for source in run.data.sources.values())
+
+
+@pytest.mark.parametrize("task", ["text_classifier", "image_classifier"])
+def test_declared_signatures_are_those_that_python_sees(task: str) -> None:
+    from tfvertical.registry import Registry
+
+    path = Path(config.__file__).parent / "tasks" / f"{task}.py"
+    read = schema.declared(path, task, "from_preset").parameters
+    real = schema.options(Registry("tasks").get(task).from_preset)
+    assert {name: p.default for name, p in read.items()} == {name: p.default for name, p in real.items()}
+
+
+def test_every_setting_can_be_written(folder: Path) -> None:
+    defaults: dict[str, Any] = {name: field.default for name, field in Settings.__dataclass_fields__.items()}
+    assert not schema.check(Settings, defaults, ("training",))
+    assert schema.build(Settings, defaults) == Settings()
