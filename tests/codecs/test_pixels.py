@@ -123,7 +123,9 @@ def test_the_limit_is_the_callers():
         pixels.decode(picture(), max_pixels=1)
 
 
-@pytest.mark.parametrize("item", [np.zeros((4, 4, 3)), np.zeros((4, 4, 2), np.uint8), np.zeros((0, 4, 3), np.uint8), 7, None])
+@pytest.mark.parametrize(
+    "item", [np.zeros((4, 4, 3)), np.zeros((4, 4, 2), np.uint8), np.zeros((0, 4, 3), np.uint8), 7, None]
+)
 def test_wrong_types_are_refused(item):
     with pytest.raises(DataError, match="Expected"):
         pixels.decode(item)

@@ -44,15 +44,18 @@ def image_backbone(
 
 
 def with_scaling(network: keras.Model, size: tuple[int, int], scale: Numbers, offset: Numbers) -> keras.Model:
-    """The layers of `network` behind a Rescaling layer, as one flat functional model `image`.
+    """The layers of `network` behind a Rescaling layer, as one functional model `image`.
 
-    Flat, because a stage may begin anywhere in it; the layers are the given ones, not copies.
+    Flat, so that no layer's name is hidden in another's; the layers are the given ones, not copies. A network whose
+    layers cannot be read back one by one (KerasHub's ViT) stays in one piece, which can.
     """
     import keras
 
     _check_input(network, size)
     images = keras.Input((*size, 3), name="images", dtype="float32")
     scaled = keras.layers.Rescaling(scale, offset=offset, name="scaling")(images)
+    if not _restorable(network):
+        return keras.Model(images, _as_map(network(scaled)), name="image")
 
     def call(operation: Any, *args: Any, **kwargs: Any) -> Any:
         args, kwargs = keras.tree.map_structure(lambda value: scaled if value is images else value, (args, kwargs))
@@ -82,6 +85,16 @@ def weights_sha256(model: keras.Model) -> str:
 def versions(*packages: str) -> dict[str, str]:
     """Of TensorFlow, Keras and each package its version."""
     return {package: importlib.metadata.version(package) for package in ("tensorflow", "keras", *packages)}
+
+
+def _restorable(network: keras.Model) -> bool:
+    """Whether a layer of each kind comes back from its own configuration."""
+    for layer in {type(layer): layer for layer in network.layers}.values():
+        try:
+            type(layer).from_config(layer.get_config())
+        except Exception:  # whatever a constructor raises over arguments that it does not know
+            return False
+    return True
 
 
 def _check_input(network: keras.Model, size: tuple[int, int]) -> None:
