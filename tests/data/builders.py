@@ -1,4 +1,7 @@
-"""Data sets of TensorFlow Datasets as a user's script has them; loaded by path, outside every package."""
+"""Data sets of TensorFlow Datasets as a user's script has them; loaded by path, outside every package.
+
+They stay unregistered, so that reading what they generated has to do without their code.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 
-class LocalReviews(tfds.core.GeneratorBasedBuilder):
+class LocalReviews(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """Five texts, two of them for testing."""
 
     VERSION = tfds.core.Version("1.0.0")
@@ -25,7 +28,7 @@ class LocalReviews(tfds.core.GeneratorBasedBuilder):
             yield at, {"review": f"text {at}", "mood": at % 2}
 
 
-class LocalPictures(tfds.core.GeneratorBasedBuilder):
+class LocalPictures(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """Four noisy pictures."""
 
     VERSION = tfds.core.Version("1.0.0")

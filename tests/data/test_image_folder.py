@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import shutil
 
 import pytest
@@ -55,6 +56,21 @@ def test_a_bad_file_is_named_and_costs_no_other(pictures, tmp_path, kind):
     report = data.load(pictures, kind="image", policy="skip").report
     assert (report.read, report.kept, [one.id for one in report.rejected]) == (7, 6, ["hat/9.jpg"])
     assert str(tmp_path) not in report.rejected[0].reason
+
+
+def test_names_that_are_not_utf8(pictures, tmp_path):
+    os.rename(pictures / "hat" / "0.jpg", os.fsencode(pictures / "hat") + b"/caf\xe9.jpg")
+    os.mkdir(os.fsencode(pictures) + b"/f\xeate")
+    shutil.copy(pictures / "hat" / "1.jpg", os.fsencode(pictures) + b"/f\xeate/1.jpg")
+    report = data.load(pictures, kind="image", policy="quarantine", quarantine=tmp_path / "bad.jsonl").report
+    assert [(one.id, one.reason) for one in report.rejected] == [("f\\xeate/1.jpg", "the label is not utf-8")]
+    assert report.kept == 6
+
+
+def test_pipes_are_not_opened(pictures):
+    os.mkfifo(pictures / "hat" / "9.jpg")
+    with pytest.raises(DataError, match=r"hat/9\.jpg: not a regular file"):
+        data.load(pictures, kind="image")
 
 
 def test_a_link_inside_is_followed(pictures):

@@ -30,8 +30,8 @@ def test_quarantine_writes_each_rejected_row_with_its_reason(write, tmp_path):
     assert [line["id"] for line in lines] == [one.id for one in report.rejected] == ["a.csv:3", "a.csv:4", "a.csv:5"]
     assert lines[0] == {"id": "a.csv:3", "reason": "the text is empty", "column": "text", "input": "", "label": "a"}
     assert lines[1]["input"] == '"open,b'
-    data.load(path, policy="quarantine", quarantine=tmp_path / "out", name="train")
-    assert (tmp_path / "out" / "train.rejected.jsonl").read_text() == (tmp_path / "out" / "bad.jsonl").read_text()
+    data.load(path, policy="quarantine", quarantine=tmp_path / "new", name="train")
+    assert (tmp_path / "new" / "train.rejected.jsonl").read_text() == (tmp_path / "out" / "bad.jsonl").read_text()
 
 
 @pytest.mark.parametrize("content", ["text,label\n,a\n", "text,label\nx,a\ny,a\n,b\n", "text,label\nx,a\ny,1\n,a\n"])

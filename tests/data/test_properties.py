@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import string
 from pathlib import Path
 
@@ -47,10 +46,10 @@ def test_what_the_csv_module_wrote_is_read_back(tmp_path, rows, style):
         assert not good
     else:
         assert list(zip(examples.inputs, examples.labels, strict=True)) == good
-        lines = path.read_bytes().decode().split("\n")
-        for id, (text, _) in zip(examples.ids, good, strict=True):  # the id is the line an editor shows
-            line = lines[int(id.split(":")[1]) - 1]
-            assert next(csv.reader(io.StringIO(line + '"', newline="")))[0][:1] == text.replace("\r\n", "\n")[:1]
+        starts = [
+            2 + at + sum(text.count("\n") for text, _ in rows[:at]) for at in range(len(rows))
+        ]  # as an editor shows
+        assert list(examples.ids) == [f"a.csv:{starts[at]}" for at, row in enumerate(rows) if row[0].strip()]
 
 
 @quick

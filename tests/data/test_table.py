@@ -97,6 +97,12 @@ def test_broken_json_lines_are_named(write):
         assert word in one.reason
 
 
+def test_a_late_column_is_found_and_rows_without_it_are_faults(write):
+    rows = [json.dumps({"text": "x", f"key {at}": 1}) for at in range(1500)] + [json.dumps({"text": "y", "label": "a"})]
+    report = data.load(write("a.jsonl", "\n".join(rows)), policy="skip", labels=["a"]).report
+    assert (report.kept, report.rejected[0].reason) == (1, "the label is missing")
+
+
 @pytest.mark.parametrize("name", ["a.csv", "a.jsonl"])
 def test_a_missing_column_is_an_error_with_the_nearest(write, name):
     path = write(name, "text,category\nhello,a\n" if name == "a.csv" else '{"text": "hello", "category": "a"}\n')

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from tfvertical.data._labels import class_weights, label_names, sample_weights
 from tfvertical.data._load import load
+from tfvertical.data._overlap import overlap, with_overlap
 from tfvertical.data._policy import describe
-from tfvertical.data._split import overlap, split, with_overlap
+from tfvertical.data._split import split
 from tfvertical.data._warnings import with_warning
 
 __all__ = [

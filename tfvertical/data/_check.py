@@ -98,6 +98,8 @@ def label(value: Any) -> tuple[str, str]:
         return (str(int(value)) if float(value).is_integer() else repr(float(value))), "number"
     if isinstance(value, str):
         name = str(value).strip()
+        if any("\ud800" <= character <= "\udfff" for character in name[:1000]):
+            raise Fault("the label is not utf-8")
         if len(name) > 1000:
             raise Fault(f"the label has {len(name):,} characters; is this the label's column?")
         return name, "number" if _NUMBER.fullmatch(name) else "text"

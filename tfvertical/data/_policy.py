@@ -64,12 +64,12 @@ def write_quarantine(path: str | os.PathLike[str], rows: Sequence[tuple[Row, Rej
     """Write the rejected rows with reasons as JSON lines, whole or not at all; an older file there is replaced.
 
     Args:
-        path: the file; or a folder that exists, which gets `<name>.rejected.jsonl`.
+        path: the file; or, without an ending, a folder, which gets `<name>.rejected.jsonl`.
         rows: what was read, and why it was rejected.
         name: the data's name.
     """
     target = Path(path)
-    if target.is_dir():
+    if target.is_dir() or not target.suffix:
         safe = "".join(character if character.isalnum() or character in "._-" else "_" for character in name)
         target = target / f"{safe}.rejected.jsonl"
     files.write_text(target, "".join(json.dumps(_entry(*row), ensure_ascii=False) + "\n" for row in rows))

@@ -58,7 +58,7 @@ def _checked(
     if not parallel:
         yield from ((row, check(row)) for row in rows)
         return
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
         while window := list(itertools.islice(rows, _WINDOW)):
             yield from zip(window, pool.map(check, window), strict=True)
 

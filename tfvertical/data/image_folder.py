@@ -42,7 +42,7 @@ class ImageFolder(Source):
 
     @classmethod
     def accepts(cls, value: Any) -> bool:
-        return isinstance(value, str | os.PathLike) and Path(value).is_dir()
+        return isinstance(value, str | os.PathLike) and str(value) != "" and Path(value).is_dir()
 
     def rows(self) -> Iterator[Row]:
         if self.request.kind != "image":
@@ -110,7 +110,8 @@ class ImageFolder(Source):
             yield path, None
 
     def _id(self, path: Path) -> str:
-        return path.relative_to(self.path).as_posix()
+        name = path.relative_to(self.path).as_posix()
+        return os.fsencode(name).decode(errors="backslashreplace")  # names on disk need not be UTF-8, ids are
 
 
 def _has_folders(folder: Path) -> bool:

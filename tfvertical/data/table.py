@@ -119,17 +119,19 @@ class Table(Source):
                 yield Row(self._id(row), **{field: cells[at] for field, at in where.items()})
 
     def _jsonl(self) -> Iterator[Row]:
-        wanted, seen, good = self.request.columns(), dict[str, None](), False
+        wanted = self.request.columns()
+        absent, seen, good = {str(column) for column in wanted.values()}, dict[str, None](), False
         for row, cells, fault, raw in _jsonl.records(self.path, limit=self._limit()):
             if cells is None:
                 yield Row(self._id(row), raw, fault=fault)
                 continue
             good = True
-            if len(seen) < 1000:
+            absent.difference_update(cells)
+            if len(seen) < 1000:  # for the message only
                 seen.update(dict.fromkeys(cells))
             yield Row(self._id(row), **{field: cells.get(str(column)) for field, column in wanted.items()})
         for field, column in wanted.items():
-            if good and column not in seen:
+            if good and str(column) in absent:
                 missing_column(self.request, field, list(seen), self.name)
 
     def _parquet(self) -> Iterator[Row]:
