@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -16,17 +15,17 @@ COMMANDS = ("train", "evaluate", "predict", "export", "presets", "demo")
 
 
 def test_help_is_quick_names_every_command_and_loads_no_tensorflow() -> None:
-    code = (
-        "import sys; from tfvertical.cli import main; code = main(['--help']); print('tensorflow' in sys.modules, code)"
-    )
-    best = 9.9
-    for _ in range(3):
-        start = time.perf_counter()
-        done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-        best = min(best, time.perf_counter() - start)
-    assert done.stdout.strip().endswith("0 False")
+    code = """
+import sys, time
+from tfvertical.cli import main
+code = main(['--help'])
+print(code, 'tensorflow' in sys.modules, time.process_time())  # processor time: other tests share the machine
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    exit_code, tensorflow, seconds = done.stdout.split()[-3:]
+    assert (exit_code, tensorflow) == ("0", "False")
     assert all(command in done.stdout for command in COMMANDS)
-    assert best < 1.0
+    assert float(seconds) < 1.0
 
 
 def test_the_installed_command_returns_the_exit_code() -> None:
