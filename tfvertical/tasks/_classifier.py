@@ -175,6 +175,7 @@ class Classifier(Task):
 
     def export(self, path: str | Path, format: str = "litert", **options: Any) -> Path:
         """Write an artefact under `path/exports/` and check it against this model; see `tfvertical.export`."""
+        options.setdefault("bundle_hash", bundle.hash_for(self, path))
         return export(self, path, format=format, **options)
 
     def examples(self, value: Any) -> Examples:
