@@ -78,9 +78,9 @@ def test_blocks_of_a_plain_network():
     patterns = image_blocks(model)
     assert [bool(re.match(patterns[1], path)) for path in ("block1_a/kernel", "block11_a/kernel")] == [True, False]
     # the norms after the last number belong to the top, since nothing tells them from it
-    assert [[name for name in ("first", "norm_1", "norm_2", "norm_11", "last") if re.match(p, name + "/gamma")] for p in patterns] == [
-        ["first"], ["norm_1"], ["norm_2"], [], ["norm_11", "last"],
-    ]  # fmt: skip
+    names = ("first", "norm_1", "norm_2", "norm_11", "last")
+    members = [[name for name in names if re.match(pattern, f"{name}/gamma")] for pattern in patterns]
+    assert members == [["first"], ["norm_1"], ["norm_2"], [], ["norm_11", "last"]]
     alone = keras.Sequential([inputs, keras.layers.Conv2D(4, 1, name="only")])
     assert image_blocks(alone) == ("only/",)
 

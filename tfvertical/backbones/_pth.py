@@ -21,7 +21,7 @@ _MAGIC: Final = 0x1950A86A20F9469CFC6C
 _PROTOCOL: Final = 1001
 _MOST_BYTES: Final = 1 << 30
 _MOST_OPCODES: Final = 1_000_000
-_DTYPES: Final = {
+_DTYPES: Final[dict[str, np.dtype[Any]]] = {
     "torch FloatStorage": np.dtype("<f4"),
     "torch DoubleStorage": np.dtype("<f8"),
     "torch HalfStorage": np.dtype("<f2"),
@@ -42,7 +42,7 @@ class _Global:
 @dataclass(frozen=True)
 class _Storage:
     key: str
-    dtype: np.dtype
+    dtype: np.dtype[Any]
     count: int
 
 
@@ -120,7 +120,8 @@ def _array(tensor: _Tensor, data: np.ndarray) -> np.ndarray:
     if len(tensor.size) != len(tensor.stride) or any(type(n) is not int or n < 0 for n in numbers):
         raise _Refusal("a tensor whose size and stride are not whole numbers")
     last = tensor.offset + sum((n - 1) * step for n, step in zip(tensor.size, tensor.stride, strict=True))
-    if math.prod(tensor.size) > data.size or (math.prod(tensor.size) and last >= data.size):
+    count = math.prod(list[int](tensor.size))
+    if count > data.size or (count and last >= data.size):
         raise _Refusal(f"a tensor of size {tensor.size} in a storage of {data.size} numbers")
     steps = [step * data.itemsize for step in tensor.stride]
     return np.lib.stride_tricks.as_strided(data[tensor.offset :], tensor.size, steps, writeable=False).copy()

@@ -192,7 +192,7 @@ def _from_array(array: np.ndarray, max_pixels: int) -> np.ndarray:
             expected="uint8 (height, width, 1, 3 or 4), 0 to 255",
             received=f"{array.dtype} {array.shape}",
         )
-    _check_size(*shaped.shape[:2], "The picture", max_pixels)
+    _check_size(shaped.shape[0], shaped.shape[1], "The picture", max_pixels)
     return np.repeat(shaped, 3, axis=2) if shaped.shape[-1] == 1 else np.ascontiguousarray(shaped[..., :3])
 
 
