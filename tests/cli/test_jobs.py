@@ -1,0 +1,154 @@
+"""The commands that work: train, evaluate, predict, export, from one tiny run."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import sys
+import tracemalloc
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Place, lines
+from tfvertical import bundle
+from tfvertical.cli import main
+
+Capture = pytest.CaptureFixture[str]
+
+
+def test_train_saves_a_bundle_with_report_configuration_and_export(trained: Place) -> None:
+    report = json.loads((trained.bundle / "bundle" / "report" / "report.json").read_text())
+    assert report["labels"] == ["cards", "travel"]
+    run = bundle.run(trained.bundle)
+    assert run["config"]["training"]["learning_rate"] == 3e-2
+    assert run["stages"] == ["head"] * 4 + ["top 1"] * 2
+    (export,) = bundle.exports(trained.bundle)
+    assert (export.name, export.stale) == ("litert-float32", False)
+
+
+def test_no_examples_keeps_texts_out_of_the_report(trained: Place) -> None:
+    texts = [row.split(",")[0] for row in trained.data.read_text().splitlines()[1:]]
+    pages = [path.read_text() for path in (trained.bundle / "bundle" / "report").iterdir()]
+    assert pages and not any(text in page for text in texts for page in pages)
+
+
+def test_evaluate_uses_the_columns_of_training_and_writes_a_report(
+    trained: Place, tmp_path: Path, capsys: Capture
+) -> None:
+    assert main(["evaluate", str(trained.bundle), str(trained.data), "--out", str(tmp_path / "report")]) == 0
+    assert "macro F1" in capsys.readouterr().out
+    report = json.loads((tmp_path / "report" / "report.json").read_text())
+    assert report["metrics"]["accuracy"] > 0.9
+
+
+def test_evaluate_refuses_a_column_that_is_not_there(trained: Place, capsys: Capture) -> None:
+    assert main(["evaluate", str(trained.bundle), str(trained.data), "--label", "topics"]) == 2
+    assert "'topic'" in capsys.readouterr().err
+
+
+def test_predict_reads_lines_and_accounts_for_every_one(trained: Place, tmp_path: Path, capsys: Capture) -> None:
+    path = tmp_path / "in.txt"
+    path.write_bytes(b"card pin lost bank\n\nplane visa trip border\r\n\xff\n")
+    assert main(["predict", str(trained.bundle), str(path), "--batch", "2"]) == 1
+    said = capsys.readouterr()
+    found = lines(said.out)
+    assert [row["id"] for row in found] == ["in.txt:1", "in.txt:2", "in.txt:3", "in.txt:4"]
+    assert [row.get("label") for row in found] == ["cards", None, "travel", None]
+    assert "empty" in str(found[1]["error"]) and "utf-8" in str(found[3]["error"])
+    assert "2 rows" in said.err
+
+
+@pytest.mark.parametrize("ending", [".csv", ".jsonl"])
+def test_predict_reads_tables_by_the_column_of_training(
+    trained: Place, tmp_path: Path, capsys: Capture, ending: str
+) -> None:
+    path = tmp_path / f"in{ending}"
+    rows = [{"message": "card pin lost bank", "other": 1}, {"message": "border trip visa plane", "other": 2}]
+    if ending == ".csv":
+        path.write_text("other,message\n" + "".join(f"{row['other']},{row['message']}\n" for row in rows))
+    else:
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert main(["predict", str(trained.bundle), str(path)]) == 0
+    assert [row["label"] for row in lines(capsys.readouterr().out)] == ["cards", "travel"]
+
+
+def test_predict_reads_stdin(trained: Place, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"chip bank card pin\n")))
+    assert main(["predict", str(trained.bundle), "-"]) == 0
+    (row,) = lines(capsys.readouterr().out)
+    assert (row["id"], row["label"]) == ("stdin:1", "cards")
+
+
+def test_predictions_are_those_of_the_loaded_task(trained: Place, tmp_path: Path, capsys: Capture) -> None:
+    texts = ["card plane", "trip chip", "bank"]
+    (tmp_path / "in.txt").write_text("\n".join(texts))
+    assert main(["predict", str(trained.bundle), str(tmp_path / "in.txt"), "--batch", "3"]) == 0
+    expected = bundle.load(trained.bundle).predict(texts)  # type: ignore[attr-defined]
+    found = lines(capsys.readouterr().out)
+    assert [row["score"] for row in found] == [round(prediction.score, 6) for prediction in expected]
+
+
+def test_predict_reads_no_further_than_it_has_written(trained: Place) -> None:
+    from tfvertical import jobs
+
+    class Endless(io.RawIOBase):
+        served = 0
+
+        def readline(self, size: int | None = -1) -> bytes:  # type: ignore[override]
+            self.served += 1
+            return b"card pin\n"
+
+    source = Endless()
+    found = jobs.predict(trained.bundle, source, batch=4)  # type: ignore[arg-type]
+    for _ in range(9):
+        next(found)
+    assert source.served == 12
+
+
+def test_a_line_without_end_is_a_fault_in_bounded_memory(tmp_path: Path) -> None:
+    from tfvertical.data._stream import stream
+
+    path = tmp_path / "in.txt"
+    path.write_bytes(b"x" * 30_000_000 + b"\nshort\n")
+    tracemalloc.start()
+    long, short = stream(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert "more than 1,000,000 bytes" in str(long.fault) and short.value == "short"
+    assert peak < 10_000_000
+
+
+def test_export_adds_beside_the_bundle_and_overwrites_only_when_told(
+    trained: Place, tmp_path: Path, capsys: Capture
+) -> None:
+    copy = Path(shutil.copytree(trained.bundle, tmp_path / "copy"))
+    before = {path: path.read_bytes() for path in (copy / "bundle").rglob("*") if path.is_file()}
+    assert main(["export", str(copy), "--format", "litert"]) == 2
+    assert "--overwrite" in capsys.readouterr().err
+    assert main(["export", str(copy), "--format", "litert", "--overwrite"]) == 0
+    assert capsys.readouterr().out.strip() == str(copy / "exports" / "litert-float32")
+    assert {path: path.read_bytes() for path in (copy / "bundle").rglob("*") if path.is_file()} == before
+
+
+def test_a_flipped_bit_is_one_clear_message(trained: Place, tmp_path: Path, capsys: Capture) -> None:
+    copy = Path(shutil.copytree(trained.bundle, tmp_path / "copy"))
+    weights = copy / "bundle" / "weights.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[len(content) // 2] ^= 1
+    weights.chmod(0o644)
+    weights.write_bytes(content)
+    (tmp_path / "in.txt").write_text("card\n")
+    assert main(["predict", str(copy), str(tmp_path / "in.txt")]) == 2
+    said = capsys.readouterr()
+    assert "weights.safetensors" in said.err and not said.out
+
+
+def test_a_bad_row_stops_training_before_anything_is_written(place: Place, tmp_path: Path, capsys: Capture) -> None:
+    bad = tmp_path / "bad.csv"
+    bad.write_text(place.data.read_text() + ",cards\n")
+    out = tmp_path / "out"
+    assert main(["train", str(place.run), "--out", str(out), "--set", f"data.train={bad}"]) == 2
+    assert "the text is empty" in capsys.readouterr().err
+    assert not out.exists()
