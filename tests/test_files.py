@@ -34,7 +34,8 @@ def test_a_kill_at_any_moment_leaves_a_whole_bundle(tmp_path: Path, root: Path):
     for attempt in range(25):
         process = subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path)], stdout=subprocess.PIPE, cwd=root)
         assert process.stdout is not None
-        process.stdout.readline()  # the first one is written
+        for _ in range(attempt % 4 + 1):  # so many are written
+            process.stdout.readline()
         time.sleep(0.001 * attempt)
         process.send_signal(signal.SIGKILL)
         process.wait()
@@ -43,7 +44,7 @@ def test_a_kill_at_any_moment_leaves_a_whole_bundle(tmp_path: Path, root: Path):
         contents = {(tmp_path / "bundle" / f"{name}.bin").read_bytes()[0] for name in range(12)}
         assert len(contents) == 1
         states |= contents
-    assert len(states) > 1  # some kills came later than others, or the test tests nothing
+    assert len(states) > 1  # some kills came later than others
     with files.new_folder(tmp_path / "fresh"):
         pass
     time.sleep(1.1)  # leftovers of killed writers are removed by the next one, once they are surely no one's

@@ -14,6 +14,7 @@ from tests.bundle import fakes
 from tfvertical import bundle, manifest
 from tfvertical.errors import BundleError, ConfigError, ExportError, MissingPackageError
 from tfvertical.export import _parity, export
+from tfvertical.registry import Registry
 
 
 @pytest.mark.parametrize("format", ["litert", "saved_model"])
@@ -89,6 +90,21 @@ def test_a_difference_leaves_nothing_behind(tmp_path: Path, format: str, error: 
     with pytest.raises(ExportError, match="does not score as the task does"):
         export(task, tmp_path / "new" / "cards", format)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("format", ["litert", "saved_model"])
+def test_mixed_precision_becomes_float32(tmp_path: Path, format: str):
+    """What was trained in bfloat16 on a TPU runs on a phone; the task itself stays as it was."""
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        task = fakes.text_task()
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert task.model.compute_dtype == "bfloat16"
+    folder = export(task, tmp_path, format)
+    assert task.model.compute_dtype == "bfloat16"
+    exported = Registry("export").build(format).load(task, folder)(["a b"])
+    np.testing.assert_allclose(exported, fakes.text_task().scores(fakes.examples(["a b"])), atol=1e-5)
 
 
 def test_windows_have_no_common_truth_and_are_left_out(tmp_path: Path):

@@ -30,7 +30,7 @@ def export(
     """Write `<path>/exports/<format>-<precision>/`, run it, and compare it with the task's own scores.
 
     Args:
-        task: what to export.
+        task: what to export. A model in mixed precision is exported, and compared, with float32 in its place.
         path: the folder that holds `bundle/` and `exports/`; `bundle/` is never touched.
         format: `"litert"` or `"saved_model"`.
         precision: of weights and arithmetic; `"float32"`.
@@ -51,12 +51,13 @@ def export(
         MissingPackageError: the format needs a package that is not installed.
     """
     from tfvertical import manifest
-    from tfvertical.export import _parity
+    from tfvertical.export import _float32, _parity
 
     exporter: Exporter = Registry("export").build({"name": format, "precision": precision, **options})
     name = type(exporter).__module__.rsplit(".", 1)[-1]
     folder = Path(path) / "exports" / f"{name}-{precision}"
     with new_folder(folder, overwrite=overwrite) as temporary:
+        task = _float32.twin(task)
         exporter.write(task, temporary)
         write_text(temporary / "labels.txt", _label_lines(task))
         found = _parity.compare(task, exporter, temporary, examples)

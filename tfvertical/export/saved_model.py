@@ -52,8 +52,7 @@ class SavedModel(Exporter):
         module = tf.Module()
         # The variables alone, not the Keras model: tracking that as well would store every weight twice.
         module.held, module.serve, module.classes = list(concrete.variables), serve, classes
-        module.preprocess = preprocess
-        module.resources = list(getattr(preprocess, "resources", ()))  # lookup tables of a tokenizer
+        module.preprocess = preprocess  # it may hold a tokenizer's tables
         tf.saved_model.save(module, str(folder), signatures={"serving_default": serve, "classes": classes})
         if not any((folder / "assets").iterdir()):
             (folder / "assets").rmdir()
