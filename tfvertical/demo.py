@@ -99,9 +99,8 @@ def _verdict(report: Report) -> str:
     for name, rival in report.baselines.items():
         margin = rival["differences"]["macro_f1"]
         won = "beaten" if margin["low"] > 0 else "not beaten for certain"
-        lines.append(
-            f"{name}: {won}, macro F1 {margin['value']:+.3f} (95 % interval {margin['low']:+.3f} … {margin['high']:+.3f})"
-        )
+        interval = f"95 % interval {margin['low']:+.3f} … {margin['high']:+.3f}"
+        lines.append(f"{name}: {won}, macro F1 {margin['value']:+.3f} ({interval})")
     return "\n".join(lines)
 
 
