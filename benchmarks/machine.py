@@ -20,5 +20,5 @@ def describe() -> str:
         ]
         processor = names[0] if names else processor
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    today = datetime.date.today().isoformat()
-    return f"{today}; {processor}, {os.cpu_count()} cores, {memory:.0f} GiB; {platform.system()}, Python {platform.python_version()}."
+    python = f"{platform.system()}, Python {platform.python_version()}"
+    return f"{datetime.date.today().isoformat()}; {processor}, {os.cpu_count()} cores, {memory:.0f} GiB; {python}."
