@@ -57,7 +57,10 @@ def expected(preprocessor: WordPiecePreprocessor, texts: list[str]) -> list[list
 
 def from_graph(preprocessor: WordPiecePreprocessor, texts: list[str]) -> list[list[int]]:
     found = preprocessor.graph()(tf.constant([text.encode() for text in texts]))
-    return [row[mask > 0].tolist() for row, mask in zip(found["token_ids"].numpy(), found["padding_mask"].numpy())]
+    return [
+        row[mask > 0].tolist()
+        for row, mask in zip(found["token_ids"].numpy(), found["padding_mask"].numpy(), strict=True)
+    ]
 
 
 @pytest.mark.parametrize("name", NORMALIZERS)
@@ -87,7 +90,7 @@ def test_every_assigned_code_point(name: str) -> None:
     for first in range(0, len(texts), 512):
         found = graph(tf.constant([text.encode() for text in texts[first : first + 512]]))
         ids, mask = found["token_ids"].numpy(), found["padding_mask"].numpy() > 0
-        for row, (text, own) in enumerate(zip(texts[first : first + 512], pieces[first : first + 512])):
+        for row, (text, own) in enumerate(zip(texts[first : first + 512], pieces[first : first + 512], strict=True)):
             assert ids[row][mask[row]].tolist() == preprocessor.wrap(own).tolist(), hex(ord(text[1]) if text else 0)
 
 
@@ -97,7 +100,7 @@ def test_random_texts(texts: list[str]) -> None:
     for preprocessor, graph in CACHED:
         found = graph(tf.constant([text.encode() for text in texts]))
         mask = found["padding_mask"].numpy() > 0
-        ids = [row[m].tolist() for row, m in zip(found["token_ids"].numpy(), mask)]
+        ids = [row[m].tolist() for row, m in zip(found["token_ids"].numpy(), mask, strict=True)]
         assert ids == expected(preprocessor, texts)
 
 
@@ -114,7 +117,7 @@ def test_padding_and_inputs() -> None:
     preprocessor = make(length=6)
     texts = ["the card", "the card never the card never", ""]
     loose = preprocessor.graph()(tf.constant(texts[:1]))
-    assert {name: value.shape.as_list() for name, value in loose.items()} == dict.fromkeys(NAMES, [1, 4])
+    assert {name: value.shape.as_list() for name, value in loose.items()} == {name: [1, 4] for name in NAMES}
     fixed = preprocessor.graph(fixed=True)(tf.constant(texts))
     assert fixed["token_ids"].numpy().tolist() == [[2, 12, 6, 3, 0, 0], [2, 12, 6, 10, 12, 3], [2, 3, 0, 0, 0, 0]]
     mask = fixed["padding_mask"].numpy().astype(bool)
@@ -143,7 +146,10 @@ def test_saved_model(tmp_path: Path) -> None:
     module.serve = tf.function(preprocessor.graph(), input_signature=[tf.TensorSpec((None,), tf.string)])
     tf.saved_model.save(module, str(tmp_path))
     again = tf.saved_model.load(str(tmp_path)).serve(tf.constant([text.encode() for text in AWKWARD]))
-    found = [row[mask > 0].tolist() for row, mask in zip(again["token_ids"].numpy(), again["padding_mask"].numpy())]
+    found = [
+        row[mask > 0].tolist()
+        for row, mask in zip(again["token_ids"].numpy(), again["padding_mask"].numpy(), strict=True)
+    ]
     assert found == expected(preprocessor, AWKWARD)
 
 

@@ -90,7 +90,7 @@ def presets(hub: bool = True) -> list[Preset]:
 
 
 def preprocessor(config: Mapping[str, Any], assets: Mapping[str, bytes]) -> Preprocessor:
-    """The preprocessor whose `{"class": class name, **config()}` and `assets()` these are. Needs no preset and no network.
+    """The preprocessor whose `{"class": class name, **config()}` and `assets()` these are; needs no preset.
 
     Raises:
         PresetError: an unknown class.

@@ -21,10 +21,14 @@ if TYPE_CHECKING:
 
 LONGEST = 512  # tokens; the length where a preset names none
 _TEXT_INPUTS = {"token_ids", "padding_mask", "segment_ids"}
-_HOLDS = "a KerasHub preset (config.json, model.weights.h5, …) or a Hugging Face model (config.json, model.safetensors, …)"
+_HOLDS = (
+    "a KerasHub preset (config.json, model.weights.h5, …) or a Hugging Face model (config.json, model.safetensors, …)"
+)
 
 
-def load(folder: Path, *, preset: str, kind: str, weights: bool, licence: str | None = None, **options: Any) -> Backbone:
+def load(
+    folder: Path, *, preset: str, kind: str, weights: bool, licence: str | None = None, **options: Any
+) -> Backbone:
     """The backbone in `folder`.
 
     Args:
@@ -98,7 +102,9 @@ def _length(hub: keras.Model, folder: Path, asked: int | None, preset: str) -> i
     most = getattr(hub, "max_sequence_length", None)
     if asked is not None:
         if not 3 <= asked <= (most or asked):
-            raise PresetError(f"{preset}: a length of {asked} tokens.", expected=f"3 to {most or 'any number of'} tokens")
+            raise PresetError(
+                f"{preset}: a length of {asked} tokens.", expected=f"3 to {most or 'any number of'} tokens"
+            )
         return asked
     trained = _vocabulary.read_json(folder / "sentence_bert_config.json").get("max_seq_length")
     return min(LONGEST, most or LONGEST, trained or LONGEST)
@@ -133,7 +139,7 @@ def _weight_files(folder: Path) -> list[Path]:
 
 
 def weights_digest(folder: Path, model: keras.Model, weights: bool = True) -> str:
-    """SHA-256 of the weights' file; of the list of files where there are several; of the arrays where they are random."""
+    """SHA-256 of the weights' file; of the list of files if there are several; of the arrays if they are random."""
     if not weights:
         total = hashlib.sha256()
         for variable in model.weights:

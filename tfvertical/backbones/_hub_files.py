@@ -80,7 +80,9 @@ def _kaggle(address: str) -> tuple[Callable[[], str], Callable[[], str]]:
     try:
         import kagglehub
     except ImportError as error:
-        raise MissingPackageError("Kaggle's presets need the package kagglehub.", fix="pip install kagglehub") from error
+        raise MissingPackageError(
+            "Kaggle's presets need the package kagglehub.", fix="pip install kagglehub"
+        ) from error
     return lambda: kagglehub.model_download(address, "config.json"), lambda: kagglehub.model_download(address)
 
 
@@ -98,7 +100,7 @@ def _hugging_face(address: str) -> tuple[Callable[[], str], Callable[[], str]]:
 
 
 def _within(seconds: float, work: Callable[[], T]) -> T:
-    """`work()`, given up after so many seconds: the clients retry for minutes. A daemon, so that Python can still end."""
+    """`work()`, given up after so many seconds: the clients retry for minutes. A daemon, so that Python can end."""
     done: list[T] = []
     failed: list[BaseException] = []
 
@@ -145,8 +147,8 @@ def _explain(error: BaseException, name: str) -> PresetError:
         return PresetError(
             f"Preset {name!r} is not in the cache, and no model hub can be reached.",
             received=f"{type(error).__name__}: {text}",
-            fix=f"use a preset that needs no hub ({', '.join(OFFLINE)}), or give the path of a folder with the preset's "
-            "files: a KerasHub preset or a Hugging Face model, copied from a machine that has network",
+            fix=f"use a preset that needs no hub ({', '.join(OFFLINE)}), or give the path of a folder with the files: "
+            "a KerasHub preset or a Hugging Face model, copied from a machine that has network",
         )
     return PresetError(
         f"The hub did not serve preset {name!r}: there is none, or it needs a login.",

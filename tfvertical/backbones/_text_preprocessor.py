@@ -76,7 +76,7 @@ class WordPiecePreprocessor(TextPreprocessor):
         return numpy_inputs(self.input_names, token_ids, mask)
 
     def graph(self, *, fixed: bool = False) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
-        """Strings `(batch,)` to inputs, cut to `length`, padded to the longest of the batch, or `fixed`ly to `length`."""
+        """Strings `(batch,)` to inputs, cut to `length`, padded to the batch's longest, or `fixed`ly to `length`."""
         import keras_hub
         import tensorflow as tf
 

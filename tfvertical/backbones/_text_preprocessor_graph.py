@@ -40,7 +40,7 @@ def normalize(texts: tf.Tensor, normalizer: Normalizer) -> tf.Tensor:
 def pack(
     pieces: tf.RaggedTensor, start: Sequence[int], end: Sequence[int], length: int, pad_id: int, fixed: bool
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Token ids cut to `length` with their special tokens, padded to the longest of the batch, or `fixed`ly to `length`.
+    """Token ids cut to `length` with their special tokens, padded to the batch's longest or `fixed`ly to `length`.
 
     Returns:
         int32 ids `(batch, tokens)` and their bool mask.

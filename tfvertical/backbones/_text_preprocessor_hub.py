@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,14 +44,13 @@ class HubTextPreprocessor(TextPreprocessor):
         self.input_names = tuple(input_names)
         self.pad_id = _special(tokenizer, "pad_token_id") or 0
         self.unknown_id = _unknown(tokenizer)
-        starts, ends = _special(tokenizer, "cls_token_id", "start_token_id"), _special(
-            tokenizer, "sep_token_id", "end_token_id"
-        )
-        self._start = [] if starts is None else [starts]
-        self._end = [] if ends is None else [ends]
+        start = _special(tokenizer, "cls_token_id", "start_token_id")
+        end = _special(tokenizer, "sep_token_id", "end_token_id")
+        self._start = [] if start is None else [start]
+        self._end = [] if end is None else [end]
         if length <= self.specials:
             raise PresetError(f"A length of {length} tokens leaves no room for text.")
-        self._graph: Any = None
+        self._graphs: dict[bool, Any] = {}
 
     @property
     def specials(self) -> int:
@@ -59,10 +59,10 @@ class HubTextPreprocessor(TextPreprocessor):
     def tokenize(self, texts: Sequence[str]) -> list[np.ndarray]:
         """Per text its int32 ids `(pieces,)`, without special tokens; none for an empty text."""
         found: list[np.ndarray] = []
-        pieces = self._twin().pieces
+        twin = self._twin()
         for first in range(0, len(texts), _BATCH):
             normalized = [self.normalizer(text).encode() for text in texts[first : first + _BATCH]]
-            ragged = pieces(np.array(normalized, object))
+            ragged = twin.pieces(np.array(normalized, object))
             found += np.split(ragged.flat_values.numpy(), ragged.row_splits.numpy()[1:-1])
         return found
 
@@ -75,21 +75,29 @@ class HubTextPreprocessor(TextPreprocessor):
         return numpy_inputs(self.input_names, token_ids, mask)
 
     def graph(self, *, fixed: bool = False) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
-        """Strings `(batch,)` to inputs, cut to `length`, padded to the longest of the batch, or `fixed`ly to `length`.
+        """Strings `(batch,)` to inputs, cut to `length`, padded to the batch's longest, or `fixed`ly to `length`.
 
         The callable is a `tf.Module` that holds tables: whoever saves a graph with it has to keep it as an attribute.
         """
         return self._twin(fixed)
 
     def _twin(self, fixed: bool = False) -> Any:
+        """The graph, made once a process; made again where it broke.
+
+        Seeding Keras or TensorFlow frees the resources of SentencePiece tokenizers that are in use.
+        """
+        import tensorflow as tf
+
         from tfvertical.backbones._text_preprocessor_hub_graph import HubGraph
 
-        if fixed or self._graph is None:
-            made = HubGraph(self, fixed)
-            if fixed:
-                return made
-            self._graph = made
-        return self._graph
+        try:
+            made = self._graphs.get(fixed) or HubGraph(self, self.tokenizer, fixed)
+            made.pieces(tf.constant([""]))
+        except tf.errors.NotFoundError:
+            self.tokenizer = self.from_config(self.config(), self.assets()).tokenizer
+            made = HubGraph(self, self.tokenizer, fixed)
+        self._graphs[fixed] = made
+        return made
 
     def config(self) -> dict[str, Any]:
         return {
@@ -111,8 +119,10 @@ class HubTextPreprocessor(TextPreprocessor):
         made = getattr(keras_hub.tokenizers, config["tokenizer"], None)
         if not (isinstance(made, type) and issubclass(made, keras_hub.tokenizers.Tokenizer)):
             raise PresetError(f"KerasHub has no tokenizer {config['tokenizer']!r}.")
-        tokenizer = made.from_config(dict(config["options"]))
-        with tempfile.TemporaryDirectory() as folder:
+        tokenizer: Any = made.from_config(dict(config["options"]))  # type: ignore[attr-defined]
+        # KerasHub leaves the closing of what it opens to Python, which would say so.
+        with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)
             for name, content in assets.items():
                 if Path(name).name != name:
                     raise PresetError(f"{name!r} is not the name of a file.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
@@ -17,17 +17,18 @@ class HubGraph(tf.Module):
     """Strings to model inputs. A module, because byte-pair tokenizers keep tables that a SavedModel must find.
 
     Args:
-        preprocessor: whose tokenizer, length and special tokens these are.
+        preprocessor: whose length and special tokens these are.
+        tokenizer: its tokenizer, or a copy of it.
         fixed: pad to `length`, not to the longest of the batch.
     """
 
-    def __init__(self, preprocessor: HubTextPreprocessor, fixed: bool):
+    def __init__(self, preprocessor: HubTextPreprocessor, tokenizer: Any, fixed: bool):
         super().__init__(name="preprocessor")
-        self.tokenizer = preprocessor.tokenizer
+        self.tokenizer = tokenizer
         self._normalizer = preprocessor.normalizer
         self._pack = (preprocessor._start, preprocessor._end, preprocessor.length, preprocessor.pad_id, fixed)
         self._inputs = preprocessor.input_names
-        written = {*preprocessor.tokenizer.special_tokens, *(getattr(self.tokenizer, "unsplittable_tokens", None) or ())}
+        written = {*tokenizer.special_tokens, *(getattr(tokenizer, "unsplittable_tokens", None) or ())}
         self._written = sorted(token for token in written if len(token) > 1)
 
     @tf.function(input_signature=[tf.TensorSpec((None,), tf.string)])

@@ -1,4 +1,4 @@
-"""What a Hugging Face folder or a KerasHub tokenizer says about WordPiece: the pieces, and what is done to texts first."""
+"""What a Hugging Face folder or a KerasHub tokenizer says about WordPiece: the pieces, and what precedes them."""
 
 from __future__ import annotations
 
@@ -43,7 +43,9 @@ def of_folder(folder: Path) -> tuple[list[str], Normalizer]:
     elif fast.get("model", {}).get("type") == "WordPiece":
         pieces = _ordered(fast["model"]["vocab"], folder)
     else:
-        raise PresetError(f"{folder} has no WordPiece vocabulary.", expected="vocab.txt, or tokenizer.json of WordPiece")
+        raise PresetError(
+            f"{folder} has no WordPiece vocabulary.", expected="vocab.txt, or tokenizer.json of WordPiece"
+        )
     rules = fast.get("normalizer") or {}
     lowercase = options.get("do_lower_case", rules.get("lowercase", True))
     strip = options.get("strip_accents", rules.get("strip_accents"))

@@ -65,7 +65,7 @@ class KerasHub(BackboneSource):
             raise PresetError(f"{name!r}: there is no hub {scheme!r}.", expected="kaggle://… or hf://…")
         least, most, form = forms[scheme]
         parts = rest.split("/")
-        if not least <= len(parts) <= most or not all(re.fullmatch(r"[\w.\-]+", part) for part in parts):
+        if not least <= len(parts) <= most or not all(re.fullmatch(r"\w[\w.\-]*", part) for part in parts):
             raise PresetError(f"{name!r} is no address of a preset.", expected=form)
         return name
 

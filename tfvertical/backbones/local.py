@@ -28,15 +28,17 @@ class Local(BackboneSource):
 
     def check(self, name: str) -> None:
         """Raise PresetError where the folder is missing or holds no model."""
-        _folder.checked(self.fetch(name), weights=False)
+        self.fetch(name)
 
     def fetch(self, name: str) -> Path:
-        """The folder itself."""
-        return Path(name).expanduser()
+        """The folder itself. Raises PresetError where there is none."""
+        folder = Path(name).expanduser()
+        _folder.checked(folder, weights=False)
+        return folder
 
     def path(self, name: str) -> Path | None:
         """Where the folder stands, or None."""
-        folder = self.fetch(name)
+        folder = Path(name).expanduser()
         return folder.absolute() if folder.is_dir() else None
 
     def load(self, name: str, *, weights: bool = True, **options: Any) -> Backbone:
