@@ -146,32 +146,40 @@ def resolve(components: Mapping[str, keras.Model], stage: Stage) -> Resolved:
     """Work out which variables learn in `stage`, and at which rate; changes nothing.
 
     Raises:
-        AddressError: a pattern matches no address, or nothing would learn.
+        AddressError: a pattern matches no address or only what earlier ones took, or nothing would learn.
     """
     variables = addresses(components)
     can_learn = _declared_learnable(components)
     if not stage.batch_norm:
         can_learn -= batch_norm_variables(components)
     rates: dict[str, float] = {}
-    unused = dict(stage.rates)
+    won: dict[str, str] = {}
     for address, variable in variables.items():
-        for pattern, rate in stage.rates.items():
-            if re.match(pattern, address):
-                unused.pop(pattern, None)
-                if rate > 0 and id(variable) in can_learn:
-                    rates[address] = rate
-                break
-    shadowed = [p for p in unused if any(re.match(p, address) for address in variables)]
-    for pattern in unused:
-        if pattern not in shadowed:
-            folders = sorted({"/".join(a.split("/")[:depth]) + "/" for a in variables for depth in (1, 2)})
-            raise AddressError(
-                f"Stage {stage.name!r}: no variable matches {pattern!r}.",
-                nearest=nearest(pattern, folders) or folders[:5],
-            )
+        pattern = next((pattern for pattern in stage.rates if re.match(pattern, address)), None)
+        if pattern is not None:
+            won[address] = pattern
+            if stage.rates[pattern] > 0 and id(variable) in can_learn:
+                rates[address] = stage.rates[pattern]
+    for pattern in stage.rates:
+        if pattern not in won.values():
+            raise _unused(stage, pattern, won, variables)
     if not rates:
         raise AddressError(f"Stage {stage.name!r}: nothing would learn.", fix="give some pattern a rate above 0")
     return Resolved(stage, rates, variables)
+
+
+def _unused(stage: Stage, pattern: str, won: Mapping[str, str], addresses: Mapping[str, Any]) -> AddressError:
+    """Why a pattern has no effect: earlier ones take all that it matches, or it matches nothing."""
+    taken = next((won[address] for address in addresses if re.match(pattern, address)), None)
+    if taken is not None:
+        return AddressError(
+            f"Stage {stage.name!r}: {pattern!r} has no effect, since {taken!r} stands before it and the first match wins.",
+            fix="put the narrower pattern first",
+        )
+    folders = sorted({"/".join(a.split("/")[:depth]) + "/" for a in addresses for depth in (1, 2)})
+    return AddressError(
+        f"Stage {stage.name!r}: no variable matches {pattern!r}.", nearest=nearest(pattern, folders) or folders[:5]
+    )
 
 
 def _declared_learnable(components: Mapping[str, keras.Model]) -> set[int]:
@@ -205,10 +213,12 @@ def apply_stage(model: keras.Model, stage: Stage) -> Resolved:
         >>> import keras
         >>> dense = keras.layers.Dense
         >>> model = keras.Sequential([keras.Input((4,)), dense(3, name="body"), dense(2, name="top")])
-        >>> _ = apply_stage(model, Stage("top", {"model/top/": 1.0}, epochs=1))
-        >>> [variable.path for variable in model.trainable_variables]
-        ['top/kernel', 'top/bias']
+        >>> sorted(apply_stage(model, Stage("top", {"model/top/": 1.0}, epochs=1)).rates)
+        ['model/top/bias', 'model/top/kernel']
+        >>> len(model.trainable_variables)
+        2
     """
+    model.trainable = True  # a model that was frozen as a whole says that it has nothing to learn, whatever its parts do
     return apply(components_of(model), stage)
 
 

@@ -1,0 +1,127 @@
+"""Tiny random backbones, tasks and data for the tests of the core: built in a second, trained in another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from tfvertical.backbones._text_preprocessor import WordPiecePreprocessor
+from tfvertical.codecs.text import Normalizer
+from tfvertical.contracts import Backbone, Examples, SourceInfo
+from tfvertical.tasks.image_classifier import ImageClassifier
+from tfvertical.tasks.text_classifier import TextClassifier
+
+SOURCE = SourceInfo("tiny", "test", {}, "0" * 64)
+WORDS = ("good", "fine", "bad", "poor", "the", "card", "never", "came", "was", "very")
+VOCABULARY = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS, *"abcdefghijklmnopqrstuvwxyz")
+LABELS = ("negative", "positive")
+
+
+def bert(layers: int = 2, dropout: float = 0.1, seed: int = 0, longest: int = 32, **options: Any) -> Any:
+    """A random KerasHub BERT, 16 wide."""
+    import keras_hub
+
+    keras.utils.set_random_seed(seed)
+    return keras_hub.models.BertBackbone(
+        vocabulary_size=len(VOCABULARY),
+        num_layers=layers,
+        num_heads=2,
+        hidden_dim=16,
+        intermediate_dim=32,
+        dropout=dropout,
+        max_sequence_length=longest,
+        **options,
+    )
+
+
+def text_preprocessor(length: int = 24) -> WordPiecePreprocessor:
+    names = ("token_ids", "padding_mask", "segment_ids")
+    return WordPiecePreprocessor(VOCABULARY, Normalizer(True, True), length, names)
+
+
+def text_backbone(layers: int = 2, dropout: float = 0.1, length: int = 24, seed: int = 0, longest: int = 32) -> Backbone:
+    whole = bert(layers, dropout, seed, longest)
+    # every address but the encoder layers' belongs to the embeddings
+    blocks = ["(?!transformer_layer_)", *(f"transformer_layer_{at}/" for at in range(layers))]
+    model = keras.Model(whole.input, whole.output["sequence_output"])
+    return Backbone(model, text_preprocessor(length), blocks, SOURCE)
+
+
+def text_task(layers: int = 2, body_dropout: float = 0.1, length: int = 24, body_seed: int = 0, **head: Any) -> Any:
+    return TextClassifier(text_backbone(layers, body_dropout, length, body_seed), LABELS, **head)
+
+
+def convnet(dropout: float = 0.1, seed: int = 0) -> keras.Model:
+    """A residual net with BatchNormalization and Dropout, two blocks behind a stem."""
+    keras.utils.set_random_seed(seed)
+    images = keras.Input((16, 16, 3), name="images")
+    x = keras.layers.Rescaling(1 / 127.5, -1, name="scale")(images)
+    x = keras.layers.Conv2D(8, 3, 2, "same", use_bias=False, name="stem_conv")(x)
+    x = keras.layers.ReLU()(keras.layers.BatchNormalization(name="stem_norm")(x))
+    for block in ("block1", "block2"):
+        y = keras.layers.Conv2D(8, 3, 1, "same", use_bias=False, name=f"{block}_conv")(x)
+        y = keras.layers.BatchNormalization(name=f"{block}_norm")(y)
+        y = keras.layers.Dropout(dropout, name=f"{block}_drop")(y)
+        x = keras.layers.ReLU()(keras.layers.Add()([x, y]))
+    return keras.Model(images, x, name="convnet")
+
+
+def image_backbone(dropout: float = 0.1, seed: int = 0) -> Backbone:
+    from tfvertical.backbones._image_preprocessor import KerasImagePreprocessor
+
+    model = convnet(dropout, seed)
+    draw = np.random.default_rng(seed)
+    for variable in model.non_trainable_variables:  # statistics that are not those of a fresh layer
+        if "moving" in variable.path:
+            variable.assign(draw.uniform(0.5, 1.5, variable.shape))
+    return Backbone(model, KerasImagePreprocessor((16, 16)), ["stem_", "block1_", "block2_"], SOURCE)
+
+
+def image_task(body_dropout: float = 0.1, body_seed: int = 0, **head: Any) -> Any:
+    return ImageClassifier(image_backbone(body_dropout, body_seed), LABELS, **head)
+
+
+def make_task(kind: str, **options: Any) -> Any:
+    """`text` or `image`."""
+    return {"text": text_task, "image": image_task}[kind](**options)
+
+
+def texts(count: int, seed: int = 0, longest: int = 12) -> Examples:
+    """Texts of different lengths whose label shows in one word."""
+    draw = np.random.default_rng([seed, count])
+    labels = [LABELS[at % 2] for at in range(count)]
+    found = []
+    for label in labels:
+        words = list(draw.choice(WORDS[4:], int(draw.integers(1, longest))))
+        words.insert(int(draw.integers(0, len(words) + 1)), str(draw.choice(WORDS[2:4] if label[0] == "n" else WORDS[:2])))
+        found.append(" ".join(words))
+    return labelled(found, labels)
+
+
+def pictures(count: int, seed: int = 0, side: int = 20) -> Examples:
+    """Noise whose brightness is the label."""
+    draw = np.random.default_rng([seed, count])
+    labels = [LABELS[at % 2] for at in range(count)]
+    found = [draw.integers(0, 128, (side, side, 3), dtype=np.uint8) + np.uint8(127 * (label[0] == "p")) for label in labels]
+    return labelled(found, labels)
+
+
+def labelled(inputs: Sequence[Any], labels: Sequence[str] | None, **fields: Any) -> Examples:
+    return Examples(list(inputs), None if labels is None else list(labels), [f"row:{at}" for at in range(len(inputs))], **fields)
+
+
+def make_examples(kind: str, count: int, seed: int = 0) -> Examples:
+    return {"text": texts, "image": pictures}[kind](count, seed)
+
+
+def values(model: keras.Model) -> dict[str, np.ndarray]:
+    """Every weight, by path and position."""
+    return {f"{at}:{variable.path}": variable.numpy() for at, variable in enumerate(model.weights)}
+
+
+def largest_difference(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> float:
+    assert one.keys() == other.keys()
+    return max(float(np.abs(one[name].astype("float64") - other[name].astype("float64")).max()) for name in one)
