@@ -38,7 +38,8 @@ def sentence_pieces(folder: Path, specials: tuple[str, ...], ids: tuple[int, ...
     (pad, unknown, start, end), (pad_id, unk_id, bos_id, eos_id) = specials[:4], ids
     trainer.train(
         input=str(corpus), model_prefix=str(folder / "pieces"), vocab_size=60, minloglevel=2, hard_vocab_limit=False,
-        pad_id=pad_id, unk_id=unk_id, bos_id=bos_id, eos_id=eos_id, pad_piece=pad, unk_piece=unknown, bos_piece=start, eos_piece=end,
+        pad_id=pad_id, unk_id=unk_id, bos_id=bos_id, eos_id=eos_id,
+        pad_piece=pad, unk_piece=unknown, bos_piece=start, eos_piece=end,
         user_defined_symbols=list(specials[4:]),
     )  # fmt: skip
     return (folder / "pieces.model").read_bytes()
