@@ -91,7 +91,7 @@ class WordPiecePreprocessor(TextPreprocessor):
             return twin.model_inputs(self.input_names, ids, mask)
 
         # Outside a graph KerasHub would take another road, in Python.
-        return tf.function(preprocess, input_signature=[tf.TensorSpec((None,), tf.string)])
+        return tf.function(preprocess, input_signature=[tf.TensorSpec((None,), tf.string)], autograph=False)
 
     def _unique(self) -> list[str]:
         """The vocabulary without repeated or empty pieces, which TensorFlow Text refuses: the last of each counts.

@@ -31,7 +31,7 @@ class HubGraph(tf.Module):
         written = {*tokenizer.special_tokens, *(getattr(tokenizer, "unsplittable_tokens", None) or ())}
         self._written = sorted(token for token in written if len(token) > 1)
 
-    @tf.function(input_signature=[tf.TensorSpec((None,), tf.string)])
+    @tf.function(input_signature=[tf.TensorSpec((None,), tf.string)], autograph=False)
     def pieces(self, normalized: tf.Tensor) -> tf.RaggedTensor:
         """Ids int32 `(batch, pieces)` of normalized texts, without special tokens."""
         for token in self._written:
@@ -39,7 +39,7 @@ class HubGraph(tf.Module):
             normalized = tf.strings.regex_replace(normalized, re.escape(token), apart)
         return tf.cast(self.tokenizer(normalized), tf.int32)
 
-    @tf.function(input_signature=[tf.TensorSpec((None,), tf.string)])
+    @tf.function(input_signature=[tf.TensorSpec((None,), tf.string)], autograph=False)
     def __call__(self, texts: tf.Tensor) -> dict[str, tf.Tensor]:
         """The model's inputs, int32 `(batch, tokens)`."""
         pieces = self.pieces(twin.normalize(texts, self._normalizer))
