@@ -64,13 +64,20 @@ class StagedAdamW(keras.optimizers.Optimizer):
         m, v = self._momentums[at], self._velocities[at]
         rate = tf.cast(learning_rate, variable.dtype) * self.rates[at]
         step = tf.cast(self.iterations + 1 - self.starts[at], variable.dtype)
-        correction = tf.sqrt(1 - tf.pow(self.beta_2, step)) / (1 - tf.pow(self.beta_1, step))
-        self.assign_add(m, (gradient - m) * (1 - self.beta_1))
-        self.assign_add(v, (tf.square(gradient) - v) * (1 - self.beta_2))
-        update = m * correction / (tf.sqrt(v) + self.epsilon)
         if self.decays[at] and self.decay:
-            update += self.decay * variable
-        self.assign_sub(variable, update * rate)
+            self.assign_sub(variable, variable * (rate * self.decay))
+        tf.raw_ops.ResourceApplyAdam(  # one pass over memory instead of twenty: an embedding table is the whole cost
+            var=variable.handle,
+            m=m.value.handle,
+            v=v.value.handle,
+            beta1_power=tf.pow(self.beta_1, step),
+            beta2_power=tf.pow(self.beta_2, step),
+            lr=rate,
+            beta1=self.beta_1,
+            beta2=self.beta_2,
+            epsilon=self.epsilon,
+            grad=tf.cast(gradient, variable.dtype),
+        )
 
     def _backend_update_step(self, grads: Any, trainable_variables: Any, learning_rate: Any) -> None:
         """Sum over replicas, then clip, then update: Keras clips first, which differs as soon as there are two."""
