@@ -80,6 +80,7 @@ def training_set(
         first_epoch: the epoch to begin with.
         transform: `(encoded, epoch) -> encoded` before each epoch, for augmentation.
     """
+    _labelled(encoded)
     steps = len(plan(encoded.lengths, np.arange(len(encoded)), batch_size, seed))
 
     def batches() -> Iterator[tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]]:
@@ -97,6 +98,8 @@ def training_set(
 def validation_set(encoded: Encoded, model: Any, batch_size: int) -> tf.data.Dataset:
     """A dataset of `(inputs, labels, weights)`, sorted by length, that ends."""
     import tensorflow as tf
+
+    _labelled(encoded)
 
     def batches() -> Iterator[tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]]:
         for rows in plan(encoded.lengths, np.arange(len(encoded)), batch_size, None):
@@ -138,9 +141,14 @@ def _specs(model: Any) -> list[tuple[str, list[int | None], str]]:
 
 
 def _batch(encoded: Encoded, rows: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
+    return gather(encoded, rows), _labelled(encoded)[rows], encoded.weights[rows]
+
+
+def _labelled(encoded: Encoded) -> np.ndarray:
+    """The labels; said before a dataset is made, since inside one the error would drown in TensorFlow's own."""
     if encoded.labels is None:
         raise DataError("Training and validation need labels; these examples have none.")
-    return gather(encoded, rows), encoded.labels[rows], encoded.weights[rows]
+    return encoded.labels
 
 
 def _dataset(batches: Callable[[], Iterator[Any]], model: Any) -> tf.data.Dataset:

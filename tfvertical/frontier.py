@@ -60,6 +60,8 @@ def split(model: keras.Model, moves: Callable[[Any], bool] = learns) -> Split:
     """
     import keras
 
+    from keras.src.backend import get_keras_mask
+
     calls, inputs, outputs = _replay(model)
     touched: set[int] = set()
     cut: dict[int, Any] = {}
@@ -73,7 +75,10 @@ def split(model: keras.Model, moves: Callable[[Any], bool] = learns) -> Split:
     if all(any(tensor is source for source in _tensors(inputs)) for tensor in frontier):
         return Split(None, model)
     named = {f"cut_{at}": tensor for at, tensor in enumerate(frontier)}
-    prefix = keras.Model(inputs, named, name=f"{model.name}_prefix")
+    # Keras' implicit mask is among the arguments of the calls that use it, so it crosses as a tensor of its own; carried
+    # along as well, it would only make the suffix warn that it drops it.
+    bare = {name: tensor if get_keras_mask(tensor) is None else keras.ops.copy(tensor) for name, tensor in named.items()}
+    prefix = keras.Model(inputs, bare, name=f"{model.name}_prefix")
     return Split(prefix, _suffix(model.name, calls, outputs, named, touched))
 
 
@@ -110,16 +115,16 @@ def _replay(model: keras.Model) -> tuple[list[Any], Any, Any]:
 
     def record(operation: Any, *args: Any, **kwargs: Any) -> Any:
         part = _graph_of(operation)
-        if part is not None and _same_structure(args[0], part.input):
+        if part is not None and args and _same_inputs(args[0], part.input):
             return part._run_through_graph(args[0], operation_fn=lambda layer: layer, call_fn=record)
         output = operation(*args, **kwargs)
         calls.append((operation, args, kwargs, output))
         return output
 
-    inputs = keras.tree.map_structure(
-        lambda tensor: keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=tensor.name), model.input
-    )
     whole = _graph_of(model) or model
+    inputs = keras.tree.map_structure(
+        lambda tensor: keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=tensor.name), whole.input
+    )
     return calls, inputs, whole._run_through_graph(inputs, operation_fn=lambda layer: layer, call_fn=record)
 
 
@@ -133,14 +138,16 @@ def _graph_of(operation: Any) -> Any:
     return operation if isinstance(operation, Functional) and type(operation).call is Functional.call else None
 
 
-def _same_structure(left: Any, right: Any) -> bool:
+def _same_inputs(arriving: Any, expected: Any) -> bool:
+    """Whether a nested model takes what arrives as it is: others it would rearrange, cast or reshape first."""
     import keras
 
     try:
-        keras.tree.assert_same_structure(left, right)
+        keras.tree.assert_same_structure(arriving, expected)
     except (ValueError, TypeError):
         return False
-    return True
+    pairs = zip(keras.tree.flatten(arriving), keras.tree.flatten(expected), strict=True)
+    return all(one.dtype == other.dtype and len(one.shape) == len(other.shape) for one, other in pairs)
 
 
 def _tensors(structure: Any) -> list[Any]:

@@ -134,7 +134,9 @@ class _Tokens:
         return len(self.ids)
 
     def take(self, rows: np.ndarray, length: int | None) -> np.ndarray:
-        padded = self.ids.take(rows, length)
+        # No bucket may be longer than what the backbone has positions for.
+        width = None if length is None else min(length, self.preprocessor.length)
+        padded = self.ids.take(rows, width)
         mask = np.arange(padded.shape[1]) < self.ids.lengths[rows][:, None]
         return self.preprocessor.inputs(padded, mask)[self.name]
 
