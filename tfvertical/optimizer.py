@@ -131,7 +131,7 @@ class RunSchedule(keras.optimizers.schedules.LearningRateSchedule):
     def __call__(self, step: Any) -> Any:
         """The rate at `step`, float32."""
         at = tf.cast(step, tf.float32) - float(self.offset)
-        rising = max(1.0, self.warmup * self.steps)
+        rising = float(max(1, int(self.warmup * self.steps)))  # whole steps: part of one would overshoot the peak
         rest = tf.clip_by_value((at - rising) / max(1.0, self.steps - rising), 0.0, 1.0)
         falling = {
             "cosine": 0.5 * (1 + tf.cos(math.pi * rest)),
