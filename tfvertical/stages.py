@@ -32,6 +32,7 @@ class Stage:
         epochs: how many passes over the training data.
         batch_norm: let BatchNormalization layers that a pattern matches learn and use batch statistics. By default they
             stay in inference mode: small batches of a new domain ruin the statistics of pretraining.
+        augment: show augmented inputs, where the run augments; without, what is frozen can be cached.
         objective: the loss of this stage; None for the task's own.
 
     Raises:
@@ -46,6 +47,7 @@ class Stage:
     rates: Mapping[str, float]
     epochs: int
     batch_norm: bool = False
+    augment: bool = True
     objective: Objective | None = None
 
     def __post_init__(self) -> None:

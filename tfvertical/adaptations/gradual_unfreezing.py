@@ -20,8 +20,10 @@ class GradualUnfreezing(Adaptation):
         epochs_per_block: epochs of each stage that unfreezes; None for what `fit` was asked for.
         head_epochs: epochs of the head alone; None for what `fit` was asked for. With a cache they are nearly free.
         final_epochs: epochs of the last stage, when all `blocks` learn; None for the same as the other stages.
-        backbone_rate: the blocks' learning rate as a multiple of the head's.
+        head_rate: the head's learning rate once blocks learn too, as a multiple of its rate in the first stage.
+        backbone_rate: the blocks' learning rate as a multiple of the head's in the first stage.
         decay: each block learns this many times slower than the one above it; 1 for one rate (ULMFiT used 2.6).
+        augment_head: train the head alone on augmented pictures too, which rules out the cache in its stage.
         batch_norm: let BatchNormalization learn and use batch statistics.
 
     Raises:
@@ -33,8 +35,10 @@ class GradualUnfreezing(Adaptation):
     epochs_per_block: int | None = None
     head_epochs: int | None = None
     final_epochs: int | None = None
+    head_rate: float = 1.0
     backbone_rate: float = 0.1
     decay: float = 1.0
+    augment_head: bool = False
     batch_norm: bool = False
 
     def __post_init__(self) -> None:
@@ -55,9 +59,9 @@ class GradualUnfreezing(Adaptation):
                 fix=f"choose 1…{len(top_down)}, or null (None) for all",
             )
         depths = sorted({*range(self.step, count + 1, self.step), count})
-        stages = [Stage("head", {"head/": 1.0}, self.head_epochs or epochs)]
+        stages = [Stage("head", {"head/": 1.0}, self.head_epochs or epochs, augment=self.augment_head)]
         for depth in depths:
-            rates = {"head/": 1.0} | {
+            rates = {"head/": self.head_rate} | {
                 pattern: self.backbone_rate / self.decay**level for level, pattern in enumerate(top_down[:depth])
             }
             length = self.epochs_per_block or epochs
