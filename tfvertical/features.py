@@ -29,6 +29,14 @@ def cost(prefix: keras.Model, encoded: Encoded) -> int:
     return total
 
 
+def cacheable(prefix: keras.Model) -> bool:
+    """Whether every output can be kept by example: one shape for all, or a length in the first axis and nowhere else.
+
+    A table of positions by positions cannot: its padding stands in two axes.
+    """
+    return all(size is not None for tensor in keras_outputs(prefix) for size in tensor.shape[2:])
+
+
 def compute(prefix: keras.Model, encoded: Encoded, batch_size: int = 32) -> Encoded:
     """The examples as the suffix takes them: `cut_0`, `cut_1`, … in place of the model's inputs.
 
@@ -44,9 +52,10 @@ def compute(prefix: keras.Model, encoded: Encoded, batch_size: int = 32) -> Enco
             for row, value in zip(rows, values, strict=True):
                 cut = value if _fixed(tensor) or encoded.lengths is None else value[: encoded.lengths[row]]
                 kept[row] = cut.copy()
+    names = list(keras.tree.flatten({name: name for name in prefix.output}))  # Keras flattens by sorted name
     columns = {
         name: Dense(np.stack(kept)) if _fixed(tensor) else Ragged.of(kept)  # type: ignore[arg-type]
-        for name, tensor, kept in zip(prefix.output, outputs, parts, strict=True)
+        for name, tensor, kept in zip(names, outputs, parts, strict=True)
     }
     return Encoded(columns, encoded.lengths, encoded.rows, encoded.labels, encoded.weights)
 

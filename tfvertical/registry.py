@@ -73,6 +73,11 @@ class Registry:
     def build(self, config: Mapping[str, Any] | str) -> Any:
         """An object from `{"name": …, **fields}` (or just a name, for the defaults); the reverse of `to_config`."""
         fields = {"name": config} if isinstance(config, str) else dict(config)
+        if "name" not in fields:
+            raise ConfigError(
+                f"{self.room.rstrip('s').capitalize()} without a name: {fields}.",
+                expected="name: one of " + ", ".join(self.modules()),
+            )
         cls = self.get(fields.pop("name"))
         known = [field.name for field in dataclasses.fields(cls)]
         for key in fields:
@@ -86,6 +91,12 @@ class Registry:
 
 
 def to_config(obj: Any) -> dict[str, Any]:
-    """A registered dataclass as plain JSON values: `{"name": class name, **fields}`."""
+    """A registered dataclass as plain JSON values: `{"name": class name, **fields}`.
+
+    Raises:
+        ConfigError: it is no dataclass object, so it could not be written down.
+    """
+    if not dataclasses.is_dataclass(obj) or isinstance(obj, type):
+        raise ConfigError(f"{obj!r} is no object of a dataclass.", fix="make its class a frozen dataclass, and call it")
     fields = {field.name: getattr(obj, field.name) for field in dataclasses.fields(obj)}
     return {"name": type(obj).__name__, **fields}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Real
+from typing import Any, get_args, get_type_hints
 
 from tfvertical.errors import ConfigError, nearest
 
@@ -52,6 +54,7 @@ class Settings:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        self._check_types()
         wrong = [
             f"{name} is {getattr(self, name)!r}, expected {expected}"
             for name, expected, right in (
@@ -72,6 +75,16 @@ class Settings:
         if wrong:
             raise ConfigError("Training settings: " + "; ".join(wrong) + ".")
 
+    def _check_types(self) -> None:
+        kinds = get_type_hints(type(self))
+        wrong = [
+            f"{name} is {getattr(self, name)!r}, expected {self.__dataclass_fields__[name].type}"
+            for name, kind in kinds.items()
+            if not _is(getattr(self, name), kind)
+        ]
+        if wrong:
+            raise ConfigError("Training settings: " + "; ".join(wrong) + ".")
+
     @classmethod
     def of(cls, options: Mapping[str, object]) -> Settings:
         """Settings from keywords; an unknown one is named with the nearest that exist."""
@@ -80,3 +93,11 @@ class Settings:
             if name not in known:
                 raise ConfigError(f"There is no training setting {name!r}.", nearest=nearest(name, known))
         return cls(**options)  # type: ignore[arg-type]
+
+
+def _is(value: object, kind: Any) -> bool:
+    """Whether a value is of an annotated kind; a whole number will do for a float, True is no number."""
+    choices = get_args(kind) or (kind,)
+    if isinstance(value, bool):
+        return bool in choices
+    return isinstance(value, choices) or (float in choices and isinstance(value, Real))

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from tfvertical import batches, features, frontier, proof, stages
 from tfvertical.contracts import Adaptation, Encoded, Objective, Task
+from tfvertical.errors import ConfigError, DataError
 from tfvertical.events import Events
 from tfvertical.optimizer import RunSchedule, StagedAdamW, decays
 from tfvertical.settings import Settings
@@ -96,23 +97,27 @@ def run(
 
     Raises:
         AddressError: a stage's pattern matches nothing.
+        ConfigError: the settings need validation data and there are none.
+        DataError: no examples, or examples without labels.
         TrainingError: the loss is not finite, a frozen weight moved, or a learning one did not.
     """
     events, began = events or Events(), time.perf_counter()
+    _check(train, validation, settings)
     plan = list(adaptation.stages(task, settings.epochs))
     resolved = [stages.resolve(task.components, stage) for stage in plan]  # every mistake before the first epoch
     _reseed(task.model, settings.seed)
     steps = len(batches.plan(train.lengths, np.arange(len(train)), settings.batch_size, settings.seed))
     total = steps * sum(stage.epochs for stage in plan)
-    ever = {address: variable for each in resolved for address, variable in each.learning().items()}
-    watch = Watch(list(ever.values()), settings.monitor, settings.early_stopping, settings.restore_best)
+    moving = {address: each.variables[address] for each in resolved for address in (*each.rates, *_statistics(task, each))}
+    watch = Watch(list(moving.values()), settings.monitor, settings.early_stopping, settings.restore_best)
     history, previous, done = History(), None, 0
     for stage in plan:
         here = stages.apply(task.components, stage)
         events.emit("stage_started", stage=stage.name, learning=len(here.rates), epochs=stage.epochs)
         before = proof.fingerprint(here)
         watch.enter(stage.name)
-        trained = _prepare(task, train, validation, settings, augment, stage.name, verbose)
+        changing = augment if stage.augment else None
+        trained = _prepare(task, train, validation, settings, changing, stage.name, verbose)
         schedule = _schedule(settings, total, stage.epochs * steps, previous)
         previous = _compile(trained.model, here, task, settings, schedule, previous)
         data, _ = batches.training_set(
@@ -129,7 +134,7 @@ def run(
             shuffle=False,  # the dataset is in its order already
         )
         history.extend(stage.name, fitted)
-        history.proofs.append(proof.check(here, before, _statistics(task, stage)))
+        history.proofs.append(proof.check(here, before, _statistics(task, here)))
         watch.leave()
         done += stage.epochs
         events.emit("stage_ended", stage=stage.name, epochs=len(fitted.epoch), moved=len(history.proofs[-1].moved))
@@ -137,6 +142,22 @@ def run(
     history.seconds = time.perf_counter() - began
     events.emit("run_ended", seconds=round(history.seconds, 1), best_epoch=history.best_epoch)
     return history
+
+
+def _check(train: Encoded, validation: Encoded | None, settings: Settings) -> None:
+    """Say what cannot work before anything is computed."""
+    for name, encoded in (("training", train), ("validation", validation)):
+        if encoded is None:
+            continue
+        if not len(encoded):
+            raise DataError(f"There are no {name} examples.", expected="at least one")
+        if encoded.labels is None:
+            raise DataError(f"The {name} examples have no labels.", fix="load them with label=…")
+    if validation is None and settings.early_stopping and settings.monitor.startswith("val_"):
+        raise ConfigError(
+            f"Early stopping on {settings.monitor!r} needs validation data.",
+            fix="give some, or monitor a quantity of the training data (`loss`)",
+        )
 
 
 @dataclass(frozen=True)
@@ -165,10 +186,11 @@ def _prepare(
 ) -> _Trained:
     """Split at the frontier; run the prefix over the examples where that is possible and fits."""
     parts = frontier.split(task.model, _moves(task))
-    if parts.prefix is None:
+    if parts.prefix is None or not parts.prefix.weights:  # scaling pixels is not worth keeping what comes out
         return _Trained(_copy_of(task.model), train, validation, augment)
     size = features.cost(parts.prefix, train) + (features.cost(parts.prefix, validation) if validation else 0)
-    if augment is not None or not settings.cache or size > settings.cache_bytes:
+    fits = settings.cache and size <= settings.cache_bytes and features.cacheable(parts.prefix)
+    if augment is not None or not fits:
         return _Trained(features.inline(parts.prefix, parts.suffix), train, validation, augment)
     if verbose:
         print(f"Stage {name!r}: running the frozen part once over {len(train):,} examples ({size / 1e6:,.0f} MB).")
@@ -208,7 +230,7 @@ def _compile(
     previous: _Previous | None,
 ) -> _Previous:
     """Compile for a stage, moments of variables that go on learning taken over from the stage before."""
-    by_id = {id(variable): address for address, variable in resolved.variables.items()}
+    by_id = {id(variable): address for address, variable in resolved.learning().items()}
     variables = list(model.trainable_variables)
     names = [by_id[id(variable)] for variable in variables]
     now = int(previous.optimizer.iterations.numpy()) if previous else 0
@@ -230,12 +252,18 @@ def _compile(
     return _Previous(optimizer, variables, starts)
 
 
-def _statistics(task: Task, stage: stages.Stage) -> frozenset[str]:
-    """Addresses of BatchNormalization's statistics where the stage lets them move."""
-    if not stage.batch_norm:
+def _statistics(task: Task, resolved: stages.Resolved) -> frozenset[str]:
+    """Addresses of BatchNormalization's moving statistics that the stage lets move: where scale and offset learn."""
+    if not resolved.stage.batch_norm:
         return frozenset()
     inside = stages.batch_norm_variables(task.components)
-    return frozenset(a for a, variable in stages.addresses(task.components).items() if id(variable) in inside)
+    of_batch_norm = [address for address, variable in resolved.variables.items() if id(variable) in inside]
+    opened = {address.rpartition("/")[0] for address in of_batch_norm if address in resolved.rates}
+    return frozenset(
+        address
+        for address in of_batch_norm
+        if address.rpartition("/")[0] in opened and address.rpartition("/")[2].startswith("moving_")
+    )
 
 
 def _reseed(model: keras.Model, seed: int) -> None:

@@ -15,7 +15,7 @@ class Watch(keras.callbacks.Callback):
     """Remembers the best epoch of a run across its stages, ends a stage that no longer improves, stops on NaN.
 
     Args:
-        variables: everything that learns in some stage of the run.
+        variables: everything that moves in some stage of the run, statistics of BatchNormalization included.
         monitor: the quantity to judge by; `val_loss`, `val_accuracy`, ….
         patience: epochs without a better one after which a stage ends; None for never.
         restore: put the best weights back at the end of each stage.
@@ -61,7 +61,17 @@ class Watch(keras.callbacks.Callback):
             self.model.stop_training = True
 
     def leave(self) -> None:
-        """A stage has ended and its proof is done: go back to the best epoch so far."""
+        """A stage has ended and its proof is done: go back to the best epoch so far.
+
+        Raises:
+            TrainingError: the last step left weights that are not finite; those of before the stage are put back first.
+        """
+        if not all(np.isfinite(value).all() for value in self._snapshot()):
+            self._assign(self.start)
+            raise TrainingError(
+                f"Stage {self.stage!r} ended with weights that are not finite; its weights are undone.",
+                fix="lower the learning rate, or look for inputs that are not finite",
+            )
         if self.restore and self.best_epoch >= 0:
             self._assign(self.kept)
 

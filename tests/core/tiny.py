@@ -76,7 +76,8 @@ def image_backbone(dropout: float = 0.1, seed: int = 0) -> Backbone:
     draw = np.random.default_rng(seed)
     for variable in model.non_trainable_variables:  # statistics that are not those of a fresh layer
         if "moving" in variable.path:
-            variable.assign(draw.uniform(0.5, 1.5, variable.shape))
+            low = 0.5 if "variance" in variable.path else -0.3
+            variable.assign(draw.uniform(low, low + 0.6, variable.shape))
     return Backbone(model, KerasImagePreprocessor((16, 16)), ["stem_", "block1_", "block2_"], SOURCE)
 
 

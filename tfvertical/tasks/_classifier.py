@@ -105,6 +105,7 @@ class Classifier(Task):
             TrainingError: the loss is not finite, a frozen weight moved, or a learning one did not.
         """
         chosen, how = Settings.of(settings), adaptation or Frozen()
+        described = to_config(how)
         examples = self.examples(train)
         held_out = None if validation is None else self.examples(validation)
         encoded = self._labelled(examples, class_weight)
@@ -122,7 +123,7 @@ class Classifier(Task):
         )
         self._train = examples
         self.run = {
-            "adaptation": to_config(how),
+            "adaptation": described,
             "settings": asdict(chosen),
             "class_weight": class_weight
             if class_weight is None or isinstance(class_weight, str)
@@ -160,7 +161,8 @@ class Classifier(Task):
         """
         if isinstance(items, (str, bytes, Path)):
             items = [items]
-        unlabelled = Examples(list(items), None, [f"item:{at}" for at in range(len(items))])
+        items = list(items)
+        unlabelled = Examples(items, None, [f"item:{at}" for at in range(len(items))])
         return self.codec.decode(self.scores(unlabelled))
 
     def save(self, path: str | Path, *, overwrite: bool = False, thin: bool = False) -> Path:

@@ -1,0 +1,378 @@
+"""One fit per stage: what moves, what does not, what is refused, and that a run can be repeated to the bit."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.core import tiny
+from tfvertical import stages, training
+from tfvertical.adaptations.frozen import Frozen
+from tfvertical.adaptations.full_fine_tuning import FullFineTuning
+from tfvertical.adaptations.gradual_unfreezing import GradualUnfreezing
+from tfvertical.contracts import Adaptation, Objective
+from tfvertical.errors import AddressError, ConfigError, DataError, TrainingError
+from tfvertical.events import Events
+from tfvertical.objectives.cross_entropy import CrossEntropy
+from tfvertical.stages import Stage
+
+QUICK = {"batch_size": 8, "verbose": 0, "learning_rate": 0.01}
+
+
+@dataclass(frozen=True)
+class Plan(Adaptation):
+    """Stages as they are given."""
+
+    given: tuple[Stage, ...]
+
+    def stages(self, task, epochs):
+        return self.given
+
+
+@dataclass(frozen=True)
+class Recording(Objective):
+    """Cross-entropy that keeps every batch's labels."""
+
+    seen: tuple = ()
+
+    def loss(self, outputs, labels):
+        tf.py_function(lambda ids: self.seen[0].append(ids.numpy().tolist()), [labels], [])
+        return CrossEntropy().loss(outputs, labels)
+
+
+def run(task, train, validation=None, adaptation=None, callbacks=(), events=None, **settings):
+    encoded = [None if examples is None else task.encode(examples) for examples in (train, validation)]
+    chosen = training.Settings(**{"batch_size": 8, "learning_rate": 0.01} | settings)
+    return training.run(task, *encoded, adaptation or Frozen(), chosen, callbacks=callbacks, verbose=0, events=events)
+
+
+@pytest.fixture
+def task():
+    return tiny.image_task()
+
+
+class Changes(keras.callbacks.Callback):
+    """Assigns to a variable at the end of an epoch."""
+
+    def __init__(self, variable, amount: float = 1e-6):
+        super().__init__()
+        self.variable, self.amount = variable, amount
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.variable.assign(self.variable + self.amount)
+
+
+# ----------------------------------------------------------------------------------------- what moves, what does not
+@pytest.mark.parametrize("kind", ["text", "image"])
+def test_learners_moved_and_the_frozen_are_equal_to_the_bit(kind: str):
+    task = tiny.make_task(kind)
+    before = {address: v.numpy() for address, v in stages.addresses(task.components).items()}
+    history = run(task, tiny.make_examples(kind, 16), adaptation=GradualUnfreezing(blocks=1, backbone_rate=0.5), epochs=1)
+    after = {address: v.numpy() for address, v in stages.addresses(task.components).items()}
+    moved = {address for address in before if not np.array_equal(before[address], after[address])}
+    top = task.blocks[-1]
+    assert {"head/logits/kernel", "head/logits/bias"} < moved
+    assert all(address.startswith("head/") or stages.re.match(top, address) for address in moved)
+    assert moved == set(history.proofs[0].moved) | set(history.proofs[1].moved)
+    assert set(history.proofs[0].moved) == {"head/logits/kernel", "head/logits/bias"}
+    assert history.proofs[1].frozen == len(before) - len(history.proofs[1].moved) - len(history.proofs[1].unmoved)
+
+
+def test_a_callback_that_changes_a_frozen_weight_is_caught(task):
+    frozen = task.components["image"].get_layer("stem_conv").kernel
+    with pytest.raises(TrainingError, match=r"Stage 'head': 1 frozen variables moved, the first is 'image/stem_conv/kernel'"):
+        run(task, tiny.pictures(16), callbacks=[Changes(frozen)], epochs=1)
+
+
+def test_statistics_that_move_though_they_are_frozen_are_caught(task):
+    statistics = task.components["image"].get_layer("stem_norm").moving_mean
+    adaptation = Plan((Stage("top", {"head/": 1.0, "image/block2": 0.1}, 1, batch_norm=True),))
+    with pytest.raises(TrainingError, match="image/stem_norm/moving_mean"):
+        run(task, tiny.pictures(16), adaptation=adaptation, callbacks=[Changes(statistics)])
+
+
+def test_a_learner_that_does_not_move_is_caught(task):
+    with pytest.raises(TrainingError, match=r"should learn and did not move"):
+        run(task, tiny.pictures(8), learning_rate=1e-30, weight_decay=0.0, epochs=1)
+
+
+@pytest.mark.parametrize("batch_norm", [False, True])
+def test_batch_normalization_moves_when_asked_only(task, batch_norm: bool):
+    before = {address: v.numpy() for address, v in stages.addresses(task.components).items()}
+    run(task, tiny.pictures(16), adaptation=FullFineTuning(batch_norm=batch_norm), epochs=1)
+    after = {address: v.numpy() for address, v in stages.addresses(task.components).items()}
+    of_norms = {address for address in before if "norm" in address}
+    moved = {address for address in before if not np.array_equal(before[address], after[address])}
+    assert moved == (set(before) if batch_norm else set(before) - of_norms)
+
+
+# ------------------------------------------------------------------------------------------------------ what is refused
+def test_mistakes_in_a_later_stage_are_said_before_the_first_epoch(task):
+    before = tiny.values(task.model)
+    adaptation = Plan((Stage("head", {"head/": 1.0}, 1), Stage("top", {"image/blok2": 1.0}, 1)))
+    with pytest.raises(AddressError, match=r"Stage 'top'[\s\S]*blok2"):
+        run(task, tiny.pictures(8), adaptation=adaptation)
+    assert tiny.largest_difference(before, tiny.values(task.model)) == 0
+
+
+def test_no_examples_no_labels(task):
+    with pytest.raises(DataError, match="no training examples"):
+        run(task, tiny.labelled([], []))
+    with pytest.raises(DataError, match="validation examples have no labels"):
+        run(task, tiny.pictures(4), tiny.labelled(tiny.pictures(4).inputs, None))
+
+
+def test_early_stopping_without_validation(task):
+    with pytest.raises(ConfigError, match="needs validation"):
+        run(task, tiny.pictures(8), early_stopping=1)
+
+
+def test_an_unknown_quantity_to_monitor_has_its_nearest(task):
+    with pytest.raises(TrainingError, match=r"'val_acuracy'[\s\S]*'val_accuracy'"):
+        run(task, tiny.pictures(8), tiny.pictures(4), monitor="val_acuracy", epochs=1)
+
+
+def test_a_loss_that_is_not_finite_undoes_the_stage(task):
+    """One bad feature makes every learning weight NaN; the weights of before the stage come back."""
+
+    class Spoil(keras.callbacks.Callback):
+        def __init__(self):
+            super().__init__()
+            self.stage, self.before = 0, None
+
+        def on_train_begin(self, logs=None):
+            self.stage += 1
+            if self.stage == 2:
+                self.before = tiny.values(task.model)
+                kernel = task.components["head"].get_layer("logits").kernel
+                kernel.assign(kernel * np.nan)
+
+    spoil = Spoil()
+    start = tiny.values(task.model)
+    with pytest.raises(TrainingError, match=r"Stage 'top 1', epoch 2: the loss is nan"):
+        run(task, tiny.pictures(8), adaptation=GradualUnfreezing(blocks=1), epochs=1, callbacks=[spoil])
+    assert tiny.largest_difference(spoil.before, tiny.values(task.model)) == 0
+    assert tiny.largest_difference(start, tiny.values(task.model)) > 0, "stage one stays"
+
+
+def test_statistics_come_back_too(task):
+    """BatchNormalization's statistics do not learn, yet a stage moves them."""
+
+    class Infinite(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            task.components["head"].get_layer("logits").bias.assign([np.inf, 0.0])
+
+    before = tiny.values(task.model)
+    with pytest.raises(TrainingError, match="not finite|the loss is"):
+        run(task, tiny.pictures(16), adaptation=FullFineTuning(batch_norm=True), epochs=1, callbacks=[Infinite()])
+    assert tiny.largest_difference(before, tiny.values(task.model)) == 0
+
+
+# ------------------------------------------------------------------------------------------- early stopping, best weights
+def scripted(task, monkeypatch, losses, **settings):
+    """A run whose epochs have these validation losses, with the weights after each."""
+    kept = []
+    judge = training.Watch.on_epoch_end
+
+    def told(self, epoch, logs=None):
+        logs = dict(logs or {}) | {"val_loss": losses[len(kept)]}
+        kept.append(tiny.values(task.model))
+        return judge(self, epoch, logs)
+
+    monkeypatch.setattr(training.Watch, "on_epoch_end", told)
+    adaptation = GradualUnfreezing(blocks=1, backbone_rate=0.5)
+    history = run(task, tiny.pictures(8), tiny.pictures(4), adaptation, **settings)
+    return history, kept
+
+
+def test_best_weights_of_all_stages_come_back(task, monkeypatch):
+    history, kept = scripted(task, monkeypatch, [3.0, 1.0, 2.0, 1.5], epochs=2)
+    assert history.best_epoch == 1 and len(kept) == 4
+    assert tiny.largest_difference(kept[1], tiny.values(task.model)) == 0
+    assert tiny.largest_difference(kept[3], tiny.values(task.model)) > 0
+
+
+def test_a_later_stage_begins_from_the_best_so_far(task, monkeypatch):
+    begun = []
+    enter = training.Watch.enter
+    monkeypatch.setattr(training.Watch, "enter", lambda self, s: (begun.append(tiny.values(task.model)), enter(self, s))[1])
+    _, kept = scripted(task, monkeypatch, [1.0, 2.0, 0.5, 0.1], epochs=2)
+    assert tiny.largest_difference(begun[1], kept[0]) == 0
+    assert tiny.largest_difference(kept[3], tiny.values(task.model)) == 0
+
+
+def test_without_restoring_the_last_weights_stay(task, monkeypatch):
+    history, kept = scripted(task, monkeypatch, [1.0, 2.0, 3.0, 4.0], epochs=2, restore_best=False)
+    assert history.best_epoch == -1
+    assert tiny.largest_difference(kept[3], tiny.values(task.model)) == 0
+
+
+def test_early_stopping_ends_the_stage_and_not_the_run(task, monkeypatch):
+    history, kept = scripted(task, monkeypatch, [1.0, 2.0, 0.5, 0.6, 9.0], epochs=4, early_stopping=1)
+    assert history.stages == ["head", "head", "top 1", "top 1"]
+    assert history.epochs == [0, 1, 4, 5] and history.best_epoch == 4
+    assert tiny.largest_difference(kept[2], tiny.values(task.model)) == 0
+
+
+def test_without_validation_the_last_epoch_is_kept(task):
+    history = run(task, tiny.pictures(8), epochs=2)
+    assert history.best_epoch == -1 and "val_loss" not in history.history
+
+
+# ------------------------------------------------------------------------------------------------ order, seeds, schedule
+def test_fit_sees_each_example_once_an_epoch_in_an_order_of_its_own():
+    task = tiny.text_task()
+    train = tiny.texts(13)
+    encoded = task.encode(train)
+    encoded.labels[:] = np.arange(13)  # labels that tell which example it is
+    task.model = keras.Model(task.model.input, keras.ops.tile(task.model.output, (1, 7)))
+    seen: list = []
+    adaptation = Plan((Stage("head", {"head/": 1.0}, 3, objective=Recording((seen,))),))
+    settings = training.Settings(batch_size=4, learning_rate=0.01)
+    training.run(task, encoded, None, adaptation, settings, verbose=0)
+    epochs = [sum(seen[at : at + 4], []) for at in range(0, len(seen), 4)]
+    assert len(epochs) == 3 and all(sorted(epoch) == list(range(13)) for epoch in epochs)
+    assert len({tuple(epoch) for epoch in epochs}) == 3
+
+
+def test_the_schedule_spans_the_run_and_starts_anew_where_asked(task):
+    rates: dict[bool, list[float]] = {}
+    for restart in (False, True):
+
+        class Watching(keras.callbacks.Callback):
+            def on_train_batch_begin(self, batch, logs=None):
+                rates.setdefault(restart, []).append(float(self.model.optimizer.learning_rate.numpy()))  # noqa: B023
+
+        run(
+            tiny.image_task(),
+            tiny.pictures(16),
+            adaptation=GradualUnfreezing(blocks=1),
+            epochs=5,
+            restart=restart,
+            warmup=0.2,
+            callbacks=[Watching()],
+        )
+    whole = training.RunSchedule(0.01, 20, 0.2)
+    half = training.RunSchedule(0.01, 10, 0.2)
+    assert rates[False] == pytest.approx([float(whole(step)) for step in range(20)], rel=1e-5)
+    assert rates[True] == pytest.approx([float(half(step)) for step in range(10)] * 2, rel=1e-5)
+
+
+def test_moments_go_on_for_those_that_go_on(monkeypatch):
+    """With one rate for all and the same data, two stages of the head are one stage of twice the epochs."""
+    found = []
+    for plan in ([2, 2], [4]):
+        task = tiny.image_task(dropout=0.0)
+        adaptation = Plan(tuple(Stage(f"s{at}", {"head/": 1.0}, epochs) for at, epochs in enumerate(plan)))
+        history = run(task, tiny.pictures(16), adaptation=adaptation)
+        found.append((tiny.values(task.model), history.history["loss"]))
+    assert tiny.largest_difference(found[0][0], found[1][0]) <= 1e-6
+    np.testing.assert_allclose(found[0][1], found[1][1], atol=1e-6)
+
+
+def weights_after_fit(kind: str, seed: int = 3) -> dict[str, np.ndarray]:
+    task = tiny.make_task(kind, seed=1)
+    task.fit(
+        tiny.make_examples(kind, 12),
+        tiny.make_examples(kind, 4, 1),
+        adaptation=GradualUnfreezing(blocks=1),
+        epochs=1,
+        seed=seed,
+        **QUICK,
+    )
+    return tiny.values(task.model)
+
+
+PROGRAM = """
+import hashlib, sys
+from tests.core.test_training import weights_after_fit
+print("RESULT", *(hashlib.sha256(b"".join(v.tobytes() for v in weights_after_fit(kind).values())).hexdigest() for kind in ("text", "image")))
+"""
+
+
+def test_the_same_seed_gives_the_same_bits_here_and_in_another_process(root):
+    import hashlib
+
+    here = []
+    for kind in ("text", "image"):
+        first = weights_after_fit(kind)
+        np.random.default_rng().normal()
+        keras.utils.set_random_seed(99)  # what went before in the process has no say
+        assert tiny.largest_difference(first, weights_after_fit(kind)) == 0
+        here.append(hashlib.sha256(b"".join(v.tobytes() for v in first.values())).hexdigest())
+    assert tiny.largest_difference(first, weights_after_fit("image", seed=4)) > 0
+    said = subprocess.run([sys.executable, "-c", PROGRAM], cwd=root, capture_output=True, text=True, check=True)
+    assert said.stdout.splitlines()[-1].split()[1:] == here
+
+
+# ------------------------------------------------------------------------------------------------------------- dropout
+def first_loss(body: float, head: float, cache: bool) -> float:
+    task = tiny.image_task(body_dropout=body, dropout=head)
+    return run(task, tiny.pictures(16), epochs=1, cache=cache).history["loss"][0]
+
+
+@pytest.mark.parametrize("cache", [True, False])
+def test_dropout_works_in_the_head_and_rests_in_what_is_frozen(cache: bool):
+    still = first_loss(0.0, 0.0, cache)
+    assert first_loss(0.9, 0.0, cache) == pytest.approx(still, abs=1e-5)
+    assert len({still, first_loss(0.0, 0.3, cache), first_loss(0.0, 0.8, cache)}) == 3
+
+
+def test_dropout_of_what_is_unfrozen_works():
+    losses = set()
+    for rate in (0.0, 0.5):
+        task = tiny.image_task(body_dropout=rate, dropout=0.0)
+        losses.add(run(task, tiny.pictures(16), adaptation=FullFineTuning(), epochs=1).history["loss"][0])
+    assert len(losses) == 2
+
+
+# ------------------------------------------------------------------------------------------------- callbacks, events
+def test_callbacks_run_in_every_stage_with_the_model_that_is_trained(task, tmp_path):
+    class Counting(keras.callbacks.Callback):
+        models: list = []  # noqa: RUF012
+        epochs: list = []  # noqa: RUF012
+
+        def on_train_begin(self, logs=None):
+            self.models.append(len(self.model.trainable_variables))
+
+        def on_epoch_end(self, epoch, logs=None):
+            self.epochs.append(epoch)
+
+    log = keras.callbacks.CSVLogger(str(tmp_path / "log.csv"), append=True)
+    run(task, tiny.pictures(8), adaptation=GradualUnfreezing(blocks=2), epochs=1, callbacks=[Counting(), log])
+    assert Counting.models == [2, 3, 4] and Counting.epochs == [0, 1, 2]
+    assert len((tmp_path / "log.csv").read_text().splitlines()) == 4
+
+
+def test_a_second_fit_goes_on_and_leaves_the_task_whole(task):
+    before = tiny.values(task.model)
+    first = run(task, tiny.pictures(8), adaptation=GradualUnfreezing(blocks=1), epochs=1)
+    between = tiny.values(task.model)
+    second = run(task, tiny.pictures(8), adaptation=Frozen(), epochs=1)
+    after = tiny.values(task.model)
+    assert tiny.largest_difference(before, between) > 0
+    assert {name for name in after if not np.array_equal(between[name], after[name])} == {
+        name for name in after if "logits" in name
+    }
+    assert first.stages == ["head", "top 1"] and second.stages == ["head"]
+
+
+def test_the_model_of_the_task_is_never_compiled(task):
+    run(task, tiny.pictures(8), adaptation=FullFineTuning(), epochs=1)
+    assert not task.model.compiled
+
+
+def test_events(task, tmp_path):
+    events = Events(tmp_path / "run" / "events.jsonl")
+    run(task, tiny.pictures(8), adaptation=GradualUnfreezing(blocks=1), epochs=1, events=events)
+    written = [json.loads(line) for line in (tmp_path / "run" / "events.jsonl").read_text().splitlines()]
+    assert written == events.seen
+    assert [event["kind"] for event in written] == ["stage_started", "stage_ended"] * 2 + ["run_ended"]
+    assert written[0]["stage"] == "head" and written[0]["learning"] == 2
