@@ -52,7 +52,7 @@ def plan(lengths: np.ndarray | None, order: np.ndarray, batch_size: int, seed: i
         part = part[np.argsort(lengths[part], kind="stable")]
         found += [part[at : at + batch_size] for at in range(0, len(part), batch_size)]
     if seed is not None:
-        np.random.default_rng([seed, len(order)]).shuffle(found)  # type: ignore[arg-type]
+        np.random.default_rng([seed, len(order)]).shuffle(found)
     return found
 
 

@@ -59,7 +59,6 @@ def split(model: keras.Model, moves: Callable[[Any], bool] = learns) -> Split:
         ['cut_0', 'top']
     """
     import keras
-
     from keras.src.backend import get_keras_mask
 
     calls, inputs, outputs = _replay(model)
@@ -75,9 +74,9 @@ def split(model: keras.Model, moves: Callable[[Any], bool] = learns) -> Split:
     if all(any(tensor is source for source in _tensors(inputs)) for tensor in frontier):
         return Split(None, model)
     named = {f"cut_{at}": tensor for at, tensor in enumerate(frontier)}
-    # Keras' implicit mask is among the arguments of the calls that use it, so it crosses as a tensor of its own; carried
-    # along as well, it would only make the suffix warn that it drops it.
-    bare = {name: tensor if get_keras_mask(tensor) is None else keras.ops.copy(tensor) for name, tensor in named.items()}
+    # Keras' implicit mask is among the arguments of the calls that use it, so it crosses as a tensor of its own;
+    # carried along as well, it would only make the suffix warn that it drops it.
+    bare = {name: t if get_keras_mask(t) is None else keras.ops.copy(t) for name, t in named.items()}
     prefix = keras.Model(inputs, bare, name=f"{model.name}_prefix")
     return Split(prefix, _suffix(model.name, calls, outputs, named, touched))
 

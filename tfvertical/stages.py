@@ -175,7 +175,7 @@ def _unused(stage: Stage, pattern: str, won: Mapping[str, str], addresses: Mappi
     taken = next((won[address] for address in addresses if re.match(pattern, address)), None)
     if taken is not None:
         return AddressError(
-            f"Stage {stage.name!r}: {pattern!r} has no effect, since {taken!r} stands before it and the first match wins.",
+            f"Stage {stage.name!r}: {pattern!r} has no effect: {taken!r} stands before it, and the first match wins.",
             fix="put the narrower pattern first",
         )
     folders = sorted({"/".join(a.split("/")[:depth]) + "/" for a in addresses for depth in (1, 2)})
@@ -220,7 +220,7 @@ def apply_stage(model: keras.Model, stage: Stage) -> Resolved:
         >>> len(model.trainable_variables)
         2
     """
-    model.trainable = True  # a model that was frozen as a whole says that it has nothing to learn, whatever its parts do
+    model.trainable = True  # a model frozen as a whole says that nothing learns, whatever its parts do
     return apply(components_of(model), stage)
 
 

@@ -108,7 +108,9 @@ def run(
     _reseed(task.model, settings.seed)
     steps = len(batches.plan(train.lengths, np.arange(len(train)), settings.batch_size, settings.seed))
     total = steps * sum(stage.epochs for stage in plan)
-    moving = {address: each.variables[address] for each in resolved for address in (*each.rates, *_statistics(task, each))}
+    moving = {
+        address: each.variables[address] for each in resolved for address in (*each.rates, *_statistics(task, each))
+    }
     watch = Watch(list(moving.values()), settings.monitor, settings.early_stopping, settings.restore_best)
     history, previous, done = History(), None, 0
     for stage in plan:

@@ -7,7 +7,7 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Literal, Self
 
 import keras
 import numpy as np
@@ -31,7 +31,9 @@ MANY_UNKNOWN = 0.2  # share of tokens that the vocabulary lacks above which a pe
 class Classifier(Task):
     """One of several labels for each item; the base of `TextClassifier` and `ImageClassifier`."""
 
-    kind: str  # what the backbone's preprocessor must take: "text" or "image"; also the component's name
+    kind: ClassVar[
+        Literal["text", "image"]
+    ]  # what the backbone's preprocessor must take: "text" or "image"; also the component's name
 
     def __init__(self, backbone: Backbone, labels: Sequence[str], head: Mapping[str, Any]):
         self.codec = LabelCodec(labels)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import Any, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 
@@ -42,7 +42,7 @@ class ImageClassifier(Classifier):
         >>> history = task.fit("photos/train", "photos/validation")  # doctest: +SKIP
     """
 
-    kind = "image"
+    kind: ClassVar[Literal["text", "image"]] = "image"
     preprocessor: ImagePreprocessor
 
     def __init__(

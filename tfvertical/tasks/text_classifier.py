@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 
@@ -37,7 +37,7 @@ class TextClassifier(Classifier):
         >>> history = task.fit((["so good", "so bad"], ["positive", "negative"]))  # doctest: +SKIP
     """
 
-    kind = "text"
+    kind: ClassVar[Literal["text", "image"]] = "text"
     preprocessor: TextPreprocessor
 
     def __init__(
