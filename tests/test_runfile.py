@@ -81,10 +81,10 @@ def test_files_are_bounded_and_must_be_utf8(tmp_path: Path) -> None:
     large, latin = tmp_path / "large.yaml", tmp_path / "latin.yaml"
     large.write_bytes(b"#" * (MOST_BYTES + 1))
     latin.write_bytes(b"a: \xe9\n")
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(ConfigError, match="too large"):
         read(large)
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
     with pytest.raises(ConfigError, match="not UTF-8"):
         read(latin)
     with pytest.raises(ConfigError, match="no run file"):

@@ -156,9 +156,9 @@ def test_saved_model(tmp_path: Path) -> None:
 def test_ten_thousand_short_texts_take_less_than_three_seconds() -> None:
     texts = [f"The card number {i} that I ordered two weeks ago has not arrived, what now?" for i in range(10_000)]
     preprocessor = make()
-    start = time.perf_counter()
+    start = time.process_time()
     preprocessor.tokenize(texts)
-    assert time.perf_counter() - start < 3
+    assert time.process_time() - start < 3
 
 
 def test_what_cannot_be_is_said() -> None:

