@@ -11,6 +11,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from tfvertical.batches import infer
 from tfvertical.columns import Dense, Ragged
@@ -19,8 +20,6 @@ from tfvertical.contracts import Encoded
 
 def cost(prefix: keras.Model, encoded: Encoded) -> int:
     """Bytes that the prefix's outputs over all examples would take."""
-    import tensorflow as tf
-
     total = 0
     for tensor in keras_outputs(prefix):
         fixed = math.prod(size for size in tensor.shape[1:] if size is not None) * tf.as_dtype(tensor.dtype).size
@@ -45,19 +44,38 @@ def compute(prefix: keras.Model, encoded: Encoded, batch_size: int = 32) -> Enco
         encoded: examples as the whole model takes them.
         batch_size: examples a batch.
     """
-    outputs = keras_outputs(prefix)
-    parts: list[list[np.ndarray | None]] = [[None] * len(encoded) for _ in outputs]
-    for rows, batch in infer(prefix, encoded, batch_size):
-        for tensor, values, kept in zip(outputs, batch, parts, strict=True):
-            for row, value in zip(rows, values, strict=True):
-                cut = value if _fixed(tensor) or encoded.lengths is None else value[: encoded.lengths[row]]
-                kept[row] = cut.copy()
+    tensors = keras_outputs(prefix)
+    kept = [_Kept(tensor, encoded) for tensor in tensors]
+    for rows, outputs in infer(prefix, encoded, batch_size):
+        for part, values in zip(kept, outputs, strict=True):
+            part.put(rows, values)
     names = list(keras.tree.flatten({name: name for name in prefix.output}))  # Keras flattens by sorted name
-    columns = {
-        name: Dense(np.stack(kept)) if _fixed(tensor) else Ragged.of(kept)  # type: ignore[arg-type]
-        for name, tensor, kept in zip(names, outputs, parts, strict=True)
-    }
+    columns = {name: part.column() for name, part in zip(names, kept, strict=True)}
     return Encoded(columns, encoded.lengths, encoded.rows, encoded.labels, encoded.weights)
+
+
+class _Kept:
+    """One tensor of the frontier for all examples, allocated once: its size is known before the first batch."""
+
+    def __init__(self, tensor: Any, encoded: Encoded):
+        dtype = np.dtype(tf.as_dtype(tensor.dtype).as_numpy_dtype)
+        self.lengths = None if _fixed(tensor) else encoded.lengths
+        if self.lengths is None:
+            self.values = np.zeros((len(encoded), *tensor.shape[1:]), dtype)
+        else:
+            self.splits = np.concatenate([[0], np.cumsum(self.lengths)])
+            self.values = np.zeros((self.splits[-1], *tensor.shape[2:]), dtype)
+
+    def put(self, rows: np.ndarray, values: np.ndarray) -> None:
+        """A batch of `(rows, …)`; padding is left out."""
+        if self.lengths is None:
+            self.values[rows] = values
+            return
+        for row, value in zip(rows, values, strict=True):
+            self.values[self.splits[row] : self.splits[row + 1]] = value[: self.lengths[row]]
+
+    def column(self) -> Dense | Ragged:
+        return Dense(self.values) if self.lengths is None else Ragged(self.values, self.splits)
 
 
 @keras.saving.register_keras_serializable("tfvertical")
