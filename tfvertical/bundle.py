@@ -147,8 +147,7 @@ def run(path: str | Path) -> dict[str, Any]:
     folder = _folder(path)
     found, files = manifest.check(folder, kind="bundle", keep=lambda name: name.endswith(".json"))
     _supported(found, path)
-    content = parse_json(_migrated(files, found.schema_version)["run.json"], str(folder / "run.json"))
-    return dict(content)
+    return _run(_migrated(files, found.schema_version), str(folder))
 
 
 def exports(path: str | Path) -> tuple[Export, ...]:
@@ -203,9 +202,17 @@ def _task(files: Files, where: str, base: LoadBase | None) -> Task:
             f"{where}: task.json does not describe this model.", received=f"{type(error).__name__}: {error}"
         ) from error
     weights.assign(stages.addresses(task.components), values, f"{where}/weights.safetensors")
+    task.run = _run(files, where)
     if list(task.labels) != parse_json(files["labels.json"], f"{where}/labels.json"):
         raise BundleError(f"{where}: labels.json and task.json name different labels.")
     return task
+
+
+def _run(files: Files, where: str) -> dict[str, Any]:
+    content = parse_json(files.get("run.json", b"{}"), f"{where}/run.json")
+    if not isinstance(content, dict):
+        raise BundleError(f"{where}/run.json describes no run.")
+    return content
 
 
 def task_class(name: str) -> type[Task]:
@@ -255,7 +262,10 @@ def _warn_of_stale_exports(path: Path, found: Manifest) -> None:
     for folder in _export_folders(path):
         file = folder / "parity.json"
         if file.is_file() and not file.is_symlink() and file.stat().st_size < 2**20:
-            origin = parse_json(file.read_bytes(), str(file)).get("bundle_hash")
+            try:
+                origin = parse_json(file.read_bytes(), str(file)).get("bundle_hash")
+            except (BundleError, AttributeError):
+                continue  # a damaged export beside a sound bundle is for `exports` to say
             if origin is not None and origin != found.hash:
                 warnings.warn(
                     f"{folder} was made from an earlier bundle; export again with overwrite.", StaleExportWarning, 3

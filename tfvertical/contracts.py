@@ -342,6 +342,7 @@ class Task(ABC):
         labels: the label names; a label's id is its position.
         preprocessor: raw items to model inputs.
         source: where the backbone's weights came from.
+        run: how the task was trained, as JSON values; saved with it and there again after loading.
     """
 
     model: keras.Model
@@ -350,6 +351,7 @@ class Task(ABC):
     labels: tuple[str, ...]
     preprocessor: Preprocessor
     source: SourceInfo
+    run: dict[str, Any]
 
     @abstractmethod
     def encode(self, examples: Examples) -> Encoded:

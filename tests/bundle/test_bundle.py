@@ -175,6 +175,21 @@ def test_stale_exports_are_reported(saved: Path):
         bundle.exports(saved)
 
 
+@pytest.mark.parametrize("content", ["[]", "{", "3"])
+def test_a_damaged_export_does_not_keep_a_sound_bundle_from_loading(saved: Path, content: str):
+    folder = saved / "exports" / "litert-float32"
+    folder.mkdir(parents=True)
+    (folder / "parity.json").write_text(content)
+    assert bundle.load(saved).labels
+
+
+def test_how_it_was_trained_outlives_loading_and_saving_again(saved: Path, tmp_path: Path):
+    task = bundle.load(saved)
+    assert task.run == {"adaptation": {"name": "Frozen"}}
+    bundle.save(task, tmp_path / "again", run=task.run)
+    assert bundle.run(tmp_path / "again") == bundle.run(saved)
+
+
 REAL_SCRIPT = """
 import sys
 import numpy as np

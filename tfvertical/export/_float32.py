@@ -15,8 +15,8 @@ def twin(task: Task) -> Task:
     """
     import keras
 
-    layers = task.model._flatten_layers()
-    if all(getattr(layer, "compute_dtype", "float32") in ("float32", None) for layer in layers):
+    every = stages.layers(task.model)
+    if all(getattr(layer, "compute_dtype", "float32") in ("float32", None) for layer in every):
         return task
     config = _replaced(keras.saving.serialize_keras_object(task.model.get_config()))
     model = type(task.model).from_config(config)

@@ -20,6 +20,7 @@ from tfvertical.contracts import Adaptation, Backbone, Encoded, Examples, Object
 from tfvertical.errors import ConfigError
 from tfvertical.events import Events
 from tfvertical.export import export
+from tfvertical.export._parity import versions
 from tfvertical.objectives.cross_entropy import CrossEntropy
 from tfvertical.registry import to_config
 from tfvertical.report import Report
@@ -31,9 +32,7 @@ MANY_UNKNOWN = 0.2  # share of tokens that the vocabulary lacks above which a pe
 class Classifier(Task):
     """One of several labels for each item; the base of `TextClassifier` and `ImageClassifier`."""
 
-    kind: ClassVar[
-        Literal["text", "image"]
-    ]  # what the backbone's preprocessor must take: "text" or "image"; also the component's name
+    kind: ClassVar[Literal["text", "image"]]  # what the backbone's preprocessor must take; the component's name too
 
     def __init__(self, backbone: Backbone, labels: Sequence[str], head: Mapping[str, Any]):
         self.codec = LabelCodec(labels)
@@ -45,7 +44,7 @@ class Classifier(Task):
             )
         self.preprocessor, self.source, self.head_options = backbone.preprocessor, backbone.source, dict(head)
         self._set_model(self._build(backbone.model), backbone.blocks)
-        self.run: dict[str, Any] = {}
+        self.run = {}
         self.report: Report | None = None
         self._train: Examples | None = None
 
@@ -138,6 +137,7 @@ class Classifier(Task):
             "seconds": history.seconds,
             "train": examples.report.name,
             "examples": len(examples),
+            "versions": versions(),
         }
         return history
 
@@ -151,7 +151,7 @@ class Classifier(Task):
         if self._train is not None and "overlap" not in options:
             options["overlap"] = data.overlap(self._train, examples)
         if self.run:
-            options.setdefault("history", self.run["history"])
+            options.setdefault("history", self.run.get("history"))
         self.report = evaluation.evaluate(self, examples, **options)
         return self.report
 

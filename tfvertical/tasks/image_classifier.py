@@ -156,5 +156,5 @@ class _Augmented:
         return next(iter(self.preprocessor.inputs(np.stack(found)).values()))
 
     def _one(self, row: int) -> np.ndarray:
-        random = np.random.default_rng([self.seed, self.epoch, row])
+        random = self.augment.generator(self.seed, self.epoch, row)
         return self.augment(pixels.decode(self.items[row]), self.preprocessor.size, random)
