@@ -15,7 +15,7 @@ import pytest
 
 from tfvertical import backbones, stages
 from tfvertical.backbones import _hub_files
-from tfvertical.errors import MissingPackageError, PresetError
+from tfvertical.errors import ConfigError, MissingPackageError, PresetError
 
 HANDLE = "kaggle://keras/bert/keras/bert_base_en/3"
 
@@ -65,6 +65,18 @@ def test_names_that_cannot_be_right(name: str, message: str) -> None:
         if (ask, name) != (backbones.path, "./nothing"):
             with pytest.raises(PresetError, match=message):
                 ask(name)
+
+
+@pytest.mark.parametrize("name", ["efficientnet_lite0", "keras_cv:efficientnet_lite0"])
+def test_lite0_takes_the_options_of_pictures_by_either_name(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TFVERTICAL_HOME", str(tmp_path))
+    assert backbones.path(name) is None
+    backbone = backbones.load(name, weights=False, size=64, margin=0)
+    assert backbone.model.input_shape == (None, 64, 64, 3)
+    with pytest.raises(ConfigError, match="Nearest: 'size'"):
+        backbones.load(name, weights=False, sise=64)
 
 
 def test_names_that_may_be_right_ask_no_hub(monkeypatch: pytest.MonkeyPatch) -> None:
