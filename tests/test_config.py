@@ -28,6 +28,7 @@ training:
   epochs: 2
   learning_rate: 1e-3
   clip_norm: null
+  early_stopping: 3
 export:
   - litert
   - {format: saved_model}
@@ -58,7 +59,7 @@ def test_a_file_becomes_objects(folder: Path) -> None:
     assert run.data.sources == {"train": str(folder / "train.csv")}
     assert run.data.load == {"label": "category"}
     assert run.adaptation == GradualUnfreezing(blocks=1)
-    assert run.training == Settings(epochs=2, learning_rate=1e-3, clip_norm=None)
+    assert run.training == Settings(epochs=2, learning_rate=1e-3, clip_norm=None, early_stopping=3)
     assert [plan.format for plan in run.export] == ["litert", "saved_model"]
     assert run.written["training"]["epochs"] == 2
 
@@ -83,7 +84,7 @@ def test_three_mistakes_are_all_told_with_line_and_nearest_name(folder: Path) ->
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
-        ("name: TextClassifier", "name: TextClasifier", ["task.name", "text_classifier"]),
+        ("name: TextClassifier", "name: TextClasifier", ["task.name", "Nearest: 'TextClassifier'"]),
         ("length: 64", "length: 1", ["line 4, task.length", "at least 3"]),
         ("length: 64", "pooling: men", ["task.pooling", "'attention'", "Nearest: 'mean'"]),
         ("length: 64", "dropout: 1.0", ["task.dropout", "less than 1"]),
@@ -102,7 +103,17 @@ def test_three_mistakes_are_all_told_with_line_and_nearest_name(folder: Path) ->
             ["data.split.fractions.val", "Known: train, validation"],
         ),
         ("split: {fractions", "split: {fraction", ["data.split.fraction", "Nearest: 'fractions'"]),
-        ("name: GradualUnfreezing", "name: GradualFreezing", ["adaptation.name", "gradual_unfreezing"]),
+        ("0.8, validation: 0.2", "0.8, validation: 0.3", ["data.split.fractions", "sum to 1", "1.1"]),
+        ("label: category", "policy: quarantine", ["line 7, data.policy", "quarantine="]),
+        ("label: category", "quarantine: bad.jsonl", ["data.policy", "together"]),
+        ("epochs: 2", "augment: {flip: false}", ["line 11, training.augment", "is for pictures"]),
+        ("preset: minilm_l6_v2", "preset: efficientnet_lite0", ["line 3, task.preset", "takes images"]),
+        (
+            "  split: {fractions: {train: 0.8, validation: 0.2}}\n",
+            "",
+            ["training.early_stopping", "'val_loss'", "data.validation"],
+        ),
+        ("name: GradualUnfreezing", "name: GradualFreezing", ["adaptation.name", "Nearest: 'GradualUnfreezing'"]),
         ("blocks: 1", "blocks: 0", ["adaptation.blocks", "at least 1"]),
         ("epochs: 2", "epochs: true", ["training.epochs", "whole number", "received true"]),
         ("epochs: 2", "epochs: 0", ["line 11, training.epochs", "1 or more"]),

@@ -10,7 +10,7 @@ import inspect
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from tfvertical import runfile, schema
 from tfvertical.augment import Augment
@@ -85,6 +85,28 @@ def check(content: Any, folder: Path) -> list[Mistake]:
             found += section(content[name], (name,), folder)
         elif name in ("task", "data"):
             found.append(Mistake((name,), "is missing, and must be given."))
+    return found or _check_together(content)
+
+
+def _check_together(content: Mapping[str, Any]) -> list[Mistake]:
+    """What fits in its own section and not with another; said when each section is right by itself."""
+    from tfvertical.backbones.package_index import PRESETS
+
+    task, data, found = content["task"], content["data"], []
+    training = schema.build(Settings, {k: v for k, v in (content.get("training") or {}).items() if k != "augment"})
+    module = Registry("tasks").module(task["name"])
+    kind = schema.constant(_HERE / "tasks" / f"{module}.py", module, "kind")
+    made_for = PRESETS[task["preset"]][0] if task["preset"] in PRESETS else kind
+    if made_for != kind:
+        found.append(Mistake(("task", "preset"), f"takes {made_for}s; {task['name']} needs one that takes {kind}s."))
+    if kind != "image" and (content.get("training") or {}).get("augment") is not None:
+        found.append(Mistake(("training", "augment"), f"is for pictures; {task['name']} has no augmentation."))
+    split = data.get("split")
+    parts = {} if split is None else split.get("fractions") or PARTS
+    judged = training.early_stopping is not None and training.monitor.startswith("val_")
+    if judged and data.get("validation") is None and "validation" not in parts:
+        what = f"judges by {training.monitor!r}, but there are no validation data. Give data.validation or data.split."
+        found.append(Mistake(("training", "early_stopping"), what))
     return found
 
 
@@ -139,6 +161,7 @@ def _check_data(values: Any, place: Place, folder: Path) -> list[Mistake]:
                 found.append(Mistake((*place, "split", "fractions", part), "unknown part. " + _near(part, PARTS)))
             elif part != "train" and values.get(part) is not None:
                 found.append(Mistake((*place, "split", "fractions", part), f"{part} is given as a source already."))
+    found += _check_policy(values, place) + _check_shares(values.get("split"), (*place, "split", "fractions"))
     for part in PARTS:
         source = values.get(part)
         if isinstance(source, str) and not source.startswith("tfds:") and not (folder / source).exists():
@@ -148,6 +171,24 @@ def _check_data(values: Any, place: Place, folder: Path) -> list[Mistake]:
             hint = f" {_near(path.name, close)}" if close else ""
             found.append(Mistake((*place, part), f"there is no file or folder {str(path)!r}.{hint}"))
     return found
+
+
+def _check_policy(values: Mapping[str, Any], place: Place) -> list[Mistake]:
+    from tfvertical.data import _policy
+
+    policy, file = values.get("policy", "raise"), values.get("quarantine")
+    if policy not in get_args(_policy.Policy) or not isinstance(file, str | None):
+        return []  # a mistake already
+    return _said(lambda: _policy.check_policy(policy, file), (*place, "policy"))
+
+
+def _check_shares(split: Any, place: Place) -> list[Mistake]:
+    from tfvertical.data import _split
+
+    shares = split.get("fractions") if isinstance(split, dict) else None
+    if not isinstance(shares, dict) or not all(type(share) in (int, float) for share in shares.values()):
+        return []  # none, or a mistake already
+    return _said(lambda: _split.check_fractions(shares), place)
 
 
 def _source_options() -> dict[str, Any]:

@@ -51,7 +51,7 @@ def split(
         >>> {name: sorted(part.labels).count("a") for name, part in parts.items()}
         {'train': 5, 'test': 5}
     """
-    shares = _check_fractions(fractions if fractions is not None else _FRACTIONS)
+    shares = check_fractions(fractions if fractions is not None else _FRACTIONS)
     groups = _check_length("group", group if group is not None else examples.groups, examples)
     times = _check_length("time", time if time is not None else examples.times, examples)
     units = _units(examples, groups)
@@ -71,7 +71,8 @@ def split(
     return {name: examples.take(at) for name, at in rows.items()}
 
 
-def _check_fractions(fractions: Mapping[str, float]) -> dict[str, float]:
+def check_fractions(fractions: Mapping[str, float]) -> dict[str, float]:
+    """The fractions, if they are a division; raises ConfigError where they are not."""
     total = sum(fractions.values())
     if not fractions or any(not share > 0 for share in fractions.values()) or abs(total - 1) > 1e-6:
         raise ConfigError(
