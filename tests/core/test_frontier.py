@@ -102,9 +102,13 @@ def sequential() -> tuple[keras.Model, Any, str]:
 
 
 def nested_sequential() -> tuple[keras.Model, Any, str]:
-    body = keras.Sequential([keras.Input((5,)), keras.layers.Dense(4, name="a"), keras.layers.Dense(4, name="b")], name="body")
+    body = keras.Sequential(
+        [keras.Input((5,)), keras.layers.Dense(4, name="a"), keras.layers.Dense(4, name="b")], name="body"
+    )
     inputs = keras.Input((5,))
-    head = keras.Sequential([keras.Input((4,)), keras.layers.Dropout(0.5), keras.layers.Dense(2, name="c")], name="head")
+    head = keras.Sequential(
+        [keras.Input((4,)), keras.layers.Dropout(0.5), keras.layers.Dense(2, name="c")], name="head"
+    )
     return keras.Model(inputs, head(body(inputs))), vectors(), "body/b/"
 
 
@@ -136,9 +140,11 @@ def many_tensors() -> tuple[keras.Model, Any, str]:
     """More than ten tensors cross: `cut_10` sorts before `cut_2`."""
     inputs = keras.Input((5,))
     towers = [keras.layers.Dense(at + 1, name=f"tower_{at}")(inputs) for at in range(13)]
-    return keras.Model(inputs, keras.layers.Concatenate(name="join")([learner(at)(x) for at, x in enumerate(towers)])), (
-        vectors()
-    ), "model/learner"
+    return (
+        keras.Model(inputs, keras.layers.Concatenate(name="join")([learner(at)(x) for at, x in enumerate(towers)])),
+        (vectors()),
+        "model/learner",
+    )
 
 
 def learner(at: int) -> keras.layers.Layer:
@@ -230,7 +236,14 @@ def test_training_the_suffix_moves_the_whole_which_still_saves(make: Callable, t
 
 
 def test_how_many_tensors_cross():
-    for make, count in ((residual, 1), (inside_a_residual_block, 1), (two_inputs, 2), (two_outputs, 2), (masked, 2), (many_tensors, 13)):
+    for make, count in (
+        (residual, 1),
+        (inside_a_residual_block, 1),
+        (two_inputs, 2),
+        (two_outputs, 2),
+        (masked, 2),
+        (many_tensors, 13),
+    ):
         model, _, pattern = make()
         stages.apply_stage(model, Stage("s", {pattern: 1.0}, 1))
         assert len(frontier.split(model).suffix.inputs) == count, make.__name__
@@ -259,7 +272,9 @@ def test_everything_frozen_is_all_prefix():
     assert not parts.suffix.weights
 
 
-@pytest.mark.parametrize("layer", ["RandomFlip", "RandomRotation", "RandomErasing", "RandAugment", "RandomCrop", "MixUp"])
+@pytest.mark.parametrize(
+    "layer", ["RandomFlip", "RandomRotation", "RandomErasing", "RandAugment", "RandomCrop", "MixUp"]
+)
 def test_random_augmentation_is_never_cached(layer: str):
     options = {"RandomRotation": {"factor": 0.2}, "RandomCrop": {"height": 16, "width": 16}}.get(layer, {})
     augment = getattr(keras.layers, layer)(**options)

@@ -30,7 +30,9 @@ def test_names_that_cannot_be(names):
 
 
 def test_unknown_labels_are_named_with_their_rows():
-    with pytest.raises(DataError, match=r"2 rows[\s\S]*'postive' \(train.csv:3\), 'x' \(train.csv:4\)[\s\S]*'positive'"):
+    with pytest.raises(
+        DataError, match=r"2 rows[\s\S]*'postive' \(train.csv:3\), 'x' \(train.csv:4\)[\s\S]*'positive'"
+    ):
         LabelCodec(["negative", "positive"]).encode(
             ["negative", "postive", "x"], ["train.csv:2", "train.csv:3", "train.csv:4"]
         )

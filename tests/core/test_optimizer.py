@@ -47,7 +47,9 @@ def reference(values, gradients, rates, decay, decayed, starts, clip, schedule, 
 def problem(steps: int = STEPS):
     draw = np.random.default_rng(0)
     values = [draw.normal(size=shape).astype("float32") for shape in SHAPES]
-    gradients = [[draw.normal(size=shape).astype("float32") * 10.0**-at for at, shape in enumerate(SHAPES)] for _ in range(steps)]
+    gradients = [
+        [draw.normal(size=shape).astype("float32") * 10.0**-at for at, shape in enumerate(SHAPES)] for _ in range(steps)
+    ]
     return values, gradients
 
 
@@ -65,7 +67,9 @@ def step_all(optimizer, variables, gradients, jit: bool = False) -> None:
 
 
 def largest(variables, expected) -> float:
-    return max(float(np.abs(variable.numpy() - value).max()) for variable, value in zip(variables, expected, strict=True))
+    return max(
+        float(np.abs(variable.numpy() - value).max()) for variable, value in zip(variables, expected, strict=True)
+    )
 
 
 @pytest.mark.parametrize("clip", [None, 1.0])
@@ -115,7 +119,14 @@ def test_a_variable_that_begins_later_is_corrected_from_its_own_first_step():
     schedule = lambda s: schedule_reference(s, 0.05, STEPS, 0.1, "cosine")  # noqa: E731
     whole = reference(values[:2], [g[:2] for g in gradients], [1.0, 0.5], 0.01, [True, False], [0, 0], None, schedule)
     late = reference(
-        values[2:], [g[2:] for g in gradients[8:]], [0.1, 0.1], 0.01, [True, False], [0, 0], None, lambda s: schedule(s + 8)
+        values[2:],
+        [g[2:] for g in gradients[8:]],
+        [0.1, 0.1],
+        0.01,
+        [True, False],
+        [0, 0],
+        None,
+        lambda s: schedule(s + 8),
     )
     assert largest(variables, whole + late) <= 1e-5
 
@@ -154,8 +165,10 @@ def test_clipping_counts_an_embedding_s_rows_as_they_are_summed():
 def test_the_schedule_rises_to_its_peak_and_no_higher_then_falls(steps: int, warmup: float, shape: str):
     schedule = RunSchedule(0.5, steps, warmup, shape)
     rates = [float(schedule(step)) for step in range(steps)]
-    assert rates == pytest.approx([schedule_reference(step, 0.5, steps, warmup, shape) for step in range(steps)], abs=1e-6)
-    assert 0 < min(rates) and max(rates) <= 0.5 + 1e-7
+    assert rates == pytest.approx(
+        [schedule_reference(step, 0.5, steps, warmup, shape) for step in range(steps)], abs=1e-6
+    )
+    assert min(rates) > 0 and max(rates) <= 0.5 + 1e-7
     top = int(np.argmax(rates))
     assert rates[: top + 1] == sorted(rates[: top + 1])
     assert rates[top:] == sorted(rates[top:], reverse=True)
@@ -205,7 +218,9 @@ def fit(model: keras.Model, epochs: int) -> None:
 
 
 def test_config_round_trip():
-    optimizer = StagedAdamW(RunSchedule(0.1, 12, 0.2, "linear", 3), [1.0, 0.1], [True, False], [0, 5], 0.02, None, 0.8, 0.99, 1e-6)
+    optimizer = StagedAdamW(
+        RunSchedule(0.1, 12, 0.2, "linear", 3), [1.0, 0.1], [True, False], [0, 5], 0.02, None, 0.8, 0.99, 1e-6
+    )
     again = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))
     assert again.get_config() == optimizer.get_config()
     assert again.rates == (1.0, 0.1) and again.decays == (True, False) and again.starts == (0, 5)
@@ -255,7 +270,8 @@ with strategy.scope():
     two.set_weights(start)
 fit(two, 2)
 apart = lambda left, right: max(float(np.abs(a - b).max()) for a, b in zip(left, right))
-print("RESULT", strategy.num_replicas_in_sync, apart(one.get_weights(), two.get_weights()), apart(start, two.get_weights()))
+now = two.get_weights()
+print("RESULT", strategy.num_replicas_in_sync, apart(one.get_weights(), now), apart(start, now))
 """
 
 

@@ -38,10 +38,14 @@ def test_spellings(name: str):
 
 
 def test_did_you_mean():
-    with pytest.raises(ConfigError, match=r"no adaptation called 'gradual_unfreezin'[\s\S]*Nearest: 'gradual_unfreezing'"):
+    with pytest.raises(
+        ConfigError, match=r"no adaptation called 'gradual_unfreezin'[\s\S]*Nearest: 'gradual_unfreezing'"
+    ):
         Registry("adaptations").get("gradual_unfreezin")
     with pytest.raises(ConfigError, match="no adaptation called '_nothing'"):
         Registry("adaptations").get("_nothing")
+    with pytest.raises(ConfigError, match=r"one of .*ImageClassifier.*\s+Nearest: 'TextClassifier'"):
+        Registry("tasks").module("TextClasifier")
 
 
 def test_configurations():

@@ -42,7 +42,9 @@ def text_preprocessor(length: int = 24) -> WordPiecePreprocessor:
     return WordPiecePreprocessor(VOCABULARY, Normalizer(True, True), length, names)
 
 
-def text_backbone(layers: int = 2, dropout: float = 0.1, length: int = 24, seed: int = 0, longest: int = 32) -> Backbone:
+def text_backbone(
+    layers: int = 2, dropout: float = 0.1, length: int = 24, seed: int = 0, longest: int = 32
+) -> Backbone:
     whole = bert(layers, dropout, seed, longest)
     # every address but the encoder layers' belongs to the embeddings
     blocks = ["(?!transformer_layer_)", *(f"transformer_layer_{at}/" for at in range(layers))]
@@ -97,7 +99,9 @@ def texts(count: int, seed: int = 0, longest: int = 12) -> Examples:
     found = []
     for label in labels:
         words = list(draw.choice(WORDS[4:], int(draw.integers(1, longest))))
-        words.insert(int(draw.integers(0, len(words) + 1)), str(draw.choice(WORDS[2:4] if label[0] == "n" else WORDS[:2])))
+        words.insert(
+            int(draw.integers(0, len(words) + 1)), str(draw.choice(WORDS[2:4] if label[0] == "n" else WORDS[:2]))
+        )
         found.append(" ".join(words))
     return labelled(found, labels)
 
@@ -106,12 +110,16 @@ def pictures(count: int, seed: int = 0, side: int = 20) -> Examples:
     """Noise whose brightness is the label."""
     draw = np.random.default_rng([seed, count])
     labels = [LABELS[at % 2] for at in range(count)]
-    found = [draw.integers(0, 128, (side, side, 3), dtype=np.uint8) + np.uint8(127 * (label[0] == "p")) for label in labels]
+    found = [
+        draw.integers(0, 128, (side, side, 3), dtype=np.uint8) + np.uint8(127 * (label[0] == "p")) for label in labels
+    ]
     return labelled(found, labels)
 
 
 def labelled(inputs: Sequence[Any], labels: Sequence[str] | None, **fields: Any) -> Examples:
-    return Examples(list(inputs), None if labels is None else list(labels), [f"row:{at}" for at in range(len(inputs))], **fields)
+    return Examples(
+        list(inputs), None if labels is None else list(labels), [f"row:{at}" for at in range(len(inputs))], **fields
+    )
 
 
 def make_examples(kind: str, count: int, seed: int = 0) -> Examples:

@@ -7,11 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from tfvertical.backbones._around import around
 from tfvertical.errors import PresetError
 from tfvertical.registry import Registry
 
 if TYPE_CHECKING:
     from tfvertical.contracts import Backbone, BackboneSource, Preprocessor
+
+__all__ = ["Preset", "around", "check", "fetch", "load", "path", "preprocessor", "presets"]
 
 _LAST = "keras_hub"  # takes any plain name, so the others are asked first
 _PREPROCESSORS = {

@@ -126,6 +126,8 @@ def _normalized(vectors: Any) -> Any:
 def _dense(x: Any, outputs: int, hidden: Sequence[int], dropout: float, seed: int) -> Any:
     if not 0 <= dropout < 1:
         raise ConfigError(f"dropout is {dropout}.", expected="0 or more, below 1")
+    if any(width < 1 for width in hidden):
+        raise ConfigError(f"hidden is {list(hidden)}.", expected="widths of 1 or more")
     for at, width in enumerate([*hidden, outputs]):
         if dropout:
             x = keras.layers.Dropout(dropout, seed=seed + at, name=f"dropout_before_{at}")(x)

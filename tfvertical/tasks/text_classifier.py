@@ -9,6 +9,7 @@ import numpy as np
 
 from tfvertical.columns import Ragged
 from tfvertical.contracts import Backbone, Encoded, Examples, TextPreprocessor
+from tfvertical.errors import ConfigError, DataError
 from tfvertical.kinds import Count, Length, Seed, Share, TextPooling
 from tfvertical.tasks._classifier import Classifier, check_blocks, label_ids, row_weights
 from tfvertical.tasks._heads import text_head
@@ -98,8 +99,12 @@ class TextClassifier(Classifier):
         )
 
     def encode(self, examples: Examples) -> Encoded:
-        """Token ids by row, label ids, weights; counts what is cut and what the vocabulary lacks."""
-        pieces = self.preprocessor.tokenize([str(text) for text in examples.inputs])
+        """Token ids by row, label ids, weights; counts what is cut and what the vocabulary lacks.
+
+        Raises:
+            DataError: an item is no text, or a label is not among `labels`.
+        """
+        pieces = self.preprocessor.tokenize(_texts(examples))
         room = self.preprocessor.length - self.preprocessor.specials
         cut = [_windows(ids, room) if self.head_options["windows"] else [ids[:room]] for ids in pieces]
         rows = np.repeat(np.arange(len(cut), dtype=np.int64), [len(windows) for windows in cut])
@@ -120,6 +125,12 @@ class TextClassifier(Classifier):
 
     def _head(self, features: Any, inputs: Mapping[str, Any]) -> Any:
         options = {name: value for name, value in self.head_options.items() if name != "windows"}
+        if "padding_mask" not in inputs:
+            raise ConfigError(
+                "The backbone has no input `padding_mask`, which pooling needs.",
+                received=", ".join(inputs),
+                fix="see tfvertical.backbones.around",
+            )
         head = text_head(features, len(self.labels), **options)
         return head([features, inputs["padding_mask"]])
 
@@ -139,6 +150,13 @@ class _Tokens:
         padded = self.ids.take(rows, width)
         mask = np.arange(padded.shape[1]) < self.ids.lengths[rows][:, None]
         return self.preprocessor.inputs(padded, mask)[self.name]
+
+
+def _texts(examples: Examples) -> list[str]:
+    for row, text in zip(examples.ids, examples.inputs, strict=True):
+        if not isinstance(text, str):
+            raise DataError(f"{row} is no text.", expected="str", received=f"{type(text).__name__}: {text!r:.80}")
+    return [str(text) for text in examples.inputs]
 
 
 def _windows(ids: np.ndarray, room: int) -> list[np.ndarray]:

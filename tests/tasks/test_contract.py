@@ -1,0 +1,117 @@
+"""One contract for every task with every adaptation: build, fit, evaluate, predict, save, load, export."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tfvertical as tv
+from tests.core import tiny
+from tfvertical.registry import Registry, to_config
+
+KINDS = {"text_classifier": "text", "image_classifier": "image"}
+OPTIONS: dict[str, dict[str, Any]] = {
+    "frozen": {},
+    "gradual_unfreezing": {"blocks": 1, "head_epochs": 1, "epochs_per_block": 1},
+    "full_fine_tuning": {},
+    "discriminative": {},
+}
+HEADS = {
+    "frozen": {"dropout": 0.3},
+    "gradual_unfreezing": {"pooling": "max", "hidden": [6]},
+    "full_fine_tuning": {"normalize": True},
+    "discriminative": {"pooling": "mean", "normalize": False, "dropout": 0.0},
+}
+
+
+def test_every_registered_class_is_in_this_suite():
+    assert set(Registry("tasks").modules()) == set(KINDS), "add the new task to this suite"
+    assert set(Registry("adaptations").modules()) == set(OPTIONS) == set(HEADS), "add the new adaptation"
+
+
+def make(task: str, **options: Any) -> Any:
+    small = {"layers": 1} if KINDS[task] == "text" else {}
+    return tiny.make_task(KINDS[task], **small, **options)
+
+
+@pytest.mark.parametrize("adaptation", OPTIONS)
+@pytest.mark.parametrize("name", KINDS)
+def test_build_fit_evaluate_predict_save_load(name: str, adaptation: str, tmp_path: Path):
+    kind = KINDS[name]
+    task = make(name, **HEADS[adaptation])
+    chosen = Registry("adaptations").build({"name": adaptation, **OPTIONS[adaptation]})
+    train, test = tiny.make_examples(kind, 12), tiny.make_examples(kind, 6, seed=1)
+    before = tiny.values(task.model)
+    history = task.fit(train, test, adaptation=chosen, epochs=1, batch_size=6, learning_rate=0.01, verbose=0)
+    assert history.stages == [stage.name for stage in chosen.stages(task, 1)]
+    assert all(np.isfinite(values).all() for values in history.history.values())
+    assert {"loss", "accuracy", "val_loss", "val_accuracy"} == set(history.history)
+    assert history.proofs[0].moved and tiny.largest_difference(before, tiny.values(task.model)) > 0
+    report = task.evaluate(test, resamples=20)
+    scores = task.scores(test)
+    assert scores.shape == (6, 2) and scores.dtype == np.float32
+    np.testing.assert_allclose(scores.sum(axis=1), 1, atol=1e-6)
+    assert report.metrics["accuracy"] == np.mean([p.label == y for p, y in zip(task.predict(test.inputs), test.labels)])
+    task.save(tmp_path / "saved")
+    again = tv.load(tmp_path / "saved")
+    assert type(again) is type(task) and again.labels == task.labels and again.config() == task.config()
+    assert list(again.blocks) == list(task.blocks)
+    np.testing.assert_array_equal(again.scores(test), scores)
+    run = json.loads((tmp_path / "saved" / "bundle" / "run.json").read_text())
+    assert run["adaptation"] == json.loads(json.dumps(to_config(chosen)))
+    assert Registry("adaptations").build(run["adaptation"]) == chosen
+
+
+PROGRAM = """
+import sys
+import numpy as np
+import tfvertical as tv
+from tests.core import tiny
+for kind in ("text", "image"):
+    np.save(f"{sys.argv[1]}/{kind}.npy", tv.load(f"{sys.argv[1]}/{kind}").scores(tiny.make_examples(kind, 7, seed=2)))
+"""
+
+
+def test_a_new_process_predicts_the_same_bits(tmp_path: Path, root: Path):
+    expected = {}
+    for name, kind in KINDS.items():
+        task = make(name, hidden=[5])
+        task.save(tmp_path / kind)
+        expected[kind] = task.scores(tiny.make_examples(kind, 7, seed=2))
+    subprocess.run([sys.executable, "-c", PROGRAM, str(tmp_path)], cwd=root, check=True, capture_output=True)
+    for kind, scores in expected.items():
+        np.testing.assert_array_equal(np.load(tmp_path / f"{kind}.npy"), scores)
+        assert len(np.unique(scores)) > 7
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", KINDS)
+def test_exports_score_as_the_task_does(name: str, tmp_path: Path):
+    task, kind = make(name), KINDS[name]
+    items = list(tiny.make_examples(kind, 3).inputs)
+    task.save(tmp_path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of the converter's own
+        for format in ("litert", "saved_model"):
+            folder = task.export(tmp_path, format, examples=items)
+            parity = json.loads((folder / "parity.json").read_text())
+            assert parity["n"] == 3 and parity["max_difference"] <= 1e-5
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_after_load_a_second_fit_works(name: str, tmp_path: Path):
+    task, kind = make(name), KINDS[name]
+    task.save(tmp_path)
+    again = tv.load(tmp_path)
+    train = tiny.make_examples(kind, 8)
+    options = {"epochs": 1, "verbose": 0, "batch_size": 8, "adaptation": tv.GradualUnfreezing(blocks=1)}
+    task.fit(train, **options)
+    again.fit(train, **options)
+    assert tiny.largest_difference(tiny.values(task.model), tiny.values(again.model)) <= 1e-6

@@ -1,0 +1,56 @@
+"""Pictures: views, caches and models of your own."""
+
+from __future__ import annotations
+
+import keras
+import pytest
+
+import tfvertical as tv
+from tests.core import tiny
+from tfvertical import backbones
+from tfvertical.errors import DataError, PresetError
+
+QUICK = {"epochs": 2, "batch_size": 8, "verbose": 0}
+
+
+@pytest.fixture(scope="module")
+def task():
+    return tiny.image_task()
+
+
+def test_nothing_to_predict(task):
+    assert task.predict([]) == []
+
+
+def test_what_is_no_picture_is_refused(task):
+    with pytest.raises(DataError):
+        task.predict([b"no picture"])
+
+
+def test_views_differ_from_epoch_to_epoch_and_not_from_run_to_run():
+    losses = []
+    for augment in (None, tv.Augment(), tv.Augment()):
+        task = tiny.image_task(dropout=0.0)
+        history = task.fit(tiny.pictures(8), augment=augment, learning_rate=1e-7, **QUICK)
+        losses.append(history.history["loss"])
+    assert losses[0][0] == pytest.approx(losses[0][1], abs=1e-5)
+    assert abs(losses[1][0] - losses[1][1]) > 1e-5
+    assert losses[1] == losses[2]
+
+
+def test_features_pooled_already():
+    model = tiny.convnet()
+    pooled = keras.Model(model.input, keras.layers.GlobalAveragePooling2D()(model.output))
+    backbone = backbones.around(pooled, tiny.image_backbone().preprocessor, ["stem_", "block1_", "block2_"])
+    task = tv.ImageClassifier(backbone, tiny.LABELS)
+    task.fit(tiny.pictures(8), **QUICK)
+    assert task.scores(tiny.pictures(3)).shape == (3, 2)
+
+
+def test_models_that_do_not_fit():
+    model = tiny.convnet()
+    tokens = keras.Model(model.input, keras.layers.Reshape((-1, 8))(model.output))
+    with pytest.raises(PresetError, match="another output"):
+        backbones.around(tokens, tiny.image_backbone().preprocessor)
+    with pytest.raises(PresetError, match="belongs to 0 blocks"):
+        backbones.around(model, tiny.image_backbone().preprocessor, ["stem_"])
