@@ -65,7 +65,6 @@ def train(
     with _console.quiet():  # a preset with a typing error makes it look among KerasHub's own
         run = run_files.load(config, settings or ())
     refuse_filled(out, overwrite=overwrite)
-    _console.load_tensorflow()
     from tfvertical import jobs
 
     report = jobs.train(run, out, overwrite=overwrite, say=say)
@@ -92,7 +91,6 @@ def evaluate(
 
     if out is not None:
         refuse_filled(out, overwrite=overwrite)
-    _console.load_tensorflow()
     from tfvertical import jobs
 
     report = jobs.evaluate(bundle, data, text=text, label=label, examples=examples)
@@ -116,7 +114,6 @@ def predict(
     """Predict labels; one JSON object a line on stdout, with id, label and score."""
     if source != "-" and not Path(source).exists():
         raise DataError(f"There is no file or folder {source!r} to predict from.", fix="- reads lines from stdin")
-    _console.load_tensorflow()
     from tfvertical import jobs
 
     faults = 0
@@ -141,7 +138,6 @@ def export(
     from tfvertical.registry import Registry
 
     Registry("export").module(format)
-    _console.load_tensorflow()
     from tfvertical import jobs
 
     print(jobs.export(bundle, format=format, precision=precision, overwrite=overwrite))
@@ -157,7 +153,9 @@ def presets_list(
     from tfvertical import backbones
 
     for preset in backbones.presets(hub=hub):
-        print(f"{preset.name:<40} {preset.kind:<6} {preset.where}{', fetched' if preset.cached else ''}")
+        print(f"{preset.name:<40} {preset.kind:<6} {preset.where}, {'fetched' if preset.cached else 'not fetched yet'}")
+    if not hub:
+        say("`presets list --hub` shows KerasHub's too, which need a model hub.")
 
 
 @presets.command("fetch")

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from tfvertical import bundle, data
-from tfvertical._console import quiet
+from tfvertical import bundle, data, schema
+from tfvertical._console import load_tensorflow, quiet
 from tfvertical.contracts import Examples
 from tfvertical.data._stream import Item, stream
 from tfvertical.errors import ConfigError
-from tfvertical.files import refuse_filled
+from tfvertical.events import Events
+from tfvertical.files import refuse_filled, write_text
 from tfvertical.registry import Registry
 from tfvertical.report import Report
 from tfvertical.run import DataPlan, Run
@@ -26,7 +29,7 @@ def train(run: Run, out: str | Path, *, overwrite: bool = False, say: Say = prin
 
     Args:
         run: a checked run file.
-        out: the folder that gets `bundle/` and `exports/`.
+        out: the folder that gets `bundle/`, `exports/` and `events.jsonl`, which says what happened in the run.
         overwrite: replace what stands there.
         say: gets a line for the person now and then.
 
@@ -40,35 +43,58 @@ def train(run: Run, out: str | Path, *, overwrite: bool = False, say: Say = prin
         TrainingError: the run broke a promise.
     """
     refuse_filled(Path(out), overwrite=overwrite)
-    cls = Registry("tasks").get(run.task)
-    parts = read(run.data, cls.kind, run.labels)
+    kind = schema.constant(Path(__file__).parent / "tasks" / f"{run.task}.py", run.task, "kind")
+    parts = read(run.data, kind, run.labels)  # what is wrong with the data is told before TensorFlow is loaded
+    events = Events()  # in memory until there is a bundle to stand beside
+    for name, part in parts.items():
+        events.emit("data_read", part=name, rows=len(part), **_account(part))
     for account in dict.fromkeys(data.describe(part.report) for part in parts.values()):
         say(account)
     say("Rows: " + ", ".join(f"{name} {len(part):,}" for name, part in parts.items()) + ".")
     labels = run.labels or data.label_names(parts["train"])
     say(f"Loading {run.preset} for {len(labels)} labels.")
-    task = cls.from_preset(run.preset, labels=labels, **run.options)
+    load_tensorflow()
+    task = Registry("tasks").get(run.task).from_preset(run.preset, labels=labels, **run.options)
     settings = {name: getattr(run.training, name) for name in run.training.__dataclass_fields__}
-    task.fit(
-        parts["train"],
-        parts.get("validation"),
-        adaptation=run.adaptation,
-        class_weight=run.data.class_weight,
-        augment=run.augment,
-        verbose=1 if sys.stdout.isatty() else 2,  # bars for people, a line an epoch for files
-        **settings,
-    )
+    with contextlib.redirect_stdout(sys.stderr):  # Keras' progress is no result
+        task.fit(
+            parts["train"],
+            parts.get("validation"),
+            adaptation=run.adaptation,
+            class_weight=run.data.class_weight,
+            augment=run.augment,
+            verbose=1 if sys.stderr.isatty() else 2,  # bars for people, a line an epoch for files
+            events=events,
+            **settings,
+        )
     task.run["config"] = dict(run.written)
     report: Report | None = None
     if "test" in parts:
         report = task.evaluate(parts["test"], show_examples=run.evaluation.examples)
-    say(f"Saved: {task.save(out, overwrite=overwrite)}")
+    saved = task.save(out, overwrite=overwrite)
+    seal = bundle.verify(out).hash
+    events.emit("bundle_saved", hash=seal)
+    _write(events, out)
+    say(f"Saved: {saved}")
     for plan in run.export:
-        written = task.export(
-            out, plan.format, overwrite=overwrite, bundle_hash=bundle.verify(out).hash, **plan.options
-        )
+        written = task.export(out, plan.format, overwrite=overwrite, bundle_hash=seal, **plan.options)
+        events.emit("exported", name=written.name)
+        _write(events, out)
         say(f"Exported and compared with Keras: {written}")
     return report
+
+
+def _account(part: Examples) -> dict[str, Any]:
+    """The numbers of a reading; no row of it, so that events may be shown to anybody."""
+    report = part.report
+    counts = {"read": report.read, "kept": report.kept, "rejected": len(report.rejected)}
+    return {"source": report.name, **counts, "warnings": {one.kind: one.count for one in report.warnings}}
+
+
+def _write(events: Events, out: str | Path) -> None:
+    """`events.jsonl` beside the bundle, whole."""
+    lines = (json.dumps(event, ensure_ascii=False) + "\n" for event in events.seen)
+    write_text(Path(out) / "events.jsonl", "".join(lines))
 
 
 def read(plan: DataPlan, kind: str, labels: tuple[str, ...] | None) -> dict[str, Examples]:
@@ -80,6 +106,8 @@ def read(plan: DataPlan, kind: str, labels: tuple[str, ...] | None) -> dict[str,
         ConfigError: the split gives no training data.
         DataError: rows that cannot be used.
     """
+    if any(str(source).startswith("tfds:") for source in plan.sources.values()):
+        load_tensorflow()
     parts = {"train": data.load(plan.sources["train"], kind=kind, labels=labels, **plan.load)}  # type: ignore[arg-type]
     known = labels or data.label_names(parts["train"])
     if plan.split is not None:
@@ -107,7 +135,7 @@ def evaluate(
         label: column of the label; None for the one that the bundle was trained on.
         examples: False keeps every text and picture out of the report.
     """
-    task: Any = bundle.load(path)
+    task = _loaded(path)
     columns = _columns(path, text=text, label=label)
     rows = data.load(source, kind=task.preprocessor.kind, labels=task.labels, **columns)
     report: Report = task.evaluate(rows, show_examples=examples)
@@ -127,7 +155,7 @@ def predict(
         text: column of the text; None for the one that the bundle was trained on.
         batch: rows predicted at a time.
     """
-    task: Any = bundle.load(path)
+    task = _loaded(path)
     columns = _columns(path, text=text, label=None)
     columns.pop("label", None)
     kind = task.preprocessor.kind
@@ -155,11 +183,20 @@ def _predicted(task: Any, chunk: list[Item], name: str | None) -> Iterator[dict[
 
 def export(path: str | Path, *, format: str, precision: str = "float32", overwrite: bool = False) -> Path:
     """Export the bundle at `path` beside it, naming the bundle it was made from."""
+    Registry("export").build({"name": format, "precision": precision})  # a mistake in them is told before the load
     seal = bundle.verify(path).hash
-    task: Any = bundle.load(path)
+    refuse_filled(Path(path) / "exports" / f"{Registry('export').module(format)}-{precision}", overwrite=overwrite)
+    task = _loaded(path)
     with quiet():
         written: Path = task.export(path, format, precision=precision, overwrite=overwrite, bundle_hash=seal)
     return written
+
+
+def _loaded(path: str | Path) -> Any:
+    """The task in a bundle, which is verified before TensorFlow is loaded, so that a damaged one is told at once."""
+    bundle.verify(path)
+    load_tensorflow()
+    return bundle.load(path)
 
 
 def _columns(path: str | Path, **chosen: str | None) -> dict[str, Any]:

@@ -55,6 +55,21 @@ def declared(path: Path, owner: str, function: str) -> inspect.Signature:
     raise LookupError(f"{path} defines no {owner}.{function}")
 
 
+def constant(path: Path, owner: str, name: str) -> Any:
+    """What the class `owner` in the file at `path` sets its annotated attribute `name` to, without importing it.
+
+    Example:
+        >>> constant(Path(kinds.__file__).parent / "tasks" / "text_classifier.py", "text_classifier", "kind")
+        'text'
+    """
+    for cls in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(cls, ast.ClassDef) and cls.name.lower() == owner.replace("_", "").lower():
+            for line in cls.body:
+                if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name) and line.target.id == name:
+                    return None if line.value is None else ast.literal_eval(line.value)
+    raise LookupError(f"{path} gives {owner} no {name}")
+
+
 def _signature(arguments: ast.arguments) -> inspect.Signature:
     named, only = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
     positional = arguments.args[1:]

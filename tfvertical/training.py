@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -131,7 +132,7 @@ def run(
             initial_epoch=done,
             epochs=done + stage.epochs,
             validation_data=trained.validation_data(settings.batch_size),
-            callbacks=[watch, *callbacks],
+            callbacks=[watch, _epochs_to(events, stage.name), *callbacks],
             verbose=verbose,
             shuffle=False,  # the dataset is in its order already
         )
@@ -144,6 +145,21 @@ def run(
     history.seconds = time.perf_counter() - began
     events.emit("run_ended", seconds=round(history.seconds, 1), best_epoch=history.best_epoch)
     return history
+
+
+def _epochs_to(events: Events, stage: str) -> keras.callbacks.Callback:
+    """Says each epoch's quantities, once the loss is known to be finite."""
+
+    def ended(epoch: int, logs: Mapping[str, Any] | None) -> None:
+        quantities = {name: float(value) for name, value in (logs or {}).items()}
+        events.emit(
+            "epoch_ended",
+            stage=stage,
+            epoch=epoch,
+            **{name: value if math.isfinite(value) else None for name, value in quantities.items()},
+        )
+
+    return keras.callbacks.LambdaCallback(on_epoch_end=ended)
 
 
 def _check(train: Encoded, validation: Encoded | None, settings: Settings) -> None:

@@ -103,12 +103,12 @@ def test_a_filled_output_folder_is_refused_before_anything_is_loaded(
 
 
 def test_ctrl_c_is_130(monkeypatch: pytest.MonkeyPatch, capsys: Capture, tmp_path: Path) -> None:
-    from tfvertical import _console
+    from tfvertical import jobs
 
-    def interrupted() -> None:
+    def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(_console, "load_tensorflow", interrupted)
+    monkeypatch.setattr(jobs, "predict", interrupted)
     (tmp_path / "in.txt").write_text("a\n")
     assert main(["predict", "bundle", str(tmp_path / "in.txt")]) == 130
     assert "Interrupted" in capsys.readouterr().err
@@ -116,8 +116,31 @@ def test_ctrl_c_is_130(monkeypatch: pytest.MonkeyPatch, capsys: Capture, tmp_pat
 
 def test_presets_list_names_the_offline_ones(capsys: Capture) -> None:
     assert main(["presets", "list"]) == 0
-    listed = capsys.readouterr().out
-    assert "minilm_l6_v2" in listed and "efficientnet_lite0" in listed
+    said = capsys.readouterr()
+    assert [line.split()[0] for line in said.out.splitlines()] == ["minilm_l6_v2", "efficientnet_lite0"]
+    assert all(line.endswith(("fetched", "not fetched yet")) for line in said.out.splitlines())
+    assert "--hub" in said.err
+
+
+def test_what_is_wrong_with_data_and_bundles_is_told_without_tensorflow(tmp_path: Path) -> None:
+    (tmp_path / "data.csv").write_text("text,label\na,b\nc,d\n")
+    (tmp_path / "run.yaml").write_text(
+        "task: {name: TextClassifier, preset: minilm_l6_v2}\ndata: {train: data.csv, text: text, label: lable}\n"
+    )
+    (tmp_path / "model" / "bundle").mkdir(parents=True)
+    code = f"""
+import sys
+from tfvertical.cli import main
+print(main(["train", {str(tmp_path / "run.yaml")!r}, "--out", {str(tmp_path / "made" / "out")!r}]))
+print(main(["predict", {str(tmp_path / "model")!r}, {str(tmp_path / "data.csv")!r}]))
+print(main(["export", {str(tmp_path / "model")!r}, "--precision", "int88"]))
+print("tensorflow" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.split() == ["2", "2", "2", "False"]
+    assert "no precision 'int88'" in done.stderr
+    assert "no column 'lable'" in done.stderr and "manifest.json is missing" in done.stderr
+    assert not (tmp_path / "made").exists()
 
 
 def test_noise_is_held_back_and_everything_else_is_shown(capfd: pytest.CaptureFixture[str]) -> None:
