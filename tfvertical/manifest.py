@@ -87,7 +87,9 @@ def check(
             too big, names a path outside the folder or a key twice. The message has the file's name.
     """
     folder = Path(folder)
-    if folder.is_symlink() or not folder.is_dir():
+    if folder.is_symlink():
+        raise BundleError(f"{folder} is a symbolic link.", expected="a folder", fix=_FIX)
+    if not folder.is_dir():
         raise BundleError(f"There is no {kind} at {folder}.", expected=f"a folder with a {NAME}")
     found = dict(_walk(folder))
     if NAME not in found:

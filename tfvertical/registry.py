@@ -20,6 +20,10 @@ def _fold(name: str) -> str:
     return name.replace("_", "").replace("-", "").lower()
 
 
+def _as_class(module: str) -> str:
+    return "".join(word.capitalize() for word in module.split("_"))
+
+
 class Registry:
     """The classes of one folder of this package.
 
@@ -46,14 +50,15 @@ class Registry:
         Nothing is imported.
 
         Raises:
-            ConfigError: there is no such name; the message has the nearest ones.
+            ConfigError: there is no such name; the message has the nearest ones, in the spelling that was used.
         """
         wanted = {_fold(module): module for module in self.modules()}.get(_fold(name))
         if wanted is None:
+            known = [_as_class(module) for module in self.modules()] if name[:1].isupper() else self.modules()
             raise ConfigError(
                 f"There is no {self.room.rstrip('s')} called {name!r}.",
-                expected="one of " + ", ".join(self.modules()),
-                nearest=nearest(name, self.modules()),
+                expected="one of " + ", ".join(known),
+                nearest=nearest(name, known),
             )
         return wanted
 

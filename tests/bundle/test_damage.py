@@ -129,7 +129,7 @@ DAMAGES = {
     "extra folder": (extra_folder, r"'empty' does not belong"),
     "link": (link_to_itself, r"'labels.json' is a symbolic link"),
     "linked folder": (linked_folder, r"'assets' is a symbolic link"),
-    "linked bundle": (linked_bundle, r"no bundle"),
+    "linked bundle": (linked_bundle, r"is a symbolic link"),
     "pipe": (pipe, r"'labels.json' is no plain file"),
     "longer file": (longer_file, r"'weights.safetensors' was changed"),
     "huge manifest": (huge_manifest, r"manifest.json is too big"),

@@ -111,7 +111,7 @@ def test_what_is_no_picture_is_refused_by_name(tmp_path: Path, content, word):
 
 @pytest.mark.parametrize("size", [(50_000, 50_000), (9_000, 9_000), (1, 90_000_000)])
 def test_a_decompression_bomb_is_refused_from_its_header(size):
-    with pytest.raises(DataError, match="not decoded"):
+    with pytest.raises(DataError, match=f"{size[0] * size[1]:,} pixels|{size[0]:,} x {size[1]:,} pixels"):
         pixels.decode(png_header(*size))
 
 

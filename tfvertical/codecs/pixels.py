@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import struct
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -199,8 +200,8 @@ def _from_array(array: np.ndarray, max_pixels: int) -> np.ndarray:
 def _check_size(height: int, width: int, name: str, max_pixels: int) -> None:
     if height * width > max_pixels:
         raise DataError(
-            f"{name}: {width} x {height} pixels; it was not decoded.",
-            expected=f"at most {max_pixels} pixels",
+            f"{name}: {width:,} x {height:,} pixels; it was not decoded.",
+            expected=f"at most {max_pixels:,} pixels",
             fix="scale it down, or raise max_pixels",
         )
 
@@ -217,10 +218,11 @@ def _from_bytes(content: bytes, name: str, max_pixels: int) -> np.ndarray:
     except UnidentifiedImageError:
         kind = "text" if content[:1024].isascii() and b"\0" not in content[:1024] else "no picture that can be read"
         raise DataError(f"{name}: the file is {kind}, not an image.", fix=_FIX) from None
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):  # the warning where warnings are errors
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:  # a warning may be an error
+        count = re.search(r"\((\d+) pixels\)", str(error))  # all that Pillow tells of it
         raise DataError(
-            f"{name}: more pixels than can be decoded safely; it was not decoded.",
-            expected=f"at most {max_pixels} pixels",
+            f"{name}: {f'{int(count[1]):,}' if count else 'too many'} pixels; it was not decoded.",
+            expected=f"at most {max_pixels:,} pixels",
             fix="scale it down",
         ) from None
     except DataError:

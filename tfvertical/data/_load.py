@@ -193,7 +193,7 @@ def _few_classes(title: str, examples: Examples, known: tuple[str, ...] | None) 
         raise DataError(
             f"{title}: all {len(examples):,} rows have the label {only!r}; there is nothing to tell apart.",
             expected="at least two classes",
-            fix="for test data give the known labels: labels=[…]",
+            fix="see whether the right column was named; for test data give the known labels: labels=[…]",
         )
     return [DataWarning("single_class", f"All {len(examples):,} rows have the label {only!r}.", (), len(examples))]
 
