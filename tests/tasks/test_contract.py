@@ -58,7 +58,8 @@ def test_build_fit_evaluate_predict_save_load(name: str, adaptation: str, tmp_pa
     scores = task.scores(test)
     assert scores.shape == (6, 2) and scores.dtype == np.float32
     np.testing.assert_allclose(scores.sum(axis=1), 1, atol=1e-6)
-    assert report.metrics["accuracy"] == np.mean([p.label == y for p, y in zip(task.predict(test.inputs), test.labels)])
+    right = [found.label == label for found, label in zip(task.predict(test.inputs), test.labels, strict=True)]
+    assert report.metrics["accuracy"] == np.mean(right)
     task.save(tmp_path / "saved")
     again = tv.load(tmp_path / "saved")
     assert type(again) is type(task) and again.labels == task.labels and again.config() == task.config()

@@ -107,7 +107,7 @@ def test_strange_texts_have_scores(task, text: str):
     assert np.isfinite(found.scores).all()
 
 
-# ------------------------------------------------------------------------------------------------- unknown words, labels
+# ------------------------------------------------------------------------------------------------ unknown words, labels
 def test_a_vocabulary_that_lacks_the_words_is_said(task):
     foreign = tiny.labelled(["карта не пришла", "спасибо большое", "да", "нет"], ["negative", "positive"] * 2)
     assert task.encode(foreign).unknown == 1.0
