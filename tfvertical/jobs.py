@@ -16,7 +16,7 @@ from tfvertical.contracts import Examples
 from tfvertical.data._stream import Item, stream
 from tfvertical.errors import ConfigError
 from tfvertical.events import Events
-from tfvertical.files import refuse_filled, write_text
+from tfvertical.files import check_place, check_room, refuse_filled, write_text
 from tfvertical.registry import Registry
 from tfvertical.report import Report
 from tfvertical.run import DataPlan, Run
@@ -43,8 +43,10 @@ def train(run: Run, out: str | Path, *, overwrite: bool = False, say: Say = prin
         TrainingError: the run broke a promise.
     """
     refuse_filled(Path(out), overwrite=overwrite)
-    kind = schema.constant(Path(__file__).parent / "tasks" / f"{run.task}.py", run.task, "kind")
-    parts = read(run.data, kind, run.labels)  # what is wrong with the data is told before TensorFlow is loaded
+    check_place(Path(out))
+    parts = read(
+        run.data, _kind(run.task), run.labels
+    )  # what is wrong with the data is told before TensorFlow is loaded
     events = Events()  # in memory until there is a bundle to stand beside
     for name, part in parts.items():
         events.emit("data_read", part=name, rows=len(part), **_account(part))
@@ -55,6 +57,7 @@ def train(run: Run, out: str | Path, *, overwrite: bool = False, say: Say = prin
     say(f"Loading {run.preset} for {len(labels)} labels.")
     load_tensorflow()
     task = Registry("tasks").get(run.task).from_preset(run.preset, labels=labels, **run.options)
+    check_room(Path(out), sum(variable.value.nbytes for variable in task.model.variables))
     settings = {name: getattr(run.training, name) for name in run.training.__dataclass_fields__}
     with contextlib.redirect_stdout(sys.stderr):  # Keras' progress is no result
         task.fit(
@@ -104,11 +107,11 @@ def read(plan: DataPlan, kind: str, labels: tuple[str, ...] | None) -> dict[str,
 
     Raises:
         ConfigError: the split gives no training data.
-        DataError: rows that cannot be used.
+        DataError: rows that cannot be used; or, read strictly, rows that stand in training data too.
     """
     if any(str(source).startswith("tfds:") for source in plan.sources.values()):
         load_tensorflow()
-    parts = {"train": data.load(plan.sources["train"], kind=kind, labels=labels, **plan.load)}  # type: ignore[arg-type]
+    parts = {"train": _load(plan, "train", kind, labels)}
     known = labels or data.label_names(parts["train"])
     if plan.split is not None:
         parts = data.split(parts["train"], **plan.split)
@@ -118,9 +121,19 @@ def read(plan: DataPlan, kind: str, labels: tuple[str, ...] | None) -> dict[str,
             )
     for name in ("validation", "test"):
         if name in plan.sources:
-            parts[name] = data.load(plan.sources[name], kind=kind, labels=known, **plan.load)  # type: ignore[arg-type]
-            parts[name] = data.with_overlap(parts["train"], parts[name])
+            parts[name] = _load(plan, name, kind, known)
+            parts[name] = data.with_overlap(parts["train"], parts[name], strict=bool(plan.load.get("strict")))
     return parts
+
+
+def _load(plan: DataPlan, part: str, kind: Any, labels: tuple[str, ...] | None) -> Examples:
+    """One source. Of several, each has a quarantine file of its own: the last would otherwise replace the others."""
+    options = dict(plan.load)
+    if options.get("quarantine") is not None and len(plan.sources) > 1:
+        path = Path(options["quarantine"])
+        own = path.with_name(f"{path.stem}.{part}{path.suffix}") if path.suffix else path / f"{part}.rejected.jsonl"
+        options["quarantine"] = own
+    return data.load(plan.sources[part], kind=kind, labels=labels, **options)
 
 
 def evaluate(
@@ -135,10 +148,12 @@ def evaluate(
         label: column of the label; None for the one that the bundle was trained on.
         examples: False keeps every text and picture out of the report.
     """
-    task = _loaded(path)
+    name, labels = bundle.description(path)
     columns = _columns(path, text=text, label=label)
-    rows = data.load(source, kind=task.preprocessor.kind, labels=task.labels, **columns)
-    report: Report = task.evaluate(rows, show_examples=examples)
+    if source.startswith("tfds:"):
+        load_tensorflow()
+    rows = data.load(source, kind=_kind(name), labels=labels, **columns)  # before TensorFlow: mistakes are told at once
+    report: Report = _loaded(path).evaluate(rows, show_examples=examples)
     return report
 
 
@@ -155,16 +170,20 @@ def predict(
         text: column of the text; None for the one that the bundle was trained on.
         batch: rows predicted at a time.
     """
-    task = _loaded(path)
+    kind = _kind(bundle.description(path)[0])
     columns = _columns(path, text=text, label=None)
     columns.pop("label", None)
-    kind = task.preprocessor.kind
     what: Any = source
     if kind == "image" and isinstance(source, str | Path) and Path(source).suffix.lower() in PICTURES:
         what = [Path(source)]
+    if str(what).startswith("tfds:"):
+        load_tensorflow()
     rows = stream(what, kind=kind, **columns)
-    while chunk := list(itertools.islice(rows, batch)):
+    chunk, task = list(itertools.islice(rows, batch)), None
+    while chunk:
+        task = task or _loaded(path)  # the first rows before TensorFlow: a column that is not there is told at once
         yield from _predicted(task, chunk, str(source) if what is not source else None)
+        chunk = list(itertools.islice(rows, batch))
 
 
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
@@ -192,9 +211,14 @@ def export(path: str | Path, *, format: str, precision: str = "float32", overwri
     return written
 
 
+def _kind(task: str) -> Any:
+    """What the task called so takes, `"text"` or `"image"`; TensorFlow is not needed to know."""
+    module = Registry("tasks").module(task)
+    return schema.constant(Path(__file__).parent / "tasks" / f"{module}.py", module, "kind")
+
+
 def _loaded(path: str | Path) -> Any:
-    """The task in a bundle, which is verified before TensorFlow is loaded, so that a damaged one is told at once."""
-    bundle.verify(path)
+    """The task in a bundle, once TensorFlow is there."""
     load_tensorflow()
     return bundle.load(path)
 

@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Place, lines
-from tfvertical import bundle
+from tfvertical import bundle, jobs
 from tfvertical.cli import main
+from tfvertical.errors import DataError
+from tfvertical.run import DataPlan
 
 Capture = pytest.CaptureFixture[str]
 
@@ -47,6 +49,35 @@ def test_train_writes_what_happened_beside_the_bundle(trained: Place) -> None:
     assert events[-2]["hash"] == bundle.verify(trained.bundle).hash
     texts = [row.split(",")[0] for row in trained.data.read_text().splitlines()[1:]]
     assert not any(row in text for row in texts)
+
+
+@pytest.mark.parametrize(
+    ("quarantine", "files"),
+    [
+        ("bad.jsonl", ["bad.test.jsonl", "bad.train.jsonl"]),
+        ("bad", ["bad/test.rejected.jsonl", "bad/train.rejected.jsonl"]),
+    ],
+)
+def test_each_source_has_its_own_quarantine_file(tmp_path: Path, quarantine: str, files: list[str]) -> None:
+    sources = {}
+    for part in ("train", "test"):
+        sources[part] = str(tmp_path / part / "rows.csv")  # of one name
+        (tmp_path / part).mkdir()
+        (tmp_path / part / "rows.csv").write_text(f"text,label\n{part} a,x\n{part} b,y\n,x\n")
+    load = {"policy": "quarantine", "quarantine": str(tmp_path / "out" / quarantine)}
+    parts = jobs.read(DataPlan(sources, load), "text", None)
+    assert [len(part) for part in parts.values()] == [2, 2]
+    found = sorted(path for path in (tmp_path / "out").rglob("*") if path.is_file())
+    assert [path.relative_to(tmp_path / "out").as_posix() for path in found] == files
+    assert all(lines(path.read_text())[0]["id"] == "rows.csv:4" for path in found)
+
+
+def test_strict_runs_refuse_what_was_trained_on(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("text,label\na,x\nb,y\nc,x\nd,y\n")
+    sources = {"train": str(tmp_path / "rows.csv"), "test": str(tmp_path / "rows.csv")}
+    with pytest.raises(DataError, match="overlap"):
+        jobs.read(DataPlan(sources, {"strict": True, "label": "label"}), "text", ("x", "y"))
+    assert jobs.read(DataPlan(sources), "text", None)["test"].report.warnings[-1].kind == "overlap"
 
 
 def test_no_examples_keeps_texts_out_of_the_report(trained: Place) -> None:

@@ -113,6 +113,9 @@ def test_overlap_is_reported_and_alters_nothing():
     assert (warning.kind, warning.count, warning.ids) == ("overlap", 2, ("arrays:1", "arrays:3"))
     assert more.inputs == test.inputs and test.report.warnings == ()
     assert data.with_overlap(test.take([0]), train) is train
+    with pytest.raises(DataError, match=r"test set, read strictly:\s+overlap: 2 of 4 rows"):
+        data.with_overlap(train, test, strict=True)
+    assert data.with_overlap(test.take([0]), train, strict=True) is train
 
 
 @pytest.mark.parametrize("fractions", [{}, {"train": 0.5}, {"train": 1.5, "test": -0.5}, {"train": 1.0, "test": 0.0}])

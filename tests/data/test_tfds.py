@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
 import sys
 import warnings
 from pathlib import Path
@@ -72,6 +73,14 @@ def test_no_network_is_said_so(data_dir, monkeypatch):
     monkeypatch.setattr(tfds.core.DatasetBuilder, "download_and_prepare", refuse)
     with pytest.raises(DataError, match=r"cannot be fetched: no route to host[\s\S]*data_dir="):
         data.load("tfds:imdb_reviews", data_dir=data_dir)
+
+
+def test_a_damaged_file_is_said_so(data_dir, tmp_path):
+    shutil.copytree(data_dir, tmp_path / "copy")
+    for path in (tmp_path / "copy" / "local_reviews").rglob("*train.tfrecord*"):
+        path.write_bytes(path.read_bytes()[:-3])
+    with pytest.raises(DataError, match=r"tfds:local_reviews:train failed while it was read"):
+        data.load("tfds:local_reviews", data_dir=tmp_path / "copy")
 
 
 def test_malformed_names():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tfvertical.contracts import DataWarning, Examples
-from tfvertical.data import _keys
+from tfvertical.data import _keys, _policy
 from tfvertical.data._warnings import with_warning
 
 
@@ -24,10 +24,17 @@ def overlap(train: Examples, test: Examples) -> np.ndarray:
     return np.array([at for at, item in enumerate(test.inputs) if _keys.normalized(item) in seen], np.int64)
 
 
-def with_overlap(train: Examples, test: Examples) -> Examples:
-    """`test`, with a warning of kind `overlap` in its report where it shares items with `train`."""
+def with_overlap(train: Examples, test: Examples, *, strict: bool = False) -> Examples:
+    """`test`, with a warning of kind `overlap` in its report where it shares items with `train`.
+
+    Raises:
+        DataError: it does, and `strict`.
+    """
     rows = overlap(train, test)
     if not len(rows):
         return test
     message = f"{len(rows):,} of {len(test):,} rows of {test.report.name} also stand in {train.report.name}."
-    return with_warning(test, DataWarning("overlap", message, tuple(test.ids[at] for at in rows[:100]), len(rows)))
+    warning = DataWarning("overlap", message, tuple(test.ids[at] for at in rows[:100]), len(rows))
+    if strict:
+        _policy.refuse_warnings(test.report.name, [warning])
+    return with_warning(test, warning)

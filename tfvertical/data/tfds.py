@@ -76,11 +76,21 @@ class Tfds(Source):
                 expected="one of " + ", ".join(splits),
                 nearest=nearest(name, splits),
             ) from error
-        for at, element in enumerate(data.as_numpy_iterator()):
+        for at, element in enumerate(self._elements(data)):
             fields = {field: element[column] for field, column in columns.items()}
             for field, to_name in names.items():
                 fields[field] = to_name(int(fields[field])) if int(fields[field]) >= 0 else None  # -1: not labelled
             yield Row(f"{self.name}:{at}", **fields)
+
+    def _elements(self, data: Any) -> Iterator[Any]:
+        import tensorflow as tf
+
+        try:
+            yield from data.as_numpy_iterator()
+        except tf.errors.OpError as error:
+            raise DataError(
+                f"{self.name} failed while it was read: {_first_line(error)}", fix="prepare the data set again"
+            ) from error
 
     def _prepared(self, tfds: Any) -> Any:
         try:
