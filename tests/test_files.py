@@ -28,6 +28,22 @@ for number in range(10**9):
 """
 
 
+def test_a_place_below_a_file_is_refused(tmp_path: Path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(BundleError, match=r"file is a file"):
+        files.check_place(tmp_path / "file" / "a" / "b")
+    files.check_place(tmp_path / "new" / "folder")
+    assert not (tmp_path / "new").exists()
+
+
+def test_too_little_room_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=10_000_000))
+    files.check_room(tmp_path / "new" / "folder", 10_000_000)
+    with pytest.raises(BundleError, match=r"No space left[\s\S]*11 MB free[\s\S]*10 MB"):
+        files.check_room(tmp_path / "new" / "folder", 11_000_000)
+
+
 def test_a_kill_at_any_moment_leaves_a_whole_bundle(tmp_path: Path, root: Path):
     """kill -9 after 25 different delays of one writer after another; the old or the new one stands, whole."""
     states = set()

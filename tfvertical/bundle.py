@@ -142,6 +142,24 @@ def hash_for(task: Task, path: str | Path) -> str | None:
     return found.hash
 
 
+def description(path: str | Path) -> tuple[str, tuple[str, ...]]:
+    """The name of the task's class and its labels, from a verified bundle; nothing is built.
+
+    Raises:
+        BundleError: see `verify`; or the bundle describes no task.
+    """
+    folder = _folder(path)
+    found, files = manifest.check(folder, kind="bundle", keep=lambda name: name.endswith(".json"))
+    files = _migrated(files, _supported(found, path).schema_version)
+    for name in ("task.json", "labels.json"):
+        if name not in files:
+            raise BundleError(f"{folder}: {name!r} is missing.")
+    task, labels = (parse_json(files[name], f"{folder}/{name}") for name in ("task.json", "labels.json"))
+    if not isinstance(task, dict) or not isinstance(task.get("task"), str) or not isinstance(labels, list):
+        raise BundleError(f"{folder}/task.json describes no task.")
+    return task["task"], tuple(labels)
+
+
 def run(path: str | Path) -> dict[str, Any]:
     """What `run.json` says about how the bundle came to be: adaptation, settings, versions, history."""
     folder = _folder(path)

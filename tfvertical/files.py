@@ -92,6 +92,31 @@ def refuse_filled(path: Path, *, overwrite: bool = False) -> None:
         raise BundleError(f"{path} is not empty.", fix="choose another folder, or say overwrite (--overwrite)")
 
 
+def check_place(path: Path) -> None:
+    """Raise BundleError where a folder could not be made at `path`: said before a long run rather than after it."""
+    above = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
+    if not above.is_dir():
+        raise BundleError(f"{path} cannot be written: {above} is a file.", fix="choose another path")
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise BundleError(f"{path} cannot be written: {above} is read-only for you.", fix="choose another folder")
+
+
+def check_room(path: Path, size: int) -> None:
+    """Raise BundleError where the disk of `path` has less than `size` bytes free.
+
+    What passes may fail all the same, since others write too; what fails here would have failed after the run.
+    """
+    above = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
+    free = shutil.disk_usage(above).free
+    if free < size:
+        raise BundleError(
+            f"No space left for {path}; nothing was written.",
+            expected=f"{size / 1e6:,.0f} MB free",
+            received=f"{free / 1e6:,.0f} MB",
+            fix="free some space, or choose another folder",
+        )
+
+
 def parse_json(content: bytes, where: str) -> Any:
     """JSON read strictly: a key that stands twice, NaN, infinity and anything but UTF-8 are refused.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import math
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -44,9 +45,7 @@ def train(run: Run, out: str | Path, *, overwrite: bool = False, say: Say = prin
     """
     refuse_filled(Path(out), overwrite=overwrite)
     check_place(Path(out))
-    parts = read(
-        run.data, _kind(run.task), run.labels
-    )  # what is wrong with the data is told before TensorFlow is loaded
+    parts = read(run.data, _kind(run.task), run.labels)  # what is wrong there is told before TensorFlow is loaded
     events = Events()  # in memory until there is a bundle to stand beside
     for name, part in parts.items():
         events.emit("data_read", part=name, rows=len(part), **_account(part))
@@ -57,7 +56,7 @@ def train(run: Run, out: str | Path, *, overwrite: bool = False, say: Say = prin
     say(f"Loading {run.preset} for {len(labels)} labels.")
     load_tensorflow()
     task = Registry("tasks").get(run.task).from_preset(run.preset, labels=labels, **run.options)
-    check_room(Path(out), sum(variable.value.nbytes for variable in task.model.variables))
+    check_room(Path(out), 4 * sum(math.prod(variable.shape) for variable in task.model.variables))
     settings = {name: getattr(run.training, name) for name in run.training.__dataclass_fields__}
     with contextlib.redirect_stdout(sys.stderr):  # Keras' progress is no result
         task.fit(

@@ -80,6 +80,26 @@ def test_strict_runs_refuse_what_was_trained_on(tmp_path: Path) -> None:
     assert jobs.read(DataPlan(sources), "text", None)["test"].report.warnings[-1].kind == "overlap"
 
 
+def test_a_disk_without_room_is_told_before_training(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=100))
+    assert main(["train", str(place.run), "--out", str(tmp_path / "a" / "b")]) == 2
+    said = capsys.readouterr().err
+    assert "No space left" in said and "loss" not in said
+    assert not (tmp_path / "a").exists()
+
+
+def test_evaluate_and_predict_name_a_wrong_column_before_the_model_is_loaded(
+    trained: Place, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.setattr(bundle, "load", None)
+    assert main(["evaluate", str(trained.bundle), str(trained.data), "--label", "topics"]) == 2
+    assert main(["predict", str(trained.bundle), str(trained.data), "--text", "mesage"]) == 2
+    assert "'message'" in capsys.readouterr().err
+
+
 def test_no_examples_keeps_texts_out_of_the_report(trained: Place) -> None:
     texts = [row.split(",")[0] for row in trained.data.read_text().splitlines()[1:]]
     pages = [path.read_text() for path in (trained.bundle / "bundle" / "report").iterdir()]

@@ -134,10 +134,12 @@ from tfvertical.cli import main
 print(main(["train", {str(tmp_path / "run.yaml")!r}, "--out", {str(tmp_path / "made" / "out")!r}]))
 print(main(["predict", {str(tmp_path / "model")!r}, {str(tmp_path / "data.csv")!r}]))
 print(main(["export", {str(tmp_path / "model")!r}, "--precision", "int88"]))
+print(main(["train", {str(tmp_path / "run.yaml")!r}, "--out", {str(tmp_path / "data.csv" / "out")!r}]))
 print("tensorflow" in sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    assert done.stdout.split() == ["2", "2", "2", "False"]
+    assert done.stdout.split() == ["2", "2", "2", "2", "False"]
+    assert "data.csv is a file" in done.stderr
     assert "no precision 'int88'" in done.stderr
     assert "no column 'lable'" in done.stderr and "manifest.json is missing" in done.stderr
     assert not (tmp_path / "made").exists()
