@@ -14,6 +14,7 @@ import numpy as np
 
 from tfvertical import metrics
 from tfvertical.contracts import Encoded, Examples, SourceInfo
+from tfvertical.data import unknown_tokens
 from tfvertical.metrics import Array
 
 TEXT_LENGTH = 200  # characters of a text that are shown
@@ -87,7 +88,9 @@ def _thumbnail(item: Path | Array) -> str | None:
 
 def data_account(examples: Examples, encoded: Encoded | None, *, show: bool) -> dict[str, Any]:
     """The reading's account, and what the tokenizer cut or did not know, where that was counted."""
-    report = examples.report
+    report, found = examples.report, [*examples.report.warnings]
+    if encoded is not None and (unknown := unknown_tokens(examples, encoded)) is not None:
+        found.append(unknown)
     return {
         "name": _storable(report.name),
         "read": report.read,
@@ -104,7 +107,7 @@ def data_account(examples: Examples, encoded: Encoded | None, *, show: bool) -> 
                 "message": _storable(warning.message) if show else "",
                 "ids": [_storable(id) for id in warning.ids[: 20 * show]],
             }
-            for warning in report.warnings
+            for warning in found
         ],
         "truncated": None if encoded is None else int(encoded.truncated),
         "unknown_tokens": None if encoded is None else float(encoded.unknown),

@@ -318,6 +318,7 @@ class Encoded:
         weights: float32 `(n,)` sample weights.
         truncated: how many rows were cut to the model's length.
         unknown: share of tokens the vocabulary lacks, 0…1.
+        unknown_rows: the rows of the `Examples` that consist mostly of such tokens.
     """
 
     columns: Mapping[str, Column]
@@ -327,6 +328,7 @@ class Encoded:
     weights: np.ndarray
     truncated: int = 0
     unknown: float = 0.0
+    unknown_rows: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         return len(self.rows)

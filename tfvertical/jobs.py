@@ -14,6 +14,7 @@ from typing import IO, Any
 from tfvertical import bundle, data, schema
 from tfvertical._console import load_tensorflow, quiet
 from tfvertical.contracts import Examples
+from tfvertical.data._policy import refuse_warnings
 from tfvertical.data._stream import Item, stream
 from tfvertical.errors import ConfigError
 from tfvertical.events import Events
@@ -57,6 +58,8 @@ def train(run: Run, out: str | Path, *, overwrite: bool = False, say: Say = prin
     load_tensorflow()
     task = Registry("tasks").get(run.task).from_preset(run.preset, labels=labels, **run.options)
     check_room(Path(out), 4 * sum(math.prod(variable.shape) for variable in task.model.variables))
+    if run.data.load.get("strict"):
+        _refuse_unknown_tokens(task, parts)
     settings = {name: getattr(run.training, name) for name in run.training.__dataclass_fields__}
     with contextlib.redirect_stdout(sys.stderr):  # Keras' progress is no result
         task.fit(
@@ -125,6 +128,14 @@ def read(plan: DataPlan, kind: str, labels: tuple[str, ...] | None) -> dict[str,
     return parts
 
 
+def _refuse_unknown_tokens(task: Any, parts: Mapping[str, Examples]) -> None:
+    """What `strict` asks of texts that only the task's tokenizer can judge."""
+    for part in parts.values():
+        warning = data.unknown_tokens(part, task.encode(part))
+        if warning is not None:
+            refuse_warnings(part.report.name, [warning])
+
+
 def _load(plan: DataPlan, part: str, kind: Any, labels: tuple[str, ...] | None) -> Examples:
     """One source. Of several, each has a quarantine file of its own: the last would otherwise replace the others."""
     options = dict(plan.load)
@@ -148,7 +159,7 @@ def evaluate(
         examples: False keeps every text and picture out of the report.
     """
     name, labels = bundle.description(path)
-    columns = _columns(path, text=text, label=label)
+    columns = _columns(path, source, text=text, label=label)
     if source.startswith("tfds:"):
         load_tensorflow()
     rows = data.load(source, kind=_kind(name), labels=labels, **columns)  # before TensorFlow: mistakes are told at once
@@ -170,7 +181,7 @@ def predict(
         batch: rows predicted at a time.
     """
     kind = _kind(bundle.description(path)[0])
-    columns = _columns(path, text=text, label=None)
+    columns = _columns(path, source, text=text, label=None)
     columns.pop("label", None)
     what: Any = source
     if kind == "image" and isinstance(source, str | Path) and Path(source).suffix.lower() in PICTURES:
@@ -185,6 +196,7 @@ def predict(
         chunk = list(itertools.islice(rows, batch))
 
 
+_DELIMITED = (".csv", ".tsv", ".tab")
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 
 
@@ -222,9 +234,18 @@ def _loaded(path: str | Path) -> Any:
     return bundle.load(path)
 
 
-def _columns(path: str | Path, **chosen: str | None) -> dict[str, Any]:
-    """The columns that were chosen; where one was not, that of the run file the bundle was trained by."""
+def _columns(path: str | Path, source: Any, **chosen: str | None) -> dict[str, Any]:
+    """The columns that were chosen; where one was not, that of the run file the bundle was trained by.
+
+    A table with the ending of the training data is also read as those were: encoding, delimiter, header, quotes.
+    """
     config = bundle.run(path).get("config")
     trained: Mapping[str, Any] = config.get("data", {}) if isinstance(config, dict) else {}
     columns = {name: column if column is not None else trained.get(name) for name, column in chosen.items()}
-    return {name: column for name, column in columns.items() if column is not None}
+    found = {name: column for name, column in columns.items() if column is not None}
+    ending = Path(source).suffix.lower() if isinstance(source, str | Path) else ""
+    if ending in _DELIMITED and ending == Path(str(trained.get("train"))).suffix.lower():
+        takes = schema.declared(Path(__file__).parent / "data" / "table.py", "table", "__init__").parameters.values()
+        options = [parameter.name for parameter in takes if parameter.kind is parameter.KEYWORD_ONLY]
+        found |= {name: trained[name] for name in options if name in trained}
+    return found

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Place, lines
-from tfvertical import bundle, jobs
+from tfvertical import bundle, config, jobs
 from tfvertical.cli import main
 from tfvertical.errors import DataError
 from tfvertical.run import DataPlan
@@ -98,6 +98,28 @@ def test_evaluate_and_predict_name_a_wrong_column_before_the_model_is_loaded(
     assert main(["evaluate", str(trained.bundle), str(trained.data), "--label", "topics"]) == 2
     assert main(["predict", str(trained.bundle), str(trained.data), "--text", "mesage"]) == 2
     assert "'message'" in capsys.readouterr().err
+
+
+def test_strict_runs_refuse_a_language_that_the_vocabulary_lacks(place: Place, tmp_path: Path) -> None:
+    rows = [f"{'карта' if at % 2 else 'виза'} {'я' * at},{'cards' if at % 2 else 'travel'}" for at in range(1, 41)]
+    (tmp_path / "rows.csv").write_text("message,topic\n" + "\n".join(rows) + "\n")
+    run = config.load(place.run, [f"data.train={tmp_path / 'rows.csv'}", "data.strict=true"])
+    with pytest.raises(DataError, match="unknown_tokens: The vocabulary lacks 100% of the tokens"):
+        jobs.train(run, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_tables_are_read_as_in_training(trained: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tfvertical import jobs
+
+    columns = {"text": "1", "label": "0"}
+    options = {"encoding": "latin-1", "header": False, "delimiter": ";"}
+    run = {"config": {"data": {"train": "old.csv", "policy": "skip", **columns, **options}}}
+    monkeypatch.setattr(bundle, "run", lambda path: run)
+    (tmp_path / "new.csv").write_bytes("cards;stolen caf\xe9 card\ntravel;visa; border\n".encode("latin-1"))
+    first, second = jobs.predict(trained.bundle, str(tmp_path / "new.csv"))
+    assert (first["label"], second["id"]) == ("cards", "new.csv:2") and "3 cells" in second["error"]
+    assert jobs._columns(trained.bundle, "new.jsonl", text=None, label="topic") == {"text": "1", "label": "topic"}
 
 
 def test_no_examples_keeps_texts_out_of_the_report(trained: Place) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 import tfvertical as tv
 from tests.core import tiny
-from tfvertical import backbones
+from tfvertical import backbones, data
 from tfvertical.errors import ConfigError, DataError, PresetError
 
 QUICK = {"epochs": 1, "batch_size": 8, "verbose": 0}
@@ -111,7 +111,11 @@ def test_strange_texts_have_scores(task, text: str):
 def test_a_vocabulary_that_lacks_the_words_is_said(task):
     foreign = tiny.labelled(["карта не пришла", "спасибо большое", "да", "нет"], ["negative", "positive"] * 2)
     assert task.encode(foreign).unknown == 1.0
-    with pytest.warns(UserWarning, match="vocabulary lacks 100% of the tokens"):
+    found = data.unknown_tokens(foreign, task.encode(foreign))
+    assert (found.kind, found.count, found.ids) == ("unknown_tokens", 4, tuple(foreign.ids))
+    assert data.unknown_tokens(tiny.texts(8), task.encode(tiny.texts(8))) is None
+    assert task.evaluate(foreign).data["warnings"][-1]["kind"] == "unknown_tokens"
+    with pytest.warns(UserWarning, match="vocabulary lacks 100% of the tokens, most of those of 4 rows"):
         task.fit(foreign, **QUICK)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -7,7 +7,7 @@ from tfvertical.data._load import load
 from tfvertical.data._overlap import overlap, with_overlap
 from tfvertical.data._policy import describe
 from tfvertical.data._split import split
-from tfvertical.data._warnings import with_warning
+from tfvertical.data._warnings import unknown_tokens, with_warning
 
 __all__ = [
     "class_weights",
@@ -17,6 +17,7 @@ __all__ = [
     "overlap",
     "sample_weights",
     "split",
+    "unknown_tokens",
     "with_overlap",
     "with_warning",
 ]

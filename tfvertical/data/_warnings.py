@@ -7,9 +7,10 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from tfvertical.contracts import DataWarning, Examples
+from tfvertical.contracts import DataWarning, Encoded, Examples
 from tfvertical.data import _keys
 
+MANY_UNKNOWN = 0.2  # share of tokens that the vocabulary lacks above which a person should be told
 _SHOWN = 100  # ids a warning carries at most
 
 
@@ -51,6 +52,22 @@ def _rare(labels: Sequence[str], ids: Sequence[str]) -> list[DataWarning]:
     message = f"{len(rare):,} classes have one example only, which cannot be in training and in test: {names}."
     once = set(rare)
     return [_warning("rare_class", message, [at for at, label in enumerate(labels) if label in once], ids)]
+
+
+def unknown_tokens(examples: Examples, encoded: Encoded) -> DataWarning | None:
+    """A warning where the vocabulary lacks many of the tokens (a Chinese text on an English one), else None.
+
+    Args:
+        examples: the rows.
+        encoded: the same, as a task encoded them: only a tokenizer can tell.
+    """
+    if encoded.unknown <= MANY_UNKNOWN:
+        return None
+    message = (
+        f"The vocabulary lacks {encoded.unknown:.0%} of the tokens, most of those of {len(encoded.unknown_rows):,} rows."
+        " Is the text in a language that the backbone was trained on?"
+    )
+    return _warning("unknown_tokens", message, encoded.unknown_rows, examples.ids)
 
 
 def _warning(kind: str, message: str, rows: Sequence[int], ids: Sequence[str]) -> DataWarning:

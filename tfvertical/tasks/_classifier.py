@@ -26,8 +26,6 @@ from tfvertical.registry import to_config
 from tfvertical.report import Report
 from tfvertical.settings import Settings
 
-MANY_UNKNOWN = 0.2  # share of tokens that the vocabulary lacks above which a person should be told
-
 
 class Classifier(Task):
     """One of several labels for each item; the base of `TextClassifier` and `ImageClassifier`."""
@@ -242,11 +240,10 @@ class Classifier(Task):
         if class_weight is not None:
             examples = replace(examples, weights=data.sample_weights(examples, class_weight))
         encoded = self.encode(examples)
-        if encoded.unknown > MANY_UNKNOWN:
+        if (warning := data.unknown_tokens(examples, encoded)) is not None:
+            some = ", ".join(warning.ids[:3])
             warnings.warn(
-                f"{examples.report.name}: the vocabulary lacks {encoded.unknown:.0%} of the tokens. "
-                "Is the text in a language that the backbone was trained on?",
-                stacklevel=3,
+                f"{examples.report.name}: {warning.message} ({some}{', …' * (warning.count > 3)})", stacklevel=3
             )
         return encoded
 

@@ -121,6 +121,9 @@ class TextClassifier(Classifier):
             weights=(row_weights(examples) * share)[rows],
             truncated=0 if self.head_options["windows"] else sum(len(ids) > room for ids in pieces),
             unknown=_unknown_share(pieces, self.preprocessor.unknown_id),
+            unknown_rows=tuple(
+                row for row, ids in enumerate(pieces) if _unknown_share([ids], self.preprocessor.unknown_id) > 0.5
+            ),
         )
 
     def _head(self, features: Any, inputs: Mapping[str, Any]) -> Any:
