@@ -60,6 +60,7 @@ def train(run: Run, out: str | Path, *, overwrite: bool = False, say: Say = prin
     check_room(Path(out), 4 * sum(math.prod(variable.shape) for variable in task.model.variables))
     if run.data.load.get("strict"):
         _refuse_unknown_tokens(task, parts)
+    before = task.scores(parts["test"]) if run.evaluation.before and "test" in parts else None
     settings = {name: getattr(run.training, name) for name in run.training.__dataclass_fields__}
     with contextlib.redirect_stdout(sys.stderr):  # Keras' progress is no result
         task.fit(
@@ -75,7 +76,7 @@ def train(run: Run, out: str | Path, *, overwrite: bool = False, say: Say = prin
     task.run["config"] = dict(run.written)
     report: Report | None = None
     if "test" in parts:
-        report = task.evaluate(parts["test"], show_examples=run.evaluation.examples)
+        report = task.evaluate(parts["test"], before=before, show_examples=run.evaluation.examples)
     saved = task.save(out, overwrite=overwrite)
     seal = bundle.verify(out).hash
     events.emit("bundle_saved", hash=seal)

@@ -34,9 +34,11 @@ class EvaluationPlan:
 
     Args:
         examples: list the worst errors with their text or picture; False keeps every one out of reports and logs.
+        before: score the test data before adaptation too, on the same rows.
     """
 
     examples: bool = True
+    before: bool = False
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ data:
   split: {fractions: {train: 0.6, validation: 0.2, test: 0.2}}
 adaptation: {name: GradualUnfreezing, blocks: 1, head_epochs: 4, epochs_per_block: 2}
 training: {batch_size: 16, learning_rate: 3e-2}
-evaluation: {examples: false}
+evaluation: {examples: false, before: true}
 export: [litert]
 """
 

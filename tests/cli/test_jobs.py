@@ -23,6 +23,7 @@ Capture = pytest.CaptureFixture[str]
 def test_train_saves_a_bundle_with_report_configuration_and_export(trained: Place) -> None:
     report = json.loads((trained.bundle / "bundle" / "report" / "report.json").read_text())
     assert report["labels"] == ["cards", "travel"]
+    assert report["before"]["metrics"]["accuracy"] < report["metrics"]["accuracy"]
     run = bundle.run(trained.bundle)
     assert run["config"]["training"]["learning_rate"] == 3e-2
     assert run["stages"] == ["head"] * 4 + ["top 1"] * 2

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tfvertical.codecs.text import Normalizer, is_cjk, is_punctuation, normalize, table
+from tfvertical.codecs.text import Normalizer, is_cjk, is_punctuation, table
 
 UNCASED = Normalizer(lowercase=True, strip_accents=True)
 CASED = Normalizer()
@@ -38,7 +38,6 @@ ALL = [UNCASED, CASED, PLAIN, Normalizer(lowercase=True), Normalizer(strip_accen
 )
 def test_uncased(text: str, expected: str) -> None:
     assert UNCASED(text) == expected
-    assert normalize(text, lowercase=True, strip_accents=True) == expected
 
 
 def test_cased_keeps_case_and_accents() -> None:

@@ -78,11 +78,6 @@ class Normalizer:
         return text
 
 
-def normalize(text: str, lowercase: bool, strip_accents: bool) -> str:
-    """`text` as WordPiece tokenizers take it: see `Normalizer`."""
-    return Normalizer(lowercase, strip_accents)(text)
-
-
 def is_cjk(code: int) -> bool:
     """Whether the code point is a Chinese character that counts as a word of its own."""
     return any(first <= code <= last for first, last in _CJK)

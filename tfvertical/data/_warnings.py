@@ -64,8 +64,8 @@ def unknown_tokens(examples: Examples, encoded: Encoded) -> DataWarning | None:
     if encoded.unknown <= MANY_UNKNOWN:
         return None
     message = (
-        f"The vocabulary lacks {encoded.unknown:.0%} of the tokens, most of those of {len(encoded.unknown_rows):,} rows."
-        " Is the text in a language that the backbone was trained on?"
+        f"The vocabulary lacks {encoded.unknown:.0%} of the tokens, most of those of {len(encoded.unknown_rows):,} "
+        "rows. Is the text in a language that the backbone was trained on?"
     )
     return _warning("unknown_tokens", message, encoded.unknown_rows, examples.ids)
 
