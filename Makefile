@@ -1,7 +1,7 @@
 # Set-up and jobs; every target makes what it needs. A second call installs nothing.
 #   make demo         the main job, on real weights and real data
 #   make test         style, types, layering and the whole test suite; .ci/run calls this
-#   make lint | format | notebook | bench | bench-peers | clean
+#   make lint | format | notebook | bench | clean
 
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -14,7 +14,7 @@ WORKERS ?= 2
 
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: help demo test check lint format types layers pytest notebook bench bench-peers install dev clean
+.PHONY: help demo test check lint format types layers pytest notebook bench install dev clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -46,9 +46,6 @@ notebook: $(VENV)/$(DEV)
 
 bench: $(VENV)/$(DEV)
 	$(BIN)/python -m benchmarks
-
-bench-peers: $(VENV)/$(DEV)
-	$(BIN)/python -m benchmarks.peers
 
 install: $(VENV)/$(RUN)
 

@@ -125,7 +125,8 @@ def read(plan: DataPlan, kind: str, labels: tuple[str, ...] | None) -> dict[str,
     for name in ("validation", "test"):
         if name in plan.sources:
             parts[name] = _load(plan, name, kind, known)
-            parts[name] = data.with_overlap(parts["train"], parts[name], strict=bool(plan.load.get("strict")))
+            for earlier in [part for part in ("train", "validation") if part in parts and part != name]:
+                parts[name] = data.with_overlap(parts[earlier], parts[name], strict=bool(plan.load.get("strict")))
     return parts
 
 

@@ -243,9 +243,9 @@ def type_of(target: Callable[..., Any] | inspect.Signature, annotation: Any) -> 
     if isinstance(annotation, str):
         own = {} if isinstance(target, inspect.Signature) else vars(sys.modules[target.__module__])
         try:
-            annotation = eval(
-                annotation, vars(typing) | vars(collections.abc) | vars(kinds) | own
-            )  # our own source text
+            names = vars(typing) | vars(collections.abc) | vars(kinds) | own
+            holder = type("Holder", (), {"__annotations__": {"option": annotation}})
+            annotation = typing.get_type_hints(holder, globalns=names, include_extras=True)["option"]
         except NameError:
             return Any
     try:

@@ -104,6 +104,8 @@ def run(
     """
     events, began = events or Events(), time.perf_counter()
     _check(train, validation, settings)
+    if adaptation.patch(task) is not None:
+        raise ConfigError(f"{type(adaptation).__name__} inserts weights, which is not possible yet.")
     plan = list(adaptation.stages(task, settings.epochs))
     resolved = [stages.resolve(task.components, stage) for stage in plan]  # every mistake before the first epoch
     _reseed(task.model, settings.seed)
@@ -121,7 +123,7 @@ def run(
         watch.enter(stage.name)
         changing = augment if stage.augment else None
         trained = _prepare(task, train, validation, settings, changing, stage.name, verbose)
-        schedule = _schedule(settings, total, stage.epochs * steps, previous)
+        schedule = _schedule(settings, (total, done * steps, stage.epochs * steps), previous)
         previous = _compile(trained.model, here, task, settings, schedule, previous)
         data, _ = batches.training_set(
             trained.train, trained.model, settings.batch_size, settings.seed, done, trained.augment
@@ -233,10 +235,16 @@ def _copy_of(model: keras.Model) -> keras.Model:
     return keras.Model(model.input, model.output, name=f"{model.name}_trained")
 
 
-def _schedule(settings: Settings, total: int, here: int, previous: _Previous | None) -> RunSchedule:
-    offset = int(previous.optimizer.iterations.numpy()) if previous is not None and settings.restart else 0
-    steps = here if settings.restart else total
-    return RunSchedule(settings.learning_rate, steps, settings.warmup, settings.schedule, offset)
+def _schedule(settings: Settings, steps: tuple[int, int, int], previous: _Previous | None) -> RunSchedule:
+    """The rate by step; `steps` are those of the run, those planned before this stage, and those of this stage.
+
+    Where an earlier stage stopped early, the schedule goes on from its planned end: the run still ends at a rate of 0.
+    """
+    total, before, here = steps
+    taken = int(previous.optimizer.iterations.numpy()) if previous is not None else 0
+    if settings.restart:
+        return RunSchedule(settings.learning_rate, here, settings.warmup, settings.schedule, taken)
+    return RunSchedule(settings.learning_rate, total, settings.warmup, settings.schedule, taken - before)
 
 
 def _compile(

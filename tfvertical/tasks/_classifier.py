@@ -55,7 +55,8 @@ class Classifier(Task):
     def _build(self, body: keras.Model) -> keras.Model:
         """Body and head as nested models of one functional model, whose inputs are a dictionary by name."""
         inputs = {t.name: keras.Input(t.shape[1:], dtype=t.dtype, name=t.name) for t in body.inputs}
-        body.name = self.kind
+        if body.name != self.kind:  # the caller's model keeps its own name
+            body = keras.Model(body.input, body.output, name=self.kind)
         features = body(batches.arrange(body, inputs))
         return keras.Model(inputs, self._head(features, inputs), name=type(self).__name__.lower())
 
@@ -105,9 +106,11 @@ class Classifier(Task):
         """
         chosen, how = Settings.of(settings), adaptation or Frozen()
         described = to_config(how)
-        examples = self.examples(train)
-        held_out = None if validation is None else self.examples(validation)
+        examples = self.examples(train, verbose)
+        held_out = None if validation is None else self.examples(validation, verbose)
         encoded = self._labelled(examples, class_weight)
+        if verbose and encoded.truncated:
+            print(f"{examples.report.name}: {encoded.truncated:,} of {len(examples):,} rows are cut to the length.")
         transform = None if augment is None else self._augmented(examples, augment, chosen.seed)
         history = training.run(
             self,
@@ -180,11 +183,17 @@ class Classifier(Task):
         options.setdefault("bundle_hash", bundle.hash_for(self, path))
         return export(self, path, format=format, **options)
 
-    def examples(self, value: Any) -> Examples:
-        """`value` as checked rows: an `Examples` as it is, anything else through `tfvertical.data.load`."""
+    def examples(self, value: Any, verbose: int = 0) -> Examples:
+        """`value` as checked rows: an `Examples` as it is, anything else through `tfvertical.data.load`.
+
+        With `verbose`, the account of what was read here is printed.
+        """
         if isinstance(value, Examples):
             return value
-        return data.load(value, kind=self.kind, labels=self.labels)
+        read = data.load(value, kind=self.kind, labels=self.labels)
+        if verbose:
+            print(data.describe(read.report))
+        return read
 
     # ------------------------------------------------------------------------------------------------- Task's contract
     def scores(self, examples: Examples | Encoded) -> np.ndarray:
