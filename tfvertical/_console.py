@@ -7,6 +7,7 @@ import os
 import re
 import sys
 import tempfile
+import warnings
 from collections.abc import Iterator
 
 # What TensorFlow and LiteRT say of themselves, before or beside their own log levels.
@@ -32,6 +33,17 @@ def load_tensorflow() -> None:
 
         tf.config.list_physical_devices("GPU")
         tf.get_logger().setLevel("ERROR")
+
+
+@contextlib.contextmanager
+def plain_warnings() -> Iterator[None]:
+    """Show warnings as a line for the person, without the place in our code that they come from."""
+    before = warnings.formatwarning
+    warnings.formatwarning = lambda message, *_, **__: f"Warning: {message}\n"
+    try:
+        yield
+    finally:
+        warnings.formatwarning = before
 
 
 @contextlib.contextmanager

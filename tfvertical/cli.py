@@ -195,7 +195,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     traceback = "--traceback" in given
     given = [argument for argument in given if argument != "--traceback"]  # taken anywhere on the line
     try:
-        code = int(app(args=given, prog_name="tfvertical", standalone_mode=False) or 0)
+        with _console.plain_warnings():
+            code = int(app(args=given, prog_name="tfvertical", standalone_mode=False) or 0)
         sys.stdout.flush()
         if code == INTERRUPTED:  # typer turns Ctrl-C into it
             say("\nInterrupted.")

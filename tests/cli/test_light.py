@@ -114,6 +114,22 @@ def test_ctrl_c_is_130(monkeypatch: pytest.MonkeyPatch, capsys: Capture, tmp_pat
     assert "Interrupted" in capsys.readouterr().err
 
 
+def test_warnings_are_lines_without_code(tmp_path: Path) -> None:
+    (tmp_path / "in.txt").write_text("a\n")
+    code = f"""
+import warnings
+from tfvertical import jobs
+from tfvertical.cli import main
+def predict(*arguments, **options):
+    warnings.warn("An export is old.")
+    return iter(())
+jobs.predict = predict
+main(["predict", "bundle", {str(tmp_path / "in.txt")!r}])
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stderr == "Warning: An export is old.\n"
+
+
 def test_presets_list_names_the_offline_ones(capsys: Capture) -> None:
     assert main(["presets", "list"]) == 0
     said = capsys.readouterr()

@@ -196,3 +196,11 @@ def test_pictures_named_in_a_table(pictures):
     examples = data.load(table, kind="image", text="file", policy="skip")
     assert list(examples.inputs) == [pictures / "hat/0.jpg", pictures / "shoe/1.jpg"]
     assert [one.id for one in examples.report.rejected] == ["a.csv:4", "a.csv:5"]
+
+
+def test_a_header_that_is_one_cell_names_the_delimiter(tmp_path):
+    path = tmp_path / "european.csv"
+    path.write_text("text;label\na;b\nc;d\n")
+    with pytest.raises(DataError, match=r"delimiter=';'"):
+        data.load(path)
+    assert data.load(path, delimiter=";").inputs == ["a", "c"]

@@ -33,4 +33,6 @@ def records(path: Path, request: Request) -> Iterator[tuple[int, dict[str, Any]]
                     row += 1
                     yield row, {field: values[at] for field, values in columns.items()}
     except (pyarrow.ArrowInvalid, pyarrow.ArrowNotImplementedError, UnicodeDecodeError, OSError) as error:
-        raise DataError(f"{path} cannot be read as Parquet: {error}.", fix="write the file again") from error
+        raise DataError(
+            f"{path} cannot be read as Parquet: {str(error).rstrip('.')}.", fix="write the file again"
+        ) from error

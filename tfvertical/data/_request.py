@@ -94,11 +94,14 @@ def missing_column(request: Request, field: str, names: list[str], where: str) -
     """Raise the DataError for a column that does not exist."""
     column, argument = request.columns()[field], _ARGUMENT.get(field, field)
     shown = ", ".join(names[:20]) + (", …" if len(names) > 20 else "")
+    only = names[0] if len(names) == 1 else ""
+    delimiter = next((mark for mark in (";", "\t", "|", ",") if mark in only), None)  # the whole header as one cell
     raise DataError(
         f"{where} has no column {column!r}.",
         expected=f"one of {shown}" if names else "columns with names",
         nearest=nearest(str(column), names),
-        fix=f"name it with {argument}='…'"
+        fix=(f"say what stands between cells: delimiter={delimiter!r}; or " if delimiter else "")
+        + f"name it with {argument}='…'"
         + ("; label=None reads without labels" if field == "label" else "")
         + "; for a table without a header: header=False and positions from 0",
     )
