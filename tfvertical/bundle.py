@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from tfvertical import architecture, manifest, stages, weights
 from tfvertical import thin as thin_weights
 from tfvertical.contracts import Task
-from tfvertical.errors import BundleError, TfverticalError
+from tfvertical.errors import BundleError, TfverticalError, nearest_paths
 from tfvertical.files import new_folder, parse_json
 from tfvertical.manifest import Manifest
 from tfvertical.registry import Registry
@@ -266,7 +266,10 @@ def _folder(path: str | Path) -> Path:
     if not folder.exists() and not folder.is_symlink():
         inside = (Path(path) / manifest.NAME).is_file()
         fix = f"give the folder above it, {Path(path).parent}" if inside else None
-        raise BundleError(f"There is no bundle at {path}.", expected="a folder that holds `bundle/`", fix=fix)
+        close = [] if Path(path).exists() else nearest_paths(path)
+        raise BundleError(
+            f"There is no bundle at {path}.", expected="a folder that holds `bundle/`", nearest=close, fix=fix
+        )
     return folder
 
 

@@ -13,7 +13,7 @@ import typer
 
 from tfvertical import _console
 from tfvertical._console import say
-from tfvertical.errors import DataError, PresetError, TfverticalError
+from tfvertical.errors import DataError, PresetError, TfverticalError, nearest_paths
 
 INTERRUPTED = 130
 
@@ -113,7 +113,11 @@ def predict(
 ) -> None:
     """Predict labels; one JSON object a line on stdout, with id, label and score."""
     if source != "-" and not Path(source).exists():
-        raise DataError(f"There is no file or folder {source!r} to predict from.", fix="- reads lines from stdin")
+        raise DataError(
+            f"There is no file or folder {source!r} to predict from.",
+            nearest=nearest_paths(source),
+            fix="name another, or - to read lines from stdin",
+        )
     from tfvertical import jobs
 
     faults = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterable, Sequence
 
 
@@ -68,6 +69,16 @@ class ExportError(TfverticalError, RuntimeError):
 
 class MissingPackageError(TfverticalError, ImportError):
     """An optional package is needed; the message holds the line that installs it."""
+
+
+def nearest_paths(path: str | os.PathLike[str]) -> list[str]:
+    """What stands beside `path`, which does not exist, and looks most like it, best first; may be empty."""
+    folder, name = os.path.split(os.fspath(path).rstrip("/"))
+    try:
+        beside = os.listdir(folder or ".")
+    except OSError:
+        return []
+    return [os.path.join(folder, found) for found in nearest(name, beside)]
 
 
 def nearest(name: str, choices: Iterable[str], count: int = 3) -> list[str]:

@@ -130,6 +130,15 @@ main(["predict", "bundle", {str(tmp_path / "in.txt")!r}])
     assert done.stderr == "Warning: An export is old.\n"
 
 
+def test_a_mistyped_path_names_the_nearest(tmp_path: Path, capsys: Capture) -> None:
+    (tmp_path / "cards").mkdir()
+    (tmp_path / "in.txt").write_text("a\n")
+    assert main(["predict", str(tmp_path / "crads"), str(tmp_path / "in.txt")]) == 2
+    assert f"Nearest: '{tmp_path / 'cards'}'" in capsys.readouterr().err
+    assert main(["predict", str(tmp_path / "cards"), str(tmp_path / "im.txt")]) == 2
+    assert f"Nearest: '{tmp_path / 'in.txt'}'" in capsys.readouterr().err
+
+
 def test_presets_list_names_the_offline_ones(capsys: Capture) -> None:
     assert main(["presets", "list"]) == 0
     said = capsys.readouterr()
