@@ -36,6 +36,17 @@ def test_a_place_below_a_file_is_refused(tmp_path: Path):
     assert not (tmp_path / "new").exists()
 
 
+def test_a_full_disk_is_told_whoever_met_it(tmp_path: Path):
+    class Exhausted(Exception):
+        """TensorFlow's own, which is no OSError."""
+
+    with pytest.raises(BundleError, match="No space left"), files.new_folder(tmp_path / "a" / "b"):
+        raise Exhausted("part-00000-of-00001; No space left on device [Op:SaveV2]")
+    with pytest.raises(Exhausted), files.new_folder(tmp_path / "a" / "b"):
+        raise Exhausted("out of memory")
+    assert not any(tmp_path.iterdir())
+
+
 def test_too_little_room_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=10_000_000))

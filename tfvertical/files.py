@@ -220,11 +220,14 @@ def _readable_errors(path: Path) -> Iterator[None]:
         yield
     except BundleError:
         raise
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    except Exception as error:
+        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+        if full or "No space left on device" in str(error):  # TensorFlow and HDF5 have errors of their own for it
             raise BundleError(
                 f"No space left while writing {path}; nothing was written.", fix="free some space"
             ) from error
+        if not isinstance(error, OSError):
+            raise
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise BundleError(f"{path} may not be written ({error.strerror}).", fix="choose another folder") from error
         if error.errno in (errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP):
