@@ -17,6 +17,7 @@ from tfvertical.errors import DataError
 if TYPE_CHECKING:
     import tensorflow as tf
 
+_TRACE = "_tfvertical_inference"
 POOL = 50  # batches sorted together: larger pads less, smaller shuffles better
 
 
@@ -112,20 +113,34 @@ def validation_set(encoded: Encoded, model: Any, batch_size: int) -> tf.data.Dat
 def infer(model: Any, encoded: Encoded, batch_size: int = 32) -> Iterator[tuple[np.ndarray, list[np.ndarray]]]:
     """Run `model` in inference mode over all examples: `(rows, outputs)` per batch, sorted by length.
 
-    One trace serves all lengths. The batches depend only on the examples, so that two processes compute equal bits.
+    One trace serves all lengths and all calls. The batches depend only on the examples, so that two processes compute
+    equal bits.
     """
     import tensorflow as tf
 
+    dtypes = {name: dtype for name, _, dtype in _specs(model)}
+    run = _traced(model)
+    for rows in plan(encoded.lengths, np.arange(len(encoded)), batch_size, None):
+        inputs = gather(encoded, rows)
+        cast = {name: tf.cast(inputs[name], dtype) for name, dtype in dtypes.items()}
+        yield rows, [output.numpy() for output in run(cast)]
+
+
+def _traced(model: Any) -> Callable[[Mapping[str, Any]], list[Any]]:
+    """The model in inference mode as one graph, kept with the model: a stream of small requests must not trace anew."""
+    import tensorflow as tf
+
+    kept = vars(model).get(_TRACE)
+    if kept is not None:
+        return kept
     signature = {name: tf.TensorSpec(shape, dtype) for name, shape, dtype in _specs(model)}
 
     @tf.function(input_signature=[signature])
     def run(inputs: Mapping[str, Any]) -> list[Any]:
         return tf.nest.flatten(model(arrange(model, inputs), training=False))
 
-    for rows in plan(encoded.lengths, np.arange(len(encoded)), batch_size, None):
-        inputs = gather(encoded, rows)
-        cast = {name: tf.cast(inputs[name], spec.dtype) for name, spec in signature.items()}
-        yield rows, [output.numpy() for output in run(cast)]
+    vars(model)[_TRACE] = run  # past Keras' attribute tracking, which has no business with it
+    return run
 
 
 def arrange(model: Any, inputs: Mapping[str, Any]) -> Any:

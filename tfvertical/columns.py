@@ -20,11 +20,6 @@ class Dense:
     def __len__(self) -> int:
         return len(self.array)
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes in memory."""
-        return self.array.nbytes
-
     def take(self, rows: np.ndarray, length: int | None) -> np.ndarray:
         """The rows at `rows`, `(batch, …)`; they have one length already."""
         return self.array[rows]
@@ -50,11 +45,6 @@ class Ragged:
 
     def __len__(self) -> int:
         return len(self.splits) - 1
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes in memory."""
-        return self.values.nbytes + self.splits.nbytes
 
     @property
     def lengths(self) -> np.ndarray:

@@ -89,10 +89,6 @@ class Examples:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def order(self, seed: int, epoch: int) -> np.ndarray:
-        """The permutation of rows for an epoch: int64 `(rows,)`, a pure function of its arguments."""
-        return np.random.default_rng([seed, epoch]).permutation(len(self))
-
     def take(self, indices: Sequence[int] | np.ndarray) -> Examples:
         """The rows at `indices`, in that order; the report stays that of the reading."""
         at = [int(i) for i in indices]
@@ -207,6 +203,10 @@ class ImagePreprocessor(Preprocessor):
 
     kind: ClassVar[str] = "image"
     size: tuple[int, int]
+
+    @abstractmethod
+    def decode(self, item: Any) -> np.ndarray:
+        """One picture upright and in its own size, uint8; what augmentation starts from. Raises DataError."""
 
     @abstractmethod
     def pixels(self, item: Any) -> np.ndarray:

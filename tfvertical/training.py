@@ -119,10 +119,12 @@ def run(
     for stage in plan:
         here = stages.apply(task.components, stage)
         events.emit("stage_started", stage=stage.name, learning=len(here.rates), epochs=stage.epochs)
+        if verbose:
+            print(_announce(here))
         before = proof.fingerprint(here)
         watch.enter(stage.name)
         changing = augment if stage.augment else None
-        trained = _prepare(task, train, validation, settings, changing, stage.name, verbose)
+        trained = _prepare(task, train, validation, settings, changing, verbose)
         schedule = _schedule(settings, (total, done * steps, stage.epochs * steps), previous)
         previous = _compile(trained.model, here, task, settings, schedule, previous)
         data, _ = batches.training_set(
@@ -164,6 +166,15 @@ def _epochs_to(events: Events, stage: str) -> keras.callbacks.Callback:
     return keras.callbacks.LambdaCallback(on_epoch_end=ended)
 
 
+def _announce(resolved: stages.Resolved) -> str:
+    """What a stage will do, in a line."""
+    learning = [f"{part} {count:,} weights at {rate:g}" for part, rate, count in stages.describe(resolved)]
+    total = sum(int(variable.shape.num_elements() or 0) for variable in resolved.variables.values())
+    frozen = total - sum(count for _, _, count in stages.describe(resolved))
+    epochs = f"{resolved.stage.epochs} epoch{'s' * (resolved.stage.epochs > 1)}"
+    return f"Stage {resolved.stage.name!r}, {epochs}: {'; '.join(learning)}; {frozen:,} frozen."
+
+
 def _check(train: Encoded, validation: Encoded | None, settings: Settings) -> None:
     """Say what cannot work before anything is computed."""
     for name, encoded in (("training", train), ("validation", validation)):
@@ -201,7 +212,6 @@ def _prepare(
     validation: Encoded | None,
     settings: Settings,
     augment: Transform | None,
-    name: str,
     verbose: int,
 ) -> _Trained:
     """Split at the frontier; run the prefix over the examples where that is possible and fits."""
@@ -213,7 +223,7 @@ def _prepare(
     if augment is not None or not fits:
         return _Trained(features.inline(parts.prefix, parts.suffix), train, validation, augment)
     if verbose:
-        print(f"Stage {name!r}: running the frozen part once over {len(train):,} examples ({size / 1e6:,.0f} MB).")
+        print(f"  Running the frozen part once over {len(train):,} examples ({size / 1e6:,.0f} MB kept).")
     return _Trained(
         parts.suffix,
         features.compute(parts.prefix, train),

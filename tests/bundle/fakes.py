@@ -88,14 +88,17 @@ class Pixels(ImagePreprocessor):
     def from_config(cls, config: Mapping[str, Any], assets: Mapping[str, bytes]) -> Pixels:
         return cls(**config)
 
-    def pixels(self, item: Any) -> np.ndarray:
+    def decode(self, item: Any) -> np.ndarray:
         from PIL import Image
 
         if isinstance(item, np.ndarray):
             picture = Image.fromarray(item)
         else:
             picture = Image.open(io.BytesIO(item) if isinstance(item, bytes) else item)
-        array = np.asarray(picture.convert("RGB"))
+        return np.asarray(picture.convert("RGB"))
+
+    def pixels(self, item: Any) -> np.ndarray:
+        array = self.decode(item)
         rows = np.arange(self.size[0]) * array.shape[0] // self.size[0]
         columns = np.arange(self.size[1]) * array.shape[1] // self.size[1]
         return array[rows][:, columns]

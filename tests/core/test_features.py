@@ -83,7 +83,7 @@ def test_features_of_one_shape_are_dense():
     kept = features.compute(prefix_of(task), encoded)
     (column,) = kept.columns.values()
     assert isinstance(column, Dense) and column.array.shape == (5, 16)
-    assert features.cost(prefix_of(task), encoded) == column.nbytes
+    assert features.cost(prefix_of(task), encoded) == column.array.nbytes
     for name in ("lengths", "rows", "labels", "weights"):
         assert getattr(kept, name) is getattr(encoded, name)
 

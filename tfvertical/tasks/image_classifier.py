@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, ClassVar, Literal, Self
@@ -11,7 +11,6 @@ import numpy as np
 
 from tfvertical import training
 from tfvertical.augment import Augment
-from tfvertical.codecs import pixels
 from tfvertical.contracts import Backbone, Encoded, Examples, ImagePreprocessor
 from tfvertical.kinds import Count, ImagePooling, Seed, Share
 from tfvertical.tasks._classifier import Classifier, check_blocks, label_ids, row_weights
@@ -95,7 +94,11 @@ class ImageClassifier(Classifier):
     def encode(self, examples: Examples) -> Encoded:
         """Pixels when they are asked for, label ids, weights."""
         return Encoded(
-            columns={self.model.inputs[0].name: _Pixels(examples.inputs, self.preprocessor)},
+            columns={
+                self.model.inputs[0].name: _Pictures(
+                    _plain(examples.inputs, self.preprocessor), len(examples), self.preprocessor
+                )
+            },
             lengths=None,
             rows=np.arange(len(examples), dtype=np.int64),
             labels=label_ids(self.codec, examples),
@@ -109,52 +112,56 @@ class ImageClassifier(Classifier):
         name = self.model.inputs[0].name
 
         def transform(encoded: Encoded, epoch: int) -> Encoded:
-            return replace(
-                encoded, columns={name: _Augmented(examples.inputs, self.preprocessor, augment, seed, epoch)}
-            )
+            make = _view(examples.inputs, self.preprocessor, augment, seed, epoch)
+            return replace(encoded, columns={name: _Pictures(make, len(examples), self.preprocessor)})
 
         return transform
 
 
-class _Pixels:
-    """The pictures of all examples, decoded in threads when a batch is taken, and kept if they are few."""
+class _Pictures:
+    """The pictures of all examples, each made in threads when a batch is taken.
 
-    def __init__(self, items: Sequence[Any], preprocessor: ImagePreprocessor):
-        self.items, self.preprocessor = items, preprocessor
-        few = len(items) * 3 * preprocessor.size[0] * preprocessor.size[1] <= KEPT_BYTES
-        self.kept: dict[int, np.ndarray] | None = {} if few else None
+    Args:
+        make: row -> uint8 `(height, width, 3)`.
+        count: how many pictures there are.
+        preprocessor: whose inputs they become.
+    """
+
+    def __init__(self, make: Callable[[int], np.ndarray], count: int, preprocessor: ImagePreprocessor):
+        self.make, self.count, self.preprocessor = make, count, preprocessor
 
     def __len__(self) -> int:
-        return len(self.items)
+        return self.count
 
     def take(self, rows: np.ndarray, length: int | None) -> np.ndarray:
         with ThreadPoolExecutor(THREADS) as pool:
-            found = list(pool.map(self._one, (int(row) for row in rows)))
+            found = list(pool.map(self.make, (int(row) for row in rows)))
         return next(iter(self.preprocessor.inputs(np.stack(found)).values()))
 
-    def _one(self, row: int) -> np.ndarray:
-        if self.kept is None:
-            return self.preprocessor.pixels(self.items[row])
-        if row not in self.kept:
-            self.kept[row] = self.preprocessor.pixels(self.items[row])
-        return self.kept[row]
+
+def _plain(items: Sequence[Any], preprocessor: ImagePreprocessor) -> Callable[[int], np.ndarray]:
+    """Each picture as it is predicted from, kept after its first decoding if they are few."""
+    kept: dict[int, np.ndarray] = {}
+    few = len(items) * 3 * preprocessor.size[0] * preprocessor.size[1] <= KEPT_BYTES
+
+    def make(row: int) -> np.ndarray:
+        found = kept.get(row)
+        if found is None:
+            found = preprocessor.pixels(items[row])
+            if few:
+                kept[row] = found
+        return found
+
+    return make
 
 
-class _Augmented:
-    """The pictures as one epoch sees them: a pure function of seed, epoch and row."""
+def _view(
+    items: Sequence[Any], preprocessor: ImagePreprocessor, augment: Augment, seed: int, epoch: int
+) -> Callable[[int], np.ndarray]:
+    """Each picture as one epoch sees it: a pure function of seed, epoch and row."""
 
-    def __init__(self, items: Sequence[Any], preprocessor: ImagePreprocessor, augment: Augment, seed: int, epoch: int):
-        self.items, self.preprocessor, self.augment = items, preprocessor, augment
-        self.seed, self.epoch = seed, epoch
+    def make(row: int) -> np.ndarray:
+        random = augment.generator(seed, epoch, row)
+        return augment(preprocessor.decode(items[row]), preprocessor.size, random)
 
-    def __len__(self) -> int:
-        return len(self.items)
-
-    def take(self, rows: np.ndarray, length: int | None) -> np.ndarray:
-        with ThreadPoolExecutor(THREADS) as pool:
-            found = list(pool.map(self._one, (int(row) for row in rows)))
-        return next(iter(self.preprocessor.inputs(np.stack(found)).values()))
-
-    def _one(self, row: int) -> np.ndarray:
-        random = self.augment.generator(self.seed, self.epoch, row)
-        return self.augment(pixels.decode(self.items[row]), self.preprocessor.size, random)
+    return make
