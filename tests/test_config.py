@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from tfvertical import config, schema
+from tfvertical import config
 from tfvertical.adaptations.gradual_unfreezing import GradualUnfreezing
 from tfvertical.errors import ConfigError
+from tfvertical.runfiles import schema
 from tfvertical.settings import Settings
 
 GOOD = """\

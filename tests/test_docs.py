@@ -77,7 +77,8 @@ def test_commands_in_pages_are_taken(page: Path) -> None:
 
 
 def test_run_files_in_pages_are_right(tmp_path: Path) -> None:
-    from tfvertical import config, runfile
+    from tfvertical import config
+    from tfvertical.runfiles import runfile
 
     for name in ("train.csv", "test.csv"):
         (tmp_path / name).write_text("text,category\n")

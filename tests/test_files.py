@@ -18,7 +18,8 @@ from tfvertical.errors import BundleError
 WRITER = """
 import sys
 from pathlib import Path
-from tfvertical import files, manifest
+from tfvertical import files
+from tfvertical import manifest
 for number in range(10**9):
     with files.new_folder(Path(sys.argv[1]) / "bundle", overwrite=True) as folder:
         for name in range(12):

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tfvertical.errors import ConfigError
-from tfvertical.runfile import MOST_BYTES, override, parse, read
+from tfvertical.runfiles.runfile import MOST_BYTES, override, parse, read
 
 
 @pytest.mark.parametrize(

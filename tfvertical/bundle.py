@@ -13,14 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from tfvertical import architecture, manifest, stages, weights
-from tfvertical import thin as thin_weights
+from tfvertical import manifest, stages
 from tfvertical.contracts import Task
 from tfvertical.errors import BundleError, TfverticalError, nearest_paths
 from tfvertical.files import new_folder, parse_json
 from tfvertical.manifest import Manifest
 from tfvertical.registry import Registry
-from tfvertical.thin import LoadBase
+from tfvertical.sealing import architecture, weights
+from tfvertical.sealing import thin as thin_weights
+from tfvertical.sealing.thin import LoadBase
 
 SCHEMA_VERSION = 1
 Files = dict[str, bytes]  # path below bundle/ -> content

@@ -12,12 +12,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
-from tfvertical import runfile, schema
 from tfvertical.augment import Augment
 from tfvertical.errors import ConfigError, TfverticalError, nearest
 from tfvertical.registry import Registry
-from tfvertical.run import DataPlan, EvaluationPlan, ExportPlan, Run
-from tfvertical.runfile import Document, Mistake, Place
+from tfvertical.runfiles import runfile, schema
+from tfvertical.runfiles.run import DataPlan, EvaluationPlan, ExportPlan, Run
+from tfvertical.runfiles.runfile import Document, Mistake, Place
 from tfvertical.settings import Settings
 
 PARTS = ("train", "validation", "test")

@@ -7,11 +7,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tfvertical import baselines, data, packages
+from tfvertical import data, packages
 from tfvertical._console import quiet
 from tfvertical.adaptations.gradual_unfreezing import GradualUnfreezing
 from tfvertical.codecs.labels import Prediction
 from tfvertical.contracts import Examples
+from tfvertical.evaluating import baselines
 from tfvertical.report import Report
 from tfvertical.tasks.text_classifier import TextClassifier
 

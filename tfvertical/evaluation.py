@@ -7,11 +7,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from tfvertical import bootstrap, metrics, per_label
-from tfvertical.accounts import data_account, model_account, worst_errors
 from tfvertical.contracts import Encoded, Examples, Task
 from tfvertical.errors import ConfigError, DataError, nearest
-from tfvertical.metrics import Array
+from tfvertical.evaluating import bootstrap, metrics, per_label
+from tfvertical.evaluating.accounts import data_account, model_account, worst_errors
+from tfvertical.evaluating.metrics import Array
 from tfvertical.report import Report
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from tfvertical import bundle, data, schema
+from tfvertical import bundle, data
 from tfvertical._console import load_tensorflow, quiet
 from tfvertical.contracts import Examples
 from tfvertical.data._policy import refuse_warnings
@@ -21,7 +21,8 @@ from tfvertical.events import Events
 from tfvertical.files import check_place, check_room, refuse_filled, write_text
 from tfvertical.registry import Registry
 from tfvertical.report import Report
-from tfvertical.run import DataPlan, Run
+from tfvertical.runfiles import schema
+from tfvertical.runfiles.run import DataPlan, Run
 
 Say = Callable[[str], None]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -100,12 +99,12 @@ class Report:
         Raises:
             BundleError: the folder is not empty, no space, no permission.
         """
-        from tfvertical import report_html, report_markdown
+        from tfvertical.reporting import html, markdown
 
         pages = {
-            "report.md": report_markdown.report(self),
-            "report.html": report_html.page(self),
-            "model_card.md": report_markdown.model_card(self),
+            "report.md": markdown.report(self),
+            "report.html": html.page(self),
+            "model_card.md": markdown.model_card(self),
         }
         with files.new_folder(folder, overwrite=overwrite) as new:
             files.write_json(new / "report.json", self.to_json())
@@ -145,13 +144,15 @@ class Report:
         return cls(**content | {"labels": tuple(content["labels"])})
 
     def __str__(self) -> str:
-        from tfvertical import report_terminal
+        from tfvertical.reporting import terminal
 
-        return report_terminal.table(self)
+        return terminal.table(self)
 
     def _repr_html_(self) -> str:
         """The whole page, framed, where a notebook shows the report."""
-        from tfvertical import report_html
+        from html import escape
 
-        page = html.escape(report_html.page(self), quote=True)
+        from tfvertical.reporting import html
+
+        page = escape(html.page(self), quote=True)
         return f'<iframe srcdoc="{page}" style="width:100%;height:640px;border:0" sandbox></iframe>'

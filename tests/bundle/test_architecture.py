@@ -8,8 +8,8 @@ import keras
 import numpy as np
 import pytest
 
-from tfvertical import architecture, weights
 from tfvertical.errors import BundleError
+from tfvertical.sealing import architecture, weights
 
 
 def dense(units: int = 3) -> keras.Model:

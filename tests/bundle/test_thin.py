@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from tests.bundle import fakes
-from tfvertical import bundle, stages, weights
+from tfvertical import bundle, stages
 from tfvertical.contracts import Backbone, SourceInfo
 from tfvertical.errors import BundleError
+from tfvertical.sealing import weights
 
 
 def base(seed: int = 0):

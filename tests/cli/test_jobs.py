@@ -15,7 +15,7 @@ from tests.cli.conftest import Place, lines
 from tfvertical import bundle, config, jobs
 from tfvertical.cli import main
 from tfvertical.errors import DataError
-from tfvertical.run import DataPlan
+from tfvertical.runfiles.run import DataPlan
 
 Capture = pytest.CaptureFixture[str]
 

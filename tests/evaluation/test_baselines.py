@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from sklearn.dummy import DummyClassifier
 
-from tfvertical import baselines
 from tfvertical.contracts import Examples
 from tfvertical.errors import DataError
+from tfvertical.evaluating import baselines
 
 LABELS = ("bad", "good", "never seen")
 

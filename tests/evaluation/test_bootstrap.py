@@ -9,7 +9,7 @@ import pytest
 from sklearn import metrics as sk
 
 from tests.evaluation.conftest import random_scores
-from tfvertical import bootstrap, metrics
+from tfvertical.evaluating import bootstrap, metrics
 
 
 def _case(rows: int = 300, classes: int = 4, skill: float = 1.0) -> tuple[np.ndarray, np.ndarray]:

@@ -13,9 +13,10 @@ import pytest
 from PIL import Image
 
 from tests.evaluation.conftest import Fake, random_scores
-from tfvertical import evaluation, metrics
+from tfvertical import evaluation
 from tfvertical.contracts import Encoded, Examples, SourceInfo, Task
 from tfvertical.errors import ConfigError, DataError
+from tfvertical.evaluating import metrics
 
 Build = Callable[..., tuple[Fake, Examples, np.ndarray]]
 

@@ -12,7 +12,7 @@ from sklearn import metrics as sk
 from sklearn.calibration import calibration_curve
 from sklearn.preprocessing import label_binarize
 
-from tfvertical import metrics
+from tfvertical.evaluating import metrics
 
 
 @st.composite

@@ -14,11 +14,12 @@ import pytest
 from markdown_it import MarkdownIt
 
 from tests.evaluation.conftest import HOSTILE, Fake, random_scores
-from tfvertical import evaluation, report_html
+from tfvertical import evaluation
 from tfvertical.contracts import Examples
 from tfvertical.errors import BundleError
 from tfvertical.report import FILES, Report
-from tfvertical.report_markdown import escape
+from tfvertical.reporting import html
+from tfvertical.reporting.markdown import escape
 
 Build = Callable[..., tuple[Fake, Examples, np.ndarray]]
 
@@ -61,7 +62,7 @@ def test_saved_whole_and_loaded_equal(build: Build, tmp_path: Path) -> None:
     for path in (folder, folder / "report.json"):
         assert json.dumps(Report.load(path).to_json()) == json.dumps(report.to_json())
     assert str(Report.load(folder)) == str(report)
-    assert report_html.page(Report.load(folder)) == (folder / "report.html").read_text()
+    assert html.page(Report.load(folder)) == (folder / "report.html").read_text()
 
 
 def test_a_filled_folder_is_kept_unless_told(build: Build, tmp_path: Path) -> None:
@@ -94,7 +95,7 @@ def test_what_is_not_a_report_is_refused(tmp_path: Path, content: str | None, me
 def test_page_runs_and_loads_nothing_whatever_the_texts(build: Build) -> None:
     labels = (HOSTILE, '"><img src=x onerror=alert(1)>', "</title></svg></style><script>", "$x^2$ \x1b[31m日本語")
     report = _full(build, labels=labels)
-    raw = report_html.page(report)
+    raw = html.page(report)
     page = _Page(raw)
     assert "script" not in page.tags and "iframe" not in page.tags and "link" not in page.tags
     assert not [name for name, _ in page.attributes if name.startswith("on")]
@@ -149,7 +150,7 @@ def test_no_examples_leaves_no_text_anywhere(build: Build, tmp_path: Path) -> No
 def test_77_classes_stay_readable(build: Build) -> None:
     task, examples, _ = build(77, 1500, skill=3)
     report = evaluation.evaluate(task, examples, resamples=50)
-    page = report_html.page(report)
+    page = html.page(report)
     assert "The 20 labels with the most confusions, of 77" in page
     assert "All 77 labels" in page
     assert len(page) < 400_000

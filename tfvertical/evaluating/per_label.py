@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from tfvertical import bootstrap, metrics
-from tfvertical.metrics import Array
+from tfvertical.evaluating import bootstrap, metrics
+from tfvertical.evaluating.metrics import Array
 
 _CURVES = 6  # labels whose curves are kept, those of the smallest areas; the areas are kept of all
 _POINTS = 101

@@ -7,8 +7,8 @@ from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from tfvertical import plots
-from tfvertical.report_terminal import NAMES, number, others, signed, span
+from tfvertical.reporting import plots
+from tfvertical.reporting.terminal import NAMES, number, others, signed, span
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -44,7 +44,7 @@ def _template() -> Template:
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"number": number, "span": span, "signed": signed}
-    return environment.from_string(resources.files("tfvertical").joinpath("report.html").read_text("utf-8"))
+    return environment.from_string(resources.files("tfvertical.reporting").joinpath("report.html").read_text("utf-8"))
 
 
 def _matrix(report: Report) -> list[int]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from tfvertical.metrics import COUNTED, Array, Counts, counts, f1_of, predictions
+from tfvertical.evaluating.metrics import COUNTED, Array, Counts, counts, f1_of, predictions
 
 LEVEL = 95.0  # percent
 _CELLS_AT_ONCE = 4_000_000  # drawn counts held in memory: 32 MB

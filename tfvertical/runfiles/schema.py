@@ -22,7 +22,7 @@ from pydantic.fields import FieldInfo
 
 from tfvertical import kinds
 from tfvertical.errors import TfverticalError, nearest
-from tfvertical.runfile import Mistake, Place
+from tfvertical.runfiles.runfile import Mistake, Place
 
 _EXPECTED = {
     "bool": "true or false",

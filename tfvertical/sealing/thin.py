@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from tfvertical import stages, weights
+from tfvertical import stages
 from tfvertical.contracts import Backbone, Task
 from tfvertical.errors import BundleError
 from tfvertical.files import parse_json
+from tfvertical.sealing import weights
 
 LoadBase = Callable[[str], Backbone]  # preset name -> backbone with its pretrained weights
 

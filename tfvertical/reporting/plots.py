@@ -9,7 +9,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from tfvertical.report_terminal import printable
+from tfvertical.reporting.terminal import printable
 
 _PAD = 44  # pixels left of and below a square plot, for its axis
 _SIDE = 260  # pixels of a square plot

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from tfvertical import metrics
 from tfvertical.contracts import Encoded, Examples, SourceInfo
 from tfvertical.data import unknown_tokens
-from tfvertical.metrics import Array
+from tfvertical.evaluating import metrics
+from tfvertical.evaluating.metrics import Array
 
 TEXT_LENGTH = 200  # characters of a text that are shown
 THUMBNAIL = 112  # pixels, the longer side

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tfvertical.report_terminal import NAMES, number, others, printable, signed, span
+from tfvertical.reporting.terminal import NAMES, number, others, printable, signed, span
 
 if TYPE_CHECKING:
     from tfvertical.report import Report
