@@ -126,21 +126,29 @@ def hash_for(task: Task, path: str | Path) -> str | None:
     """The hash that an export of `task` into `path` shall name: the bundle's there, or None where there is none.
 
     Raises:
-        BundleError: the bundle there has other weights than `task`, so an export would stand beside the wrong bundle.
+        BundleError: the bundle there has other weights, labels or preprocessing than `task`, so an export would stand
+            beside the wrong bundle.
     """
     if not (Path(path) / "bundle").exists():
         return None
     folder = _folder(path)
-    found, files = manifest.check(folder, kind="bundle", keep=lambda name: name == "weights.safetensors")
+    found, files = manifest.check(folder, kind="bundle", keep=lambda name: not name.startswith("report/"))
+    for name, content in _described(task).items():
+        if files.get(name) != content:
+            raise _other(path, name)
     stored = weights.from_bytes(files["weights.safetensors"], f"{folder}/weights.safetensors")
     current = weights.arrays(stages.addresses(task.components))
     for address, value in stored.items():
         if address not in current or weights.digest(current[address]) != weights.digest(value):
-            raise BundleError(
-                f"The bundle in {path} is not of this task: {address!r} differs.",
-                fix="save the task first, or export into another folder",
-            )
+            raise _other(path, address)
     return found.hash
+
+
+def _other(path: str | Path, what: str) -> BundleError:
+    return BundleError(
+        f"The bundle in {path} is not of this task: {what!r} differs.",
+        fix="save the task first, or export into another folder",
+    )
 
 
 def description(path: str | Path) -> tuple[str, tuple[str, ...]]:
@@ -187,16 +195,21 @@ def exports(path: str | Path) -> tuple[Export, ...]:
 
 def _contents(task: Task, run: Mapping[str, Any], is_thin: bool, base: LoadBase | None) -> Files:
     values = weights.arrays(stages.addresses(task.components))
-    files = {
-        "task.json": _json({"task": type(task).__name__, "config": task.config()}, "task.config()"),
+    files = _described(task) | {
         "architecture.json": architecture.to_json(task.model),
-        "labels.json": _json(list(task.labels), "labels"),
         "run.json": _json(dict(run), "run"),
     }
     if is_thin:
         values, files["base.json"] = thin_weights.split(task, values, base)
-    files["weights.safetensors"] = weights.to_bytes(values)
-    return files | {f"assets/{name}": content for name, content in task.preprocessor.assets().items()}
+    return files | {"weights.safetensors": weights.to_bytes(values)}
+
+
+def _described(task: Task) -> Files:
+    """The files that say what the task is, apart from its weights."""
+    return {
+        "task.json": _json({"task": type(task).__name__, "config": task.config()}, "task.config()"),
+        "labels.json": _json(list(task.labels), "labels"),
+    } | {f"assets/{name}": content for name, content in task.preprocessor.assets().items()}
 
 
 def _task(files: Files, where: str, base: LoadBase | None) -> Task:

@@ -158,6 +158,11 @@ def test_hash_for_knows_its_own_task(made, saved: Path, tmp_path: Path):
     assert bundle.hash_for(made[0], tmp_path / "new") is None
     with pytest.raises(BundleError, match="not of this task"):
         bundle.hash_for(fakes.text_task(seed=1), saved)
+    again = bundle.load(saved)
+    assert bundle.hash_for(again, saved) == bundle.verify(saved).hash
+    again.labels = tuple(reversed(again.labels))
+    with pytest.raises(BundleError, match=r"not of this task: '(task|labels).json' differs"):
+        bundle.hash_for(again, saved)
 
 
 def test_stale_exports_are_reported(saved: Path):
