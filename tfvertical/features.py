@@ -54,6 +54,13 @@ def compute(prefix: keras.Model, encoded: Encoded, batch_size: int = 32) -> Enco
     return Encoded(columns, encoded.lengths, encoded.rows, encoded.labels, encoded.weights)
 
 
+def release(encoded: Encoded) -> None:
+    """Let go of what `compute` kept. tf.data holds on to the generators it was given for the life of the process, and
+    they to their examples, so that forgetting `encoded` is not enough."""
+    if isinstance(encoded.columns, dict):
+        encoded.columns.clear()
+
+
 class _Kept:
     """One tensor of the frontier for all examples, allocated once: its size is known before the first batch."""
 

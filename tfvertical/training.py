@@ -111,6 +111,7 @@ def run(
     _reseed(task.model, settings.seed)
     steps = len(batches.plan(train.lengths, np.arange(len(train)), settings.batch_size, settings.seed))
     total = steps * sum(stage.epochs for stage in plan)
+    job = _Job(task, train, validation, settings, augment, verbose, steps, total)
     moving = {
         address: each.variables[address] for each in resolved for address in (*each.rates, *_statistics(task, each))
     }
@@ -123,23 +124,7 @@ def run(
             print(_announce(here))
         before = proof.fingerprint(here)
         watch.enter(stage.name)
-        changing = augment if stage.augment else None
-        trained = _prepare(task, train, validation, settings, changing, verbose)
-        schedule = _schedule(settings, (total, done * steps, stage.epochs * steps), previous)
-        previous = _compile(trained.model, here, task, settings, schedule, previous)
-        data, _ = batches.training_set(
-            trained.train, trained.model, settings.batch_size, settings.seed, done, trained.augment
-        )
-        fitted = trained.model.fit(
-            data,
-            steps_per_epoch=steps,
-            initial_epoch=done,
-            epochs=done + stage.epochs,
-            validation_data=trained.validation_data(settings.batch_size),
-            callbacks=[watch, _epochs_to(events, stage.name), *callbacks],
-            verbose=verbose,
-            shuffle=False,  # the dataset is in its order already
-        )
+        fitted, previous = _fit(job, here, done, previous, [watch, _epochs_to(events, stage.name), *callbacks])
         history.extend(stage.name, fitted)
         history.proofs.append(proof.check(here, before, _statistics(task, here)))
         watch.leave()
@@ -149,6 +134,51 @@ def run(
     history.seconds = time.perf_counter() - began
     events.emit("run_ended", seconds=round(history.seconds, 1), best_epoch=history.best_epoch)
     return history
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What stays the same in all stages of a run; `steps` are those of an epoch, `total` those of the run."""
+
+    task: Task
+    train: Encoded
+    validation: Encoded | None
+    settings: Settings
+    augment: Transform | None
+    verbose: int
+    steps: int
+    total: int
+
+
+def _fit(
+    job: _Job,
+    resolved: stages.Resolved,
+    done: int,
+    previous: _Previous | None,
+    callbacks: Sequence[keras.callbacks.Callback],
+) -> tuple[keras.callbacks.History, _Previous]:
+    """One stage's Keras `fit`, after `done` planned epochs. Its cache ends with this call: two never coexist."""
+    stage, settings = resolved.stage, job.settings
+    trained = _prepare(job, job.augment if stage.augment else None)
+    schedule = _schedule(settings, (job.total, done * job.steps, stage.epochs * job.steps), previous)
+    now = _compile(trained.model, resolved, job.task, settings, schedule, previous)
+    data, _ = batches.training_set(
+        trained.train, trained.model, settings.batch_size, settings.seed, done, trained.augment
+    )
+    try:
+        fitted = trained.model.fit(
+            data,
+            steps_per_epoch=job.steps,
+            initial_epoch=done,
+            epochs=done + stage.epochs,
+            validation_data=trained.validation_data(settings.batch_size),
+            callbacks=callbacks,
+            verbose=job.verbose,
+            shuffle=False,  # the dataset is in its order already
+        )
+    finally:
+        trained.release()
+    return fitted, now
 
 
 def _epochs_to(events: Events, stage: str) -> keras.callbacks.Callback:
@@ -193,28 +223,29 @@ def _check(train: Encoded, validation: Encoded | None, settings: Settings) -> No
 
 @dataclass(frozen=True)
 class _Trained:
-    """The model that a stage trains, with the examples as it takes them."""
+    """The model that a stage trains, with the examples as it takes them: `kept` if they were computed for it."""
 
     model: keras.Model
     train: Encoded
     validation: Encoded | None
     augment: Transform | None = None
+    kept: bool = False
 
     def validation_data(self, batch_size: int) -> tf.data.Dataset | None:
         if self.validation is None:
             return None
         return batches.validation_set(self.validation, self.model, batch_size)
 
+    def release(self) -> None:
+        """Free the cache, if there is one."""
+        for encoded in (self.train, self.validation):
+            if self.kept and encoded is not None:
+                features.release(encoded)
 
-def _prepare(
-    task: Task,
-    train: Encoded,
-    validation: Encoded | None,
-    settings: Settings,
-    augment: Transform | None,
-    verbose: int,
-) -> _Trained:
+
+def _prepare(job: _Job, augment: Transform | None) -> _Trained:
     """Split at the frontier; run the prefix over the examples where that is possible and fits."""
+    task, train, validation, settings = job.task, job.train, job.validation, job.settings
     parts = frontier.split(task.model, _moves(task))
     if parts.prefix is None or not parts.prefix.weights:  # scaling pixels is not worth keeping what comes out
         return _Trained(_copy_of(task.model), train, validation, augment)
@@ -222,12 +253,13 @@ def _prepare(
     fits = settings.cache and size <= settings.cache_bytes and features.cacheable(parts.prefix)
     if augment is not None or not fits:
         return _Trained(features.inline(parts.prefix, parts.suffix), train, validation, augment)
-    if verbose:
+    if job.verbose:
         print(f"  Running the frozen part once over {len(train):,} examples ({size / 1e6:,.0f} MB kept).")
     return _Trained(
         parts.suffix,
         features.compute(parts.prefix, train),
         features.compute(parts.prefix, validation) if validation else None,
+        kept=True,
     )
 
 
