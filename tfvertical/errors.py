@@ -63,6 +63,10 @@ class BundleError(TfverticalError, OSError):
     """An artefact is missing, changed, incomplete, or would be overwritten."""
 
 
+class StoreError(TfverticalError, OSError):
+    """Outputs of a frozen model part cannot be kept on disk or read from there; a run goes on without."""
+
+
 class ExportError(TfverticalError, RuntimeError):
     """An exported file is not faithful to its model."""
 

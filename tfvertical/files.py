@@ -71,7 +71,7 @@ def new_folder(path: str | os.PathLike[str], *, overwrite: bool = False) -> Iter
         _swap.recover(path)
     refuse_filled(path, overwrite=overwrite)
     with _readable_errors(path), _new_parents(path):
-        _remove_abandoned(path)
+        remove_abandoned(path.parent, path.name)
         temporary, lock = _locked_temporary(path)
         try:
             yield temporary
@@ -180,10 +180,15 @@ def _locked_temporary(path: Path) -> tuple[Path, int]:
     return temporary, handle
 
 
-def _remove_abandoned(path: Path) -> None:
-    """Remove the half-written folders of writers that were killed; those of living ones are locked."""
-    prefix, now = f".{path.name}.", time.time()
-    for folder in path.parent.iterdir():
+def remove_abandoned(parent: Path, name: str | None = None) -> None:
+    """Remove the half-written folders of writers that were killed; those of living ones are locked.
+
+    Args:
+        parent: where they stand.
+        name: of the folder that was to be written; None for all.
+    """
+    prefix, now = "." if name is None else f".{name}.", time.time()
+    for folder in parent.iterdir():
         if not (folder.name.startswith(prefix) and folder.name.endswith(".new") and folder.is_dir()):
             continue
         if now - folder.stat().st_mtime < 1:  # perhaps made a moment ago and not locked yet
