@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from tfvertical.errors import DataError
-from tfvertical.shards import Shards
+from tfvertical.shards import Shards, raw
 
 _NARROW = 64  # bytes of a position up to which one gather beats a copy for each row
 
@@ -138,7 +138,7 @@ class StreamedDense:
         """
         places = self.places[rows]
         out = np.empty((len(places), *self.shape), self.dtype)
-        flat, size = _bytes(out), out[:1].nbytes
+        flat, size = raw(out), out[:1].nbytes
         for at, place in enumerate(places.tolist()):
             self.shards.read_into(place * size, flat[at * size : (at + 1) * size])
         return out
@@ -186,7 +186,7 @@ class StreamedRagged:
         """
         starts, lengths = self.starts[rows], self.lengths[rows]
         out = np.empty((len(starts), _width(lengths, length), *self.shape), self.dtype)
-        flat, row_bytes = _bytes(out), out[:1].nbytes
+        flat, row_bytes = raw(out), out[:1].nbytes
         size = self._size
         for at, (start, count) in enumerate(zip(starts.tolist(), lengths.tolist(), strict=True)):
             begin = at * row_bytes
@@ -207,11 +207,6 @@ def _width(lengths: np.ndarray, length: int | None) -> int:
     return longest if length is None else length
 
 
-def _bytes(array: np.ndarray) -> memoryview:
-    """The array's own memory; ml_dtypes' kinds have no buffer of their own."""
-    return memoryview(array.reshape(-1).view(np.uint8))
-
-
 def _pieces(count: int, shape: tuple[int, ...], dtype: np.dtype) -> Iterable[np.ndarray]:
     """All row numbers, in pieces of some megabytes."""
     step = max(1, 2**22 // max(1, math.prod(shape) * dtype.itemsize))
@@ -221,7 +216,7 @@ def _pieces(count: int, shape: tuple[int, ...], dtype: np.dtype) -> Iterable[np.
 def _ragged_digest(
     dtype: np.dtype, shape: tuple[int, ...], lengths: np.ndarray, pad: float, parts: Iterable[np.ndarray]
 ) -> str:
-    head = (*shape, hashlib.sha256(_bytes(np.ascontiguousarray(lengths, np.int64))).hexdigest(), float(pad))
+    head = (*shape, hashlib.sha256(raw(np.ascontiguousarray(lengths, np.int64))).hexdigest(), float(pad))
     return _digest("ragged", dtype, head, parts)
 
 
@@ -230,5 +225,5 @@ def _digest(kind: str, dtype: np.dtype, shape: tuple[Any, ...], parts: Iterable[
         raise DataError("Python objects have no digest.", expected="an array of numbers", received=str(dtype))
     found = hashlib.sha256(f"{kind} {dtype.name} {shape}\n".encode())
     for part in parts:
-        found.update(_bytes(np.ascontiguousarray(part)))
+        found.update(raw(np.ascontiguousarray(part)))
     return found.hexdigest()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -45,12 +45,10 @@ class Shards:
                 raise StoreError(f"{self.what} was cut short while it was in use.", fix=_FIX)
             offset, target = offset + count, target[count:]
 
-    def chunks(self, chunk: int = 2**22) -> Iterator[np.ndarray]:
-        """All bytes in order, uint8 `(at most chunk,)` at a time."""
-        for start in range(0, self.size, chunk):
-            buffer = np.empty(min(chunk, self.size - start), np.uint8)
-            self.read_into(start, memoryview(buffer))
-            yield buffer
+
+def raw(array: np.ndarray) -> memoryview:
+    """The own bytes of an array whose elements lie end to end; ml_dtypes' kinds have no buffer of their own."""
+    return array.reshape(-1).view(np.uint8).data
 
 
 _FIX = "run it again; what was kept is then computed anew"

@@ -23,11 +23,12 @@ from tfvertical import files, packages
 from tfvertical.errors import BundleError, StoreError
 from tfvertical.storing import folder as folders
 from tfvertical.storing import layout as layouts
-from tfvertical.storing import reader
+from tfvertical.storing import reader, record
 from tfvertical.storing.folder import Entry
 from tfvertical.storing.layout import Layout, Spec
-from tfvertical.storing.record import Damaged
-from tfvertical.storing.writer import USED, Writer
+from tfvertical.storing.record import USED, Damaged
+from tfvertical.storing.refusal import unusable
+from tfvertical.storing.writer import Writer
 
 if TYPE_CHECKING:
     from tfvertical.contracts import Column
@@ -130,7 +131,7 @@ class Store:
         layout = Layout(tuple(specs), rows, 0 if checked is None else int(checked.sum()), layouts.SHARD)
         raised: BaseException | None = None
         try:
-            self._make_room(path, layout.bytes)
+            self._make_room(path, record.planned_bytes(key, parts, layout))
             with contextlib.ExitStack() as last, files.new_folder(path, overwrite=True) as temporary:
                 writer = last.enter_context(contextlib.closing(Writer(temporary, layout, checked)))
                 try:
@@ -143,7 +144,7 @@ class Store:
         except (BundleError, OSError) as error:
             if raised is not None:  # the caller's own, which is no matter of this folder
                 raise raised from None
-            raise _unusable(self.folder, error) from error
+            raise unusable(self.folder, error) from error
 
     def entries(self) -> list[Entry]:
         """What is kept, the one used last first."""
@@ -176,7 +177,7 @@ class Store:
                 for entry in chosen:
                     folders.discard(self.folder / entry.key)
         except OSError as error:
-            raise _unusable(self.folder, error) from error
+            raise unusable(self.folder, error) from error
         return sum(entry.bytes for entry in chosen)
 
     def _place(self, key: str) -> Path:
@@ -242,14 +243,3 @@ def _lengths(specs: Sequence[Spec], rows: int, lengths: np.ndarray | None) -> np
             received="none" if lengths is None else f"{found.dtype} of shape {found.shape}",
         )
     return found.astype(np.int64)
-
-
-def _unusable(folder: Path, error: OSError) -> StoreError:
-    if isinstance(error, StoreError):
-        return error
-    told = str(error) if isinstance(error, BundleError) else f"{error.strerror}: {error.filename}"
-    return StoreError(
-        f"Outputs cannot be kept in {folder}.",
-        received=told.replace("\n ", "").rstrip("."),
-        fix="free some space (`tfvertical cache clear`), or set TFVERTICAL_HOME to a folder of yours with room",
-    )

@@ -15,8 +15,7 @@ from pathlib import Path
 from tfvertical.files import remove_abandoned
 from tfvertical.storing import record
 from tfvertical.storing.reader import read_record
-from tfvertical.storing.record import Damaged
-from tfvertical.storing.writer import USED
+from tfvertical.storing.record import USED, Damaged
 
 KEY = re.compile(r"[0-9a-f]{64}")
 

@@ -17,11 +17,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tfvertical.columns import Dense, Ragged, StreamedDense, StreamedRagged
-from tfvertical.shards import Shards
+from tfvertical.shards import Shards, raw
 from tfvertical.storing import record
 from tfvertical.storing.layout import LENGTHS, MOST, Layout, Spec
-from tfvertical.storing.record import Damaged, Record
-from tfvertical.storing.writer import USED
+from tfvertical.storing.record import USED, Damaged, Record
 
 if TYPE_CHECKING:
     from tfvertical.contracts import Column
@@ -161,7 +160,7 @@ def _into_memory(folder: int, found: Record, run: str) -> np.ndarray:
 
     def keep(part: memoryview) -> memoryview:
         nonlocal at
-        target = memoryview(content)[at : at + len(part)]
+        target = raw(content)[at : at + len(part)]
         at += len(part)
         return target
 
@@ -190,8 +189,7 @@ def _kept_open(folder: int, found: Record, spec: Spec) -> Shards:
 
 def _verify(handle: int, name: str, size: int, digest: str, target: Callable[[memoryview], memoryview]) -> None:
     """Read a file once, a chunk at a time, into what `target` gives for it; raise Damaged where the hash is another."""
-    if os.fstat(handle).st_size != size:
-        raise Damaged(f"{name} has {os.fstat(handle).st_size} bytes instead of {size}")
+    _need_size(handle, name, size)
     buffer, found, at = memoryview(bytearray(min(_CHUNK, size))), hashlib.sha256(), 0
     while at < size:
         part = target(buffer[: size - at])
@@ -208,9 +206,17 @@ def _verify(handle: int, name: str, size: int, digest: str, target: Callable[[me
 
 
 def _check_size(folder: int, name: str, size: int) -> None:
-    status = os.stat(name, dir_fd=folder, follow_symlinks=False)
-    if not stat.S_ISREG(status.st_mode) or status.st_size != size:
-        raise Damaged(f"{name} is no plain file of {size} bytes")
+    handle = _open(folder, name)
+    try:
+        _need_size(handle, name, size)
+    finally:
+        os.close(handle)
+
+
+def _need_size(handle: int, name: str, size: int) -> None:
+    found = os.fstat(handle).st_size
+    if found != size:
+        raise Damaged(f"{name} has {found} bytes instead of {size}")
 
 
 def _open(folder: int, name: str) -> int:

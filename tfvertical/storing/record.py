@@ -15,6 +15,7 @@ from tfvertical.files import parse_json
 from tfvertical.storing.layout import Layout, Spec
 
 NAME = "entry.json"
+USED = "used"  # an empty file beside it whose time of change says when the entry was last used
 LIMIT = 4 * 2**20  # bytes; enough for two terabytes of shards
 SCHEMA = 1
 _KIND = "tfvertical features"
@@ -71,6 +72,16 @@ def render(record: Record) -> bytes:
     if len(content) > LIMIT:
         raise StoreError("What this entry depends on is too long to note.", expected=f"at most {LIMIT} bytes of JSON")
     return content
+
+
+def planned_bytes(key: str, parts: Mapping[str, str], layout: Layout) -> int:
+    """What the whole entry will take on disk; hashes are all equally long, so it is known before there are any.
+
+    Raises:
+        StoreError: `entry.json` would be more than a reader takes.
+    """
+    digests = {name: "0" * 64 for run in layout.runs for name, _ in layout.shards(run)}
+    return layout.bytes + len(render(Record(key, parts, layout, digests)))
 
 
 def parse(content: bytes, key: str) -> Record:

@@ -12,10 +12,10 @@ from typing import BinaryIO
 import numpy as np
 
 from tfvertical.errors import StoreError
+from tfvertical.shards import raw
 from tfvertical.storing import record
 from tfvertical.storing.layout import LENGTHS, Layout, Spec, shard_name
-
-USED = "used"  # an empty file whose time of change says when the entry was last used
+from tfvertical.storing.refusal import unusable
 
 
 class Writer:
@@ -59,7 +59,12 @@ class Writer:
             )
         if lengths is not None:
             values = values[np.arange(values.shape[1]) < lengths[:, None]]
-        array.append(rows, _cast(values, array.spec))
+        try:
+            array.append(rows, _cast(values, array.spec))
+        except StoreError:
+            raise
+        except OSError as error:
+            raise unusable(self._folder.parent, error) from error
 
     def finish(self, key: str, parts: Mapping[str, str]) -> None:
         """Write what belongs beside the arrays; the entry is complete afterwards.
@@ -74,7 +79,7 @@ class Writer:
             run = _Run(self._folder, LENGTHS, self.layout.shard_bytes)
             run.append(np.ascontiguousarray(self.lengths, np.int64))
             digests |= run.finish()
-        (self._folder / USED).touch()
+        (self._folder / record.USED).touch()
         (self._folder / record.NAME).write_bytes(record.render(record.Record(key, parts, self.layout, digests)))
 
     def close(self) -> None:
@@ -134,7 +139,7 @@ class _Run:
         self._digests: dict[str, str] = {}
 
     def append(self, values: np.ndarray) -> None:
-        content = memoryview(np.ascontiguousarray(values).reshape(-1).view(np.uint8))
+        content = raw(np.ascontiguousarray(values))
         while len(content):
             if not self._room:
                 self._next()
