@@ -10,6 +10,8 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 
+from tfvertical.errors import ConfigError
+
 # What TensorFlow and LiteRT say of themselves, before or beside their own log levels.
 _NOISE = re.compile(
     r"^(?:[IW]\d{4} |E\d{4} .*(?:cuInit|cuda)|WARNING: All log messages before absl|.*(?:oneDNN|cpu_feature_guard|AVX)"
@@ -20,6 +22,18 @@ _NOISE = re.compile(
 def say(text: str = "") -> None:
     """A line for the person, on stderr, so that stdout holds results only."""
     print(text, file=sys.stderr, flush=True)
+
+
+def agreed(question: str) -> bool:
+    """Whether the person answers yes; no answer is asked of a script.
+
+    Raises:
+        ConfigError: nobody is there to answer.
+    """
+    if not sys.stdin.isatty():
+        raise ConfigError(f"{question} Nobody is there to answer.", fix="say --yes")
+    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 def load_tensorflow() -> None:

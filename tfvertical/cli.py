@@ -28,6 +28,8 @@ app = typer.Typer(
 )
 presets = typer.Typer(help="Pretrained backbones: list, fetch, where they lie.", no_args_is_help=True)
 app.add_typer(presets, name="presets")
+cache = typer.Typer(help="Outputs of frozen parts that are kept between runs: list, clear.", no_args_is_help=True)
+app.add_typer(cache, name="cache")
 
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what stands there.")]
 Bundle = Annotated[Path, typer.Argument(help="Folder that `train` or `task.save` wrote.")]
@@ -182,6 +184,49 @@ def presets_path(name: Annotated[str, typer.Argument(help="A name from `presets 
     if found is None:
         raise PresetError(f"{name} has not been fetched.", fix=f"tfvertical presets fetch {name}")
     print(found)
+
+
+@cache.command("list")
+def cache_list() -> None:
+    """What is kept: the beginning of its key, size, rows, last use, preset and data."""
+    from tfvertical.store import Store
+    from tfvertical.storing import listing
+
+    store = Store()
+    entries = store.entries()
+    if entries:
+        print("\n".join(listing.table(entries)))
+    total = sum(entry.bytes for entry in entries)
+    say(f"{len(entries)} kept in {store.folder}, {listing.size(total)} of at most {listing.size(store.limit)}.")
+
+
+@cache.command("clear")
+def cache_clear(
+    keys: Annotated[
+        list[str] | None, typer.Argument(metavar="KEY", help="How keys begin, from `cache list` (default: all).")
+    ] = None,
+    days: Annotated[
+        float | None, typer.Option("--unused-for", metavar="DAYS", min=0, help="Only what was not used for so long.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Remove what is kept. It is computed anew where it is needed."""
+    from tfvertical.store import Store
+    from tfvertical.storing import listing
+
+    store, seconds = Store(), None if days is None else days * 86400
+    entries = listing.chosen(store.entries(), keys) if keys else store.entries()
+    doomed = listing.unused(entries, seconds)
+    if not doomed:
+        store.remove([])  # what killed runs left, all the same
+        print("Nothing to remove.")
+        return
+    amount = listing.size(sum(entry.bytes for entry in doomed))
+    if not yes and not _console.agreed(f"Remove {len(doomed)} of {len(store.entries())} entries, {amount}?"):
+        say("Nothing was removed.")
+        return
+    freed = store.remove([entry.key for entry in doomed], seconds)
+    print(f"Removed {len(doomed)}; {listing.size(freed)} freed.")
 
 
 @app.command()

@@ -169,11 +169,8 @@ class Store:
         try:
             with folders.alone(self.folder):
                 folders.sweep(self.folder)
-                chosen = [
-                    entry
-                    for entry in self.entries()
-                    if (keys is None or entry.key in keys) and (unused_for is None or entry.used < before)
-                ]
+                chosen = [entry for entry in self.entries() if keys is None or entry.key in keys]
+                chosen = [entry for entry in chosen if unused_for is None or entry.used < before]
                 for entry in chosen:
                     folders.discard(self.folder / entry.key)
         except OSError as error:
