@@ -305,6 +305,10 @@ class Column(Protocol):
         """The examples at `rows`, int64 `(batch,)`; variable ones padded to `length`."""
         ...
 
+    def digest(self) -> str:
+        """SHA-256, in hexadecimal, of all that `take` depends on: what is kept between runs is found by it."""
+        ...
+
 
 @dataclass(frozen=True)
 class Encoded:

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfvertical.columns import Ragged
 from tfvertical.contracts import (
     Encoded,
     Examples,
@@ -131,6 +132,9 @@ class Column:
         if length is not None:
             picked = [np.pad(row, (0, length - len(row))) for row in picked]
         return np.stack(picked)
+
+    def digest(self) -> str:
+        return Ragged.of(self.rows).digest()
 
 
 class FakeTask(Task):

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
+import PIL
 
 from tfvertical import training
 from tfvertical.augment import Augment
+from tfvertical.columns import Dense
 from tfvertical.contracts import Backbone, Encoded, Examples, ImagePreprocessor
+from tfvertical.errors import DataError
+from tfvertical.files import sha256
 from tfvertical.kinds import Count, ImagePooling, Seed, Share
 from tfvertical.tasks._classifier import Classifier, check_blocks, label_ids, row_weights
 from tfvertical.tasks._heads import image_head
@@ -96,7 +102,7 @@ class ImageClassifier(Classifier):
         return Encoded(
             columns={
                 self.model.inputs[0].name: _Pictures(
-                    _plain(examples.inputs, self.preprocessor), len(examples), self.preprocessor
+                    _plain(examples.inputs, self.preprocessor), examples.inputs, self.preprocessor
                 )
             },
             lengths=None,
@@ -113,7 +119,8 @@ class ImageClassifier(Classifier):
 
         def transform(encoded: Encoded, epoch: int) -> Encoded:
             make = _view(examples.inputs, self.preprocessor, augment, seed, epoch)
-            return replace(encoded, columns={name: _Pictures(make, len(examples), self.preprocessor)})
+            view = f"{augment!r} {seed} {epoch}"
+            return replace(encoded, columns={name: _Pictures(make, examples.inputs, self.preprocessor, view)})
 
         return transform
 
@@ -123,20 +130,47 @@ class _Pictures:
 
     Args:
         make: row -> uint8 `(height, width, 3)`.
-        count: how many pictures there are.
+        items: what they are made from.
         preprocessor: whose inputs they become.
+        view: which view of the items these are; `""` for the items as they are.
     """
 
-    def __init__(self, make: Callable[[int], np.ndarray], count: int, preprocessor: ImagePreprocessor):
-        self.make, self.count, self.preprocessor = make, count, preprocessor
+    def __init__(
+        self,
+        make: Callable[[int], np.ndarray],
+        items: Sequence[Any],
+        preprocessor: ImagePreprocessor,
+        view: str = "",
+    ):
+        self.make, self.items, self.preprocessor, self.view = make, items, preprocessor, view
 
     def __len__(self) -> int:
-        return self.count
+        return len(self.items)
 
     def take(self, rows: np.ndarray, length: int | None) -> np.ndarray:
         with ThreadPoolExecutor(THREADS) as pool:
             found = list(pool.map(self.make, (int(row) for row in rows)))
         return next(iter(self.preprocessor.inputs(np.stack(found)).values()))
+
+    def digest(self) -> str:
+        """Of the files' bytes and of what makes pixels of them: to decode all would take as long as the model does."""
+        made = {"by": type(self.preprocessor).__name__, "view": self.view, "pillow": PIL.__version__}
+        found = hashlib.sha256(json.dumps([made, self.preprocessor.config()], sort_keys=True).encode())
+        for item in self.items:
+            found.update(_item_digest(item))
+        return found.hexdigest()
+
+
+def _item_digest(item: Any) -> bytes:
+    """SHA-256 of a file's bytes, or of an array's shape and pixels."""
+    if isinstance(item, np.ndarray):
+        return bytes.fromhex(Dense(item).digest())
+    if isinstance(item, bytes | bytearray | memoryview):
+        return hashlib.sha256(item).digest()
+    try:
+        return bytes.fromhex(sha256(item))
+    except OSError as error:
+        raise DataError(f"{item}: the file cannot be read ({error.strerror}).") from error
 
 
 def _plain(items: Sequence[Any], preprocessor: ImagePreprocessor) -> Callable[[int], np.ndarray]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal, Self
 
@@ -153,6 +155,11 @@ class _Tokens:
         padded = self.ids.take(rows, width)
         mask = np.arange(padded.shape[1]) < self.ids.lengths[rows][:, None]
         return self.preprocessor.inputs(padded, mask)[self.name]
+
+    def digest(self) -> str:
+        """Of the token ids and of what makes inputs of them."""
+        made = {"ids": self.ids.digest(), "input": self.name, "by": type(self.preprocessor).__name__}
+        return hashlib.sha256(json.dumps([made, self.preprocessor.config()], sort_keys=True).encode()).hexdigest()
 
 
 def _texts(examples: Examples) -> list[str]:
