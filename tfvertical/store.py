@@ -22,10 +22,9 @@ import numpy as np
 from tfvertical import files, packages
 from tfvertical.errors import BundleError, StoreError
 from tfvertical.storing import folder as folders
-from tfvertical.storing import layout as layouts
-from tfvertical.storing import reader, record
+from tfvertical.storing import plan, reader
 from tfvertical.storing.folder import Entry
-from tfvertical.storing.layout import Layout, Spec
+from tfvertical.storing.layout import Spec
 from tfvertical.storing.record import USED, Damaged
 from tfvertical.storing.refusal import unusable
 from tfvertical.storing.writer import Writer
@@ -45,7 +44,7 @@ def key(parts: Mapping[str, str]) -> str:
         >>> key({"weights": "a", "data": "b"}) == key({"data": "b", "weights": "a"})
         True
     """
-    _check_parts(parts)
+    plan.check_parts(parts)
     return hashlib.sha256(json.dumps(dict(parts), sort_keys=True, ensure_ascii=True).encode()).hexdigest()
 
 
@@ -126,14 +125,12 @@ class Store:
                 Nothing is left behind, and other entries are as they were, but for those that made room.
         """
         path = self._place(key)
-        _check_parts(parts)
-        checked = _lengths(specs, rows, lengths)
-        layout = Layout(tuple(specs), rows, 0 if checked is None else int(checked.sum()), layouts.SHARD)
+        planned = plan.plan(key, parts, specs, rows, lengths, self.limit)
         raised: BaseException | None = None
         try:
-            self._make_room(path, record.planned_bytes(key, parts, layout))
+            self._make_room(path, planned.bytes)
             with contextlib.ExitStack() as last, files.new_folder(path, overwrite=True) as temporary:
-                writer = last.enter_context(contextlib.closing(Writer(temporary, layout, checked)))
+                writer = last.enter_context(contextlib.closing(Writer(temporary, planned.layout, planned.lengths)))
                 try:
                     yield writer
                 except BaseException as error:
@@ -141,10 +138,12 @@ class Store:
                     raise
                 writer.finish(key, parts)
                 last.enter_context(folders.alone(self.folder))  # until the folder stands under its name
+                self._evict(path, planned.bytes)  # others have written meanwhile
         except (BundleError, OSError) as error:
-            if raised is not None:  # the caller's own, which is no matter of this folder
-                raise raised from None
-            raise unusable(self.folder, error) from error
+            if raised is None:
+                raise unusable(self.folder, error) from error
+        if raised is not None:  # the caller's own, which is no matter of this folder, as it was raised
+            raise raised
 
     def entries(self) -> list[Entry]:
         """What is kept, the one used last first."""
@@ -183,25 +182,22 @@ class Store:
         return self.folder / key
 
     def _make_room(self, path: Path, size: int) -> None:
-        """Remove the entries that were used longest ago, damaged ones first, until `size` bytes more are allowed."""
-        if size > self.limit:
-            raise StoreError(
-                "These outputs are larger than all that may be kept.",
-                expected=f"at most {self.limit:,} bytes",
-                received=f"{size:,} bytes",
-                fix="raise the limit, or store in a narrower dtype (float16, bfloat16)",
-            )
+        """Room for `size` bytes under `path`, or StoreError before anything is computed in vain."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with folders.alone(self.folder):
             folders.sweep(self.folder)
-            others = [entry for entry in self.entries() if entry.key != path.name]
-            total = sum(entry.bytes for entry in others)
-            while others and total + size > self.limit:
-                victim = others.pop()
-                folders.discard(self.folder / victim.key)
-                log.info("Removed kept outputs %s (%d bytes) to make room.", victim.key[:12], victim.bytes)
-                total -= victim.bytes
+            self._evict(path, size)
         files.check_room(path, size)
+
+    def _evict(self, path: Path, size: int) -> None:
+        """Remove what was used longest ago, damaged entries first, until `size` bytes more are within the limit."""
+        others = [entry for entry in self.entries() if entry.key != path.name]
+        total = sum(entry.bytes for entry in others)
+        while others and total + size > self.limit:
+            victim = others.pop()
+            folders.discard(self.folder / victim.key)
+            log.info("Removed kept outputs %s (%d bytes) to make room.", victim.key[:12], victim.bytes)
+            total -= victim.bytes
 
     def _refuse(self, path: Path, handle: int | None, why: str) -> None:
         """Say that an entry is damaged, and remove it unless another has taken its place."""
@@ -217,26 +213,3 @@ class Store:
                 why,
                 error.strerror,
             )
-
-
-def _check_parts(parts: Mapping[str, str]) -> None:
-    for name, value in parts.items():
-        if not isinstance(name, str) or not isinstance(value, str):
-            raise StoreError(
-                "What an entry depends on is told in words.", expected="str: str", received=f"{name!r}: {value!r:.80}"
-            )
-
-
-def _lengths(specs: Sequence[Spec], rows: int, lengths: np.ndarray | None) -> np.ndarray | None:
-    """The lengths as int64, or None where no array is ragged."""
-    if not any(spec.ragged for spec in specs):
-        return None
-    found = np.asarray(lengths)
-    fits = found.shape == (rows,) and (found.dtype.kind in "iu" or not rows)
-    if not fits or not bool(((found >= 0) & (found < layouts.MOST)).all()):
-        raise StoreError(
-            "Ragged arrays need the length of every row.",
-            expected=f"{rows} whole numbers of 0 or more",
-            received="none" if lengths is None else f"{found.dtype} of shape {found.shape}",
-        )
-    return found.astype(np.int64)

@@ -155,6 +155,7 @@ def test_what_cannot_be_an_entry_is_refused(tmp_path: Path) -> None:
         ("0" * 64, {}, [RAGGED], 2, np.array([1, -1]), "length of every row"),
         ("0" * 64, {}, [RAGGED], 2, np.array([1.0, 1.0]), "length of every row"),
         ("0" * 64, {}, [DENSE], 2**31, None, "That many rows"),
+        ("0" * 64, {}, [Spec("x", "float32", (2**30,) * 9, False)], 2**30, None, "larger than all"),
         ("0" * 64, {"a": "x" * 2**23}, [DENSE], 0, None, "too long to note"),
     ]
     for key, parts, specs, rows, lengths, message in wrong:
@@ -185,8 +186,9 @@ def test_a_key_depends_on_every_part_and_not_on_their_order() -> None:
 def test_the_callers_own_error_is_not_the_stores(tmp_path: Path) -> None:
     for error in (PermissionError(13, "a picture"), ValueError("No space left on device"), KeyboardInterrupt()):
         with pytest.raises(type(error)) as caught, Store(tmp_path).write("0" * 64, {}, [DENSE], 1, None):
-            raise error
+            raise error from LookupError("why")
         assert caught.value is error and not isinstance(error, TfverticalError)
+        assert isinstance(error.__cause__, LookupError)
     assert not list(tmp_path.iterdir())
 
 
@@ -221,6 +223,18 @@ def test_what_was_used_longest_ago_makes_room(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"larger than all[\s\S]*at most 100 bytes[\s\S]*narrower dtype"):
         keep(store, "f")
     assert len(store.entries()) == 1
+
+
+def test_what_was_written_meanwhile_counts(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    keep(store, "a")
+    store.limit = store.entries()[0].bytes * 3 // 2
+    parts = {"name": "z"}
+    with store.write(stores.key(parts), parts, [DENSE], 6, None) as writer:
+        keep(store, "b")
+        assert [entry.parts for entry in store.entries()] == [{"name": "b"}]
+        writer.put("d", np.arange(6), np.zeros((6, 2), np.float32))
+    assert [entry.parts for entry in store.entries()] == [parts]
 
 
 def test_damaged_entries_make_room_first(tmp_path: Path) -> None:

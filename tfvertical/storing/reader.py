@@ -7,25 +7,21 @@ removes or replaces the entry meanwhile.
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
-import stat
-from collections.abc import Callable
-from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tfvertical.columns import Dense, Ragged, StreamedDense, StreamedRagged
-from tfvertical.shards import Shards, raw
+from tfvertical.shards import Shards
 from tfvertical.storing import record
+from tfvertical.storing.checked import into_memory, kept_open, open_file
 from tfvertical.storing.layout import LENGTHS, MOST, Layout, Spec
 from tfvertical.storing.record import USED, Damaged, Record
 
 if TYPE_CHECKING:
     from tfvertical.contracts import Column
 
-_CHUNK = 2**20
 _BROKEN = (errno.ENOENT, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.EIO, errno.ENXIO)
 
 
@@ -58,7 +54,7 @@ def read_record(folder: int, key: str) -> Record:
         Damaged: it is not as it was written.
         OSError: it cannot be read.
     """
-    with os.fdopen(_open(folder, record.NAME), "rb") as file:
+    with os.fdopen(open_file(folder, record.NAME), "rb") as file:
         content = file.read(record.LIMIT + 1)
     if len(content) > record.LIMIT:
         raise Damaged(f"{record.NAME} is too big")
@@ -72,7 +68,7 @@ def _check_names(folder: int, found: Record) -> None:
         raise Damaged(f"{name} is missing")
     for name in sorted(present - expected):
         raise Damaged(f"{name!r:.120} does not belong there")
-    handle = _open(folder, USED)
+    handle = open_file(folder, USED)
     try:
         if os.fstat(handle).st_size:
             raise Damaged(f"{USED} is not empty")
@@ -86,18 +82,18 @@ def _columns(folder: int, found: Record, memory: int) -> dict[str, Column]:
     streamed = layout.array_bytes > memory
     columns: dict[str, Column] = {}
     for spec in layout.specs:
-        order = _order(_into_memory(folder, found, spec.order).view(np.int64), spec)
+        order = _order(into_memory(folder, found, spec.order).view(np.int64), spec)
         if streamed:
-            shards = _kept_open(folder, found, spec)
+            shards = kept_open(folder, found, spec)
             columns[spec.name] = _streamed(shards, spec, order, lengths if spec.ragged else None)
         else:
-            content = _into_memory(folder, found, spec.name)
+            content = into_memory(folder, found, spec.name)
             columns[spec.name] = _in_memory(content, layout, spec, order, lengths if spec.ragged else None)
     return columns
 
 
 def _lengths(folder: int, found: Record) -> np.ndarray:
-    lengths = _into_memory(folder, found, LENGTHS).view(np.int64)
+    lengths = into_memory(folder, found, LENGTHS).view(np.int64)
     within = bool(((lengths >= 0) & (lengths < MOST)).all())
     if not within or int(lengths.sum()) != found.layout.positions:
         raise Damaged("its lengths do not fit its arrays")
@@ -149,80 +145,3 @@ def _streamed(
     if lengths is None:
         return StreamedDense(shards, spec.numpy, spec.shape, _places(order))
     return StreamedRagged(shards, spec.numpy, spec.shape, _starts(order, lengths), lengths)
-
-
-def _into_memory(folder: int, found: Record, run: str) -> np.ndarray:
-    """All bytes of a run, uint8, each read once: what was hashed is what is returned."""
-    for name, size in found.layout.shards(run):  # real files before the memory for them
-        _check_size(folder, name, size)
-    content = np.empty(found.layout.runs[run], np.uint8)
-    at = 0
-
-    def keep(part: memoryview) -> memoryview:
-        nonlocal at
-        target = raw(content)[at : at + len(part)]
-        at += len(part)
-        return target
-
-    for name, size in found.layout.shards(run):
-        handle = _open(folder, name)
-        try:
-            _verify(handle, name, size, found.digests[name], keep)
-        finally:
-            os.close(handle)
-    return content
-
-
-def _kept_open(folder: int, found: Record, spec: Spec) -> Shards:
-    """The array's files, checked and left open."""
-    with ExitStack() as stack:
-        handles = []
-        for name, size in found.layout.shards(spec.name):
-            handle = _open(folder, name)
-            stack.callback(os.close, handle)
-            _verify(handle, name, size, found.digests[name], lambda part: part)
-            handles.append(handle)
-        stack.pop_all()
-    what = f"Array {spec.name!r} of the kept outputs {found.key[:12]}"
-    return Shards(handles, found.layout.shard_bytes, found.layout.runs[spec.name], what)
-
-
-def _verify(handle: int, name: str, size: int, digest: str, target: Callable[[memoryview], memoryview]) -> None:
-    """Read a file once, a chunk at a time, into what `target` gives for it; raise Damaged where the hash is another."""
-    _need_size(handle, name, size)
-    buffer, found, at = memoryview(bytearray(min(_CHUNK, size))), hashlib.sha256(), 0
-    while at < size:
-        part = target(buffer[: size - at])
-        filled = 0
-        while filled < len(part):
-            count = os.preadv(handle, [part[filled:]], at + filled)
-            if not count:
-                raise Damaged(f"{name} was cut short")
-            filled += count
-        found.update(part)
-        at += len(part)
-    if found.hexdigest() != digest:
-        raise Damaged(f"{name} was changed")
-
-
-def _check_size(folder: int, name: str, size: int) -> None:
-    handle = _open(folder, name)
-    try:
-        _need_size(handle, name, size)
-    finally:
-        os.close(handle)
-
-
-def _need_size(handle: int, name: str, size: int) -> None:
-    found = os.fstat(handle).st_size
-    if found != size:
-        raise Damaged(f"{name} has {found} bytes instead of {size}")
-
-
-def _open(folder: int, name: str) -> int:
-    """An open handle on a plain file of the folder, never through a link, never waiting on a pipe."""
-    handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
-    if not stat.S_ISREG(os.fstat(handle).st_mode):
-        os.close(handle)
-        raise Damaged(f"{name} is no plain file")
-    return handle

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
 from tfvertical.errors import StoreError
-from tfvertical.shards import raw
 from tfvertical.storing import record
-from tfvertical.storing.layout import LENGTHS, Layout, Spec, shard_name
+from tfvertical.storing.layout import LENGTHS, Layout, Spec
 from tfvertical.storing.refusal import unusable
+from tfvertical.storing.run import Run
 
 
 class Writer:
@@ -76,7 +72,7 @@ class Writer:
         for array in self._arrays.values():
             digests |= array.finish()
         if self.layout.ragged and self.lengths is not None:
-            run = _Run(self._folder, LENGTHS, self.layout.shard_bytes)
+            run = Run(self._folder, LENGTHS, self.layout.shard_bytes)
             run.append(np.ascontiguousarray(self.lengths, np.int64))
             digests |= run.finish()
         (self._folder / record.USED).touch()
@@ -93,7 +89,7 @@ class _Array:
 
     def __init__(self, folder: Path, layout: Layout, spec: Spec):
         self.spec, self._folder, self._layout = spec, folder, layout
-        self.run = _Run(folder, spec.name, layout.shard_bytes)
+        self.run = Run(folder, spec.name, layout.shard_bytes)
         self._order: list[np.ndarray] = []
         self._seen = np.zeros(layout.rows, bool)
 
@@ -124,55 +120,9 @@ class _Array:
                 expected=f"{len(self._seen)} rows",
                 received=str(int(self._seen.sum())),
             )
-        order = _Run(self._folder, self.spec.order, self._layout.shard_bytes)
+        order = Run(self._folder, self.spec.order, self._layout.shard_bytes)
         order.append(np.concatenate([np.zeros(0, np.int64), *self._order]))
         return self.run.finish() | order.finish()
-
-
-class _Run:
-    """A run of bytes, cut into files, hashed on the way."""
-
-    def __init__(self, folder: Path, name: str, shard_bytes: int):
-        self._folder, self._name, self._shard_bytes = folder, name, shard_bytes
-        self._file: BinaryIO | None = None
-        self._hash, self._room = hashlib.sha256(), 0
-        self._digests: dict[str, str] = {}
-
-    def append(self, values: np.ndarray) -> None:
-        content = raw(np.ascontiguousarray(values))
-        while len(content):
-            if not self._room:
-                self._next()
-            part = content[: self._room]
-            if self._file is not None:
-                self._file.write(part)
-            self._hash.update(part)
-            self._room -= len(part)
-            content = content[len(part) :]
-
-    def finish(self) -> dict[str, str]:
-        """File name -> SHA-256."""
-        self._seal()
-        return self._digests
-
-    def close(self) -> None:
-        if self._file is not None:
-            with contextlib.suppress(OSError):  # what is still buffered does not fit a full disk, which has been told
-                self._file.close()
-            self._file = None
-
-    def _next(self) -> None:
-        self._seal()
-        self._file = open(self._folder / shard_name(self._name, len(self._digests)), "xb")  # noqa: SIM115
-        self._hash, self._room = hashlib.sha256(), self._shard_bytes
-
-    def _seal(self) -> None:
-        if self._file is None:
-            return
-        self._file.flush()
-        os.fsync(self._file.fileno())  # now, a shard at a time, and not gigabytes at the end while others wait
-        self.close()
-        self._digests[shard_name(self._name, len(self._digests))] = self._hash.hexdigest()
 
 
 def _cast(values: np.ndarray, spec: Spec) -> np.ndarray:
