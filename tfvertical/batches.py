@@ -1,7 +1,8 @@
 """Which examples go into which batch, and at which length: pure functions of lengths, seed and epoch.
 
-Texts are grouped by length within pools of a shuffled order, so that a batch is padded to about its own length only,
-while batches still come in random order. Lengths are rounded up to a few values, so that few shapes are ever compiled.
+Texts are grouped by length within pools of a shuffled order, so that a batch is padded to its own longest text only,
+while batches still come in random order. One graph serves all lengths; where shapes are compiled one by one (XLA,
+TPUs), lengths are rounded up to a few values.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tfvertical import memory
 from tfvertical.contracts import Encoded
 from tfvertical.errors import DataError
 
@@ -57,9 +59,18 @@ def plan(lengths: np.ndarray | None, order: np.ndarray, batch_size: int, seed: i
     return found
 
 
-def gather(encoded: Encoded, rows: np.ndarray) -> dict[str, np.ndarray]:
-    """The model inputs of the examples at `rows`, padded to their bucket."""
-    length = None if encoded.lengths is None else bucket(int(encoded.lengths[rows].max()))
+def gather(encoded: Encoded, rows: np.ndarray, static: bool = False) -> dict[str, np.ndarray]:
+    """The model inputs of the examples at `rows`, padded to the longest of them.
+
+    Args:
+        encoded: the examples.
+        rows: int64 `(batch,)`.
+        static: round the length up to its `bucket`: what is compiled for each shape must not see many.
+    """
+    length = None
+    if encoded.lengths is not None:
+        longest = int(encoded.lengths[rows].max())
+        length = bucket(longest) if static else longest
     return {name: column.take(rows, length) for name, column in encoded.columns.items()}
 
 
@@ -118,6 +129,7 @@ def infer(model: Any, encoded: Encoded, batch_size: int = 32) -> Iterator[tuple[
     """
     import tensorflow as tf
 
+    memory.keep_freed()
     dtypes = {name: dtype for name, _, dtype in _specs(model)}
     run = _traced(model)
     for rows in plan(encoded.lengths, np.arange(len(encoded)), batch_size, None):

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfvertical import batches, features, frontier, proof, stages
+from tfvertical import batches, features, frontier, memory, proof, stages
 from tfvertical.contracts import Adaptation, Encoded, Objective, Task
 from tfvertical.errors import ConfigError, DataError
 from tfvertical.events import Events
@@ -103,6 +103,7 @@ def run(
         TrainingError: the loss is not finite, a frozen weight moved, or a learning one did not.
     """
     events, began = events or Events(), time.perf_counter()
+    memory.keep_freed()
     _check(train, validation, settings)
     if adaptation.patch(task) is not None:
         raise ConfigError(f"{type(adaptation).__name__} inserts weights, which is not possible yet.")
