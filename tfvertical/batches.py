@@ -127,15 +127,18 @@ def infer(model: Any, encoded: Encoded, batch_size: int = 32) -> Iterator[tuple[
     One trace serves all lengths and all calls. The batches depend only on the examples, so that two processes compute
     equal bits.
     """
+    memory.keep_freed()
+    for rows in plan(encoded.lengths, np.arange(len(encoded)), batch_size, None):
+        yield rows, outputs(model, encoded, rows)
+
+
+def outputs(model: Any, encoded: Encoded, rows: np.ndarray) -> list[np.ndarray]:
+    """What `model` gives for the examples at `rows`, in inference mode: its outputs, flattened."""
     import tensorflow as tf
 
-    memory.keep_freed()
-    dtypes = {name: dtype for name, _, dtype in _specs(model)}
-    run = _traced(model)
-    for rows in plan(encoded.lengths, np.arange(len(encoded)), batch_size, None):
-        inputs = gather(encoded, rows)
-        cast = {name: tf.cast(inputs[name], dtype) for name, dtype in dtypes.items()}
-        yield rows, [output.numpy() for output in run(cast)]
+    inputs = gather(encoded, rows)
+    cast = {name: tf.cast(inputs[name], dtype) for name, _, dtype in _specs(model)}
+    return [output.numpy() for output in _traced(model)(cast)]
 
 
 def _traced(model: Any) -> Callable[[Mapping[str, Any]], list[Any]]:

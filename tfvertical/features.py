@@ -1,4 +1,4 @@
-"""Run a frozen prefix once over all examples and keep what it gives.
+"""Run a frozen prefix once over all examples and keep what it gives: in memory, and on disk for the next run.
 
 Outputs of variable length are kept without their padding. Where they would not fit, or the inputs change from epoch to
 epoch, the prefix runs inside the training step instead: without gradients, in inference mode.
@@ -6,26 +6,92 @@ epoch, the prefix runs inside the training step instead: without gradients, in i
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import math
+import time
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from tfvertical.batches import infer
+from tfvertical import identity
+from tfvertical.batches import infer, outputs
 from tfvertical.columns import Dense, Ragged
-from tfvertical.contracts import Encoded
+from tfvertical.contracts import Column, Encoded
+from tfvertical.errors import StoreError, TrainingError
+from tfvertical.settings import Settings
+from tfvertical.store import Spec, Store, Writer, key
+
+log = logging.getLogger(__name__)
+
+FORMAT = "1"  # goes up when the same model and data give other numbers, or lie differently
+WORTH_SECONDS = 2.0  # what took less to compute is not written to disk
+RECENT_BYTES = 256 * 2**20  # outputs that stay in memory after a run, for the next one in this process
+SAME = 1e-3  # an example's outputs in another batch may differ by this share of the largest
 
 
-def cost(prefix: keras.Model, encoded: Encoded) -> int:
+@dataclass(frozen=True)
+class Keeping:
+    """Where outputs may be kept, and how.
+
+    Args:
+        memory: bytes in memory; what takes more is read from disk batch by batch.
+        store: the folder on disk; None for memory only.
+        dtype: `float32`, or `float16` or `bfloat16` for half the bytes.
+        about: what lists of kept outputs show (`preset`, `data_name`).
+    """
+
+    memory: int
+    store: Store | None = None
+    dtype: str = "float32"
+    about: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, settings: Settings, about: Mapping[str, str]) -> Keeping:
+        """What a run's settings say."""
+        store = Store(limit=settings.cache_disk) if settings.cache_disk else None
+        return cls(settings.cache_bytes, store, settings.cache_dtype, about)
+
+
+@dataclass(frozen=True)
+class Found:
+    """Outputs of a prefix over all examples.
+
+    Args:
+        encoded: the examples as the suffix takes them: `cut_0`, `cut_1`, … in place of the model's inputs.
+        source: `computed`, `memory` (an earlier run of this process) or `disk`.
+        seconds: that it took.
+        error: largest difference that storing in half precision made, as a share of the largest value; 0 in float32.
+    """
+
+    encoded: Encoded
+    source: str
+    seconds: float
+    error: float = 0.0
+
+
+_recent: OrderedDict[str, dict[str, Column]] = OrderedDict()
+
+
+def cost(prefix: keras.Model, encoded: Sequence[Encoded], dtype: str = "float32") -> int:
     """Bytes that the prefix's outputs over all examples would take."""
     total = 0
-    for tensor in keras_outputs(prefix):
-        fixed = math.prod(size for size in tensor.shape[1:] if size is not None) * tf.as_dtype(tensor.dtype).size
-        rows = len(encoded) if _fixed(tensor) or encoded.lengths is None else int(encoded.lengths.sum())
-        total += fixed * rows
+    for spec in _specs(prefix, dtype):
+        each = math.prod(spec.shape) * _size(spec.dtype)
+        for part in encoded:
+            total += each * (int(part.lengths.sum()) if spec.ragged and part.lengths is not None else len(part))
     return total
+
+
+def fits(size: int, settings: Settings) -> bool:
+    """Whether outputs of that many bytes can be kept, in memory or on disk."""
+    return size <= max(settings.cache_bytes, settings.cache_disk)
 
 
 def cacheable(prefix: keras.Model) -> bool:
@@ -36,22 +102,39 @@ def cacheable(prefix: keras.Model) -> bool:
     return all(size is not None for tensor in keras_outputs(prefix) for size in tensor.shape[2:])
 
 
-def compute(prefix: keras.Model, encoded: Encoded, batch_size: int = 32) -> Encoded:
-    """The examples as the suffix takes them: `cut_0`, `cut_1`, … in place of the model's inputs.
+def compute(prefix: keras.Model, encoded: Encoded, keeping: Keeping | None = None) -> Found:
+    """The prefix's outputs over all examples: found where they are kept already, or computed and kept.
 
     Args:
         prefix: from `frontier.split`.
         encoded: examples as the whole model takes them.
-        batch_size: examples a batch.
+        keeping: where to look and to keep; None for this call's own memory.
+
+    Raises:
+        StoreError: they fit neither into memory nor onto the disk.
+        TrainingError: the prefix gives an example other outputs in another batch, so that nothing can be kept.
     """
-    tensors = keras_outputs(prefix)
-    kept = [_Kept(tensor, encoded) for tensor in tensors]
-    for rows, outputs in infer(prefix, encoded, batch_size):
-        for part, values in zip(kept, outputs, strict=True):
-            part.put(rows, values)
-    names = list(keras.tree.flatten({name: name for name in prefix.output}))  # Keras flattens by sorted name
-    columns = {name: part.column() for name, part in zip(names, kept, strict=True)}
-    return Encoded(columns, encoded.lengths, encoded.rows, encoded.labels, encoded.weights)
+    keeping, began = keeping or Keeping(2**62), time.perf_counter()
+    parts = _parts(prefix, encoded, keeping)
+    name = key(parts) if parts else ""
+    if name in _recent:
+        _recent.move_to_end(name)
+        return Found(_as_encoded(dict(_recent[name]), encoded), "memory", time.perf_counter() - began)
+    if name and keeping.store and (columns := keeping.store.open(name, keeping.memory)) is not None:
+        _remember(name, columns)
+        return Found(_as_encoded(columns, encoded), "disk", time.perf_counter() - began)
+    _check_repeatable(prefix, encoded)
+    specs = _specs(prefix, keeping.dtype)
+    if cost(prefix, [encoded], keeping.dtype) <= keeping.memory:
+        kept = [_Kept(spec, encoded) for spec in specs]
+        error = _run(prefix, encoded, specs, kept)
+        columns = {spec.name: part.column() for spec, part in zip(specs, kept, strict=True)}
+        if name and keeping.store and time.perf_counter() - began > WORTH_SECONDS:
+            _write(keeping, name, parts, specs, columns, encoded)
+        _remember(name, columns)
+    else:
+        columns, error = _streamed(prefix, encoded, keeping, specs, (name, parts))
+    return Found(_as_encoded(columns, encoded), "computed", time.perf_counter() - began, error)
 
 
 def release(encoded: Encoded) -> None:
@@ -61,17 +144,163 @@ def release(encoded: Encoded) -> None:
         encoded.columns.clear()
 
 
+def forget() -> None:
+    """Let go of what stays in memory for the next run of this process."""
+    _recent.clear()
+
+
+def _parts(prefix: keras.Model, encoded: Encoded, keeping: Keeping) -> dict[str, str]:
+    """What the outputs depend on; empty where that cannot be told."""
+    model = identity.of_model(prefix)
+    if model is None:
+        return {}
+    versions = ", ".join(f"{name} {version(name)}" for name in ("tensorflow", "keras", "keras-hub"))
+    return {
+        "format": FORMAT,
+        "model": model,
+        "data": identity.of_inputs(encoded),
+        "dtype": keeping.dtype,
+        "versions": versions,
+    }
+
+
+def _as_encoded(columns: dict[str, Column], encoded: Encoded) -> Encoded:
+    return Encoded(columns, encoded.lengths, encoded.rows, encoded.labels, encoded.weights)
+
+
+def _remember(name: str, columns: Mapping[str, Column]) -> None:
+    """Keep small outputs for the next run of this process: a sweep, another head, a notebook's cell run again."""
+    if not name or _bytes(columns) > RECENT_BYTES:
+        return
+    _recent[name] = dict(columns)
+    while sum(map(_bytes, _recent.values())) > RECENT_BYTES:
+        _recent.popitem(last=False)
+
+
+def _bytes(columns: Mapping[str, Column]) -> int:
+    return sum(
+        column.array.nbytes if isinstance(column, Dense) else column.values.nbytes if isinstance(column, Ragged) else 0
+        for column in columns.values()
+    )
+
+
+def _check_repeatable(prefix: keras.Model, encoded: Encoded) -> None:
+    """An example must come out as it does alone: a layer that looks at its batch, or draws at random, is found here."""
+    rows = np.arange(min(8, len(encoded)))
+    if len(rows) < 2:
+        return
+    whole, part = (outputs(prefix, encoded, some) for some in (rows, rows[: len(rows) // 2]))
+    for one, other in zip(whole, part, strict=True):
+        cut = tuple(slice(0, size) for size in other.shape)
+        real = np.isfinite(one[cut]) & np.isfinite(other)
+        largest = float(np.abs(one[cut][real]).max(initial=0.0)) or 1.0
+        if float(np.abs(one[cut] - other)[real].max(initial=0.0)) > SAME * largest:
+            raise TrainingError(
+                f"{prefix.name!r} gives an example other outputs in another batch: they cannot be kept.",
+                fix="a layer in it draws at random or looks at its whole batch; let it learn, or set cache=False",
+            )
+
+
+def _run(prefix: keras.Model, encoded: Encoded, specs: Sequence[Spec], kept: Sequence[Any]) -> float:
+    """Run over all examples; what rounding to the kept dtype changed at most, as a share of the largest value."""
+    error = 0.0
+    for rows, found in infer(prefix, encoded):
+        for spec, part, values in zip(specs, kept, found, strict=True):
+            stored = values.astype(_numpy(spec.dtype), copy=False)
+            if stored.dtype != values.dtype:
+                largest = float(np.abs(values).max(initial=0.0)) or 1.0
+                error = max(error, float(np.abs(stored.astype(values.dtype) - values).max(initial=0.0)) / largest)
+            part.put(rows, stored)
+    return error
+
+
+def _write(
+    keeping: Keeping,
+    name: str,
+    parts: Mapping[str, str],
+    specs: Sequence[Spec],
+    columns: Mapping[str, Any],
+    encoded: Encoded,
+) -> None:
+    """Keep what is in memory on disk too; a disk that does not take it is no reason to stop."""
+    try:
+        with _writing(keeping, name, parts, specs, encoded) as writer:
+            for at in range(0, len(encoded), 256):
+                rows = np.arange(at, min(at + 256, len(encoded)))
+                for spec in specs:
+                    writer.put(spec.name, rows, columns[spec.name].take(rows, None))
+    except StoreError as error:
+        log.warning("Outputs of the frozen part stay in memory only. %s", error)
+
+
+def _streamed(
+    prefix: keras.Model, encoded: Encoded, keeping: Keeping, specs: Sequence[Spec], named: tuple[str, Mapping[str, str]]
+) -> tuple[dict[str, Column], float]:
+    """Outputs larger than memory: written as they are computed, and read from disk from then on."""
+    name, parts = named
+    if keeping.store is None or not name:
+        raise StoreError("Outputs of the frozen part fit neither into memory nor onto disk.", fix="raise cache_bytes")
+    with _writing(keeping, name, parts, specs, encoded) as writer:
+        error = _run(prefix, encoded, specs, [_Written(writer, spec.name) for spec in specs])
+    columns = keeping.store.open(name, keeping.memory)
+    if columns is None:
+        raise StoreError(
+            f"What was just written to {keeping.store.folder} cannot be read.", fix="set another cache folder"
+        )
+    return columns, error
+
+
+@contextlib.contextmanager
+def _writing(
+    keeping: Keeping, name: str, parts: Mapping[str, str], specs: Sequence[Spec], encoded: Encoded
+) -> Iterator[Writer]:
+    lengths = encoded.lengths if any(spec.ragged for spec in specs) else None
+    if keeping.store is None:
+        raise StoreError("There is no folder to keep outputs in.")
+    with keeping.store.write(name, {**parts, **keeping.about}, specs, len(encoded), lengths) as writer:
+        yield writer
+
+
+def _specs(prefix: keras.Model, dtype: str) -> list[Spec]:
+    """The prefix's outputs in the order that it gives them; numbers with a fraction are kept as `dtype`."""
+    names = list(keras.tree.flatten({name: name for name in prefix.output}))  # Keras flattens by sorted name
+    found = []
+    for name, tensor in zip(names, keras_outputs(prefix), strict=True):
+        ragged = not _fixed(tensor)
+        kept = dtype if tensor.dtype == "float32" else tensor.dtype
+        found.append(Spec(name, kept, tuple(tensor.shape[2:] if ragged else tensor.shape[1:]), ragged))
+    return found
+
+
+def _numpy(dtype: str) -> np.dtype:
+    return np.dtype(tf.as_dtype(dtype).as_numpy_dtype)
+
+
+def _size(dtype: str) -> int:
+    return int(_numpy(dtype).itemsize)
+
+
+@dataclass(frozen=True)
+class _Written:
+    """One tensor of the frontier on its way to disk."""
+
+    writer: Writer
+    name: str
+
+    def put(self, rows: np.ndarray, values: np.ndarray) -> None:
+        self.writer.put(self.name, rows, values)
+
+
 class _Kept:
     """One tensor of the frontier for all examples, allocated once: its size is known before the first batch."""
 
-    def __init__(self, tensor: Any, encoded: Encoded):
-        dtype = np.dtype(tf.as_dtype(tensor.dtype).as_numpy_dtype)
-        self.lengths = None if _fixed(tensor) else encoded.lengths
+    def __init__(self, spec: Spec, encoded: Encoded):
+        self.lengths = encoded.lengths if spec.ragged else None
         if self.lengths is None:
-            self.values = np.zeros((len(encoded), *tensor.shape[1:]), dtype)
+            self.values = np.zeros((len(encoded), *spec.shape), _numpy(spec.dtype))
         else:
             self.splits = np.concatenate([[0], np.cumsum(self.lengths)])
-            self.values = np.zeros((self.splits[-1], *tensor.shape[2:]), dtype)
+            self.values = np.zeros((self.splits[-1], *spec.shape), _numpy(spec.dtype))
 
     def put(self, rows: np.ndarray, values: np.ndarray) -> None:
         """A batch of `(rows, …)`; padding is left out."""
@@ -83,31 +312,6 @@ class _Kept:
 
     def column(self) -> Dense | Ragged:
         return Dense(self.values) if self.lengths is None else Ragged(self.values, self.splits)
-
-
-@keras.saving.register_keras_serializable("tfvertical")
-class InferenceOnly(keras.layers.Layer):
-    """Calls a model with `training=False`, whatever is said outside."""
-
-    def __init__(self, part: keras.Model, **kwargs: Any):
-        super().__init__(trainable=False, **kwargs)
-        self.part = part
-
-    def call(self, inputs: Any) -> Any:
-        """The part's outputs."""
-        return self.part(inputs, training=False)
-
-    def compute_output_spec(self, inputs: Any) -> Any:
-        """The part's own symbolic outputs."""
-        return keras.tree.map_structure(lambda t: keras.KerasTensor(t.shape, t.dtype), self.part.output)
-
-
-def inline(prefix: keras.Model, suffix: keras.Model) -> keras.Model:
-    """One model of both whose prefix always runs in inference mode, with no gradient kept."""
-    inputs = keras.tree.map_structure(
-        lambda t: keras.Input(batch_shape=(None, *t.shape[1:]), dtype=t.dtype, name=t.name), prefix.input
-    )
-    return keras.Model(inputs, suffix(InferenceOnly(prefix, name="prefix")(inputs)), name="inline")
 
 
 def keras_outputs(model: keras.Model) -> list[Any]:

@@ -10,6 +10,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from tfvertical.errors import ConfigError
+
 if TYPE_CHECKING:
     import keras
 
@@ -33,10 +37,11 @@ def learns(operation: Any) -> bool:
     Augmentation holds no weight, yet its outputs must differ from epoch to epoch. Dropout may lie in the prefix: what
     is frozen runs in inference mode.
     """
-    return bool(getattr(operation, "trainable_variables", ())) or _augments(operation)
+    return bool(getattr(operation, "trainable_variables", ())) or augments(operation)
 
 
-def _augments(operation: Any) -> bool:
+def augments(operation: Any) -> bool:
+    """Whether an operation is one of Keras' random augmentation layers."""
     return ".preprocessing." in type(operation).__module__ and hasattr(operation, "generator")
 
 
@@ -51,6 +56,9 @@ def split(model: keras.Model, moves: Callable[[Any], bool] = learns) -> Split:
         Prefix and suffix: `suffix(prefix(x))` equals `model(x)` exactly, in inference mode. What goes from one to the
         other is a dictionary of tensors called `cut_0`, `cut_1`, ….
 
+    Raises:
+        ConfigError: the model is not functional, or overrides `call`.
+
     Example:
         >>> import keras
         >>> x = keras.Input((4,))
@@ -61,7 +69,12 @@ def split(model: keras.Model, moves: Callable[[Any], bool] = learns) -> Split:
     import keras
     from keras.src.backend import get_keras_mask
 
-    calls, inputs, outputs = _replay(model)
+    if _graph_of(model) is None:
+        raise ConfigError(
+            f"{model.name!r} ({type(model).__name__}) is no functional model: nobody can see where frozen ends.",
+            fix="build it from keras.Input to keras.Model, or train it as a whole",
+        )
+    calls, inputs, outputs = replay(model)
     touched: set[int] = set()
     cut: dict[int, Any] = {}
     for operation, args, kwargs, output in calls:
@@ -102,7 +115,43 @@ def _suffix(name: str, calls: list[Any], outputs: Any, frontier: Mapping[str, An
     return keras.Model(starts, keras.tree.map_structure(replaced, outputs), name=f"{name}_suffix")
 
 
-def _replay(model: keras.Model) -> tuple[list[Any], Any, Any]:
+def first_not_finite(model: keras.Model, inputs: Mapping[str, Any]) -> tuple[str, Any] | None:
+    """Run a functional model operation by operation and say where numbers first are not finite.
+
+    Args:
+        model: functional.
+        inputs: its inputs by name, `(batch, …)`.
+
+    Returns:
+        The operation's name, or that of the input, and a bool array `(batch,)` of the examples concerned; None where
+        everything is finite.
+    """
+    import keras
+
+    calls, symbols, _ = replay(model)
+    values = {id(symbol): inputs[symbol.name] for symbol in _tensors(symbols)}
+    for symbol in _tensors(symbols):
+        if (bad := _not_finite(values[id(symbol)])) is not None:
+            return symbol.name, bad
+    for operation, args, kwargs, output in calls:
+        args, kwargs = keras.tree.map_structure(lambda leaf: values.get(id(leaf), leaf), (args, kwargs))
+        found = keras.tree.flatten(operation(*args, **kwargs))
+        for value in found:
+            if (bad := _not_finite(value)) is not None:
+                return operation.name, bad
+        values.update(zip(map(id, _tensors(output)), found, strict=True))
+    return None
+
+
+def _not_finite(value: Any) -> np.ndarray | None:
+    array = np.asarray(value)
+    if array.dtype.kind not in "fV":
+        return None
+    bad: np.ndarray = np.logical_not(np.isfinite(array.astype(np.float32)).reshape(len(array), -1).all(axis=1))
+    return bad if bad.any() else None
+
+
+def replay(model: keras.Model) -> tuple[list[Any], Any, Any]:
     """The model's calls in order, `(operation, args, kwargs, output)`, with its new inputs and outputs.
 
     `_run_through_graph` is what `keras.models.clone_model` uses; it is called directly, since cloning a nested model on
@@ -120,7 +169,7 @@ def _replay(model: keras.Model) -> tuple[list[Any], Any, Any]:
         calls.append((operation, args, kwargs, output))
         return output
 
-    whole = _graph_of(model) or model
+    whole = _graph_of(model)
     inputs = keras.tree.map_structure(
         lambda tensor: keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=tensor.name), whole.input
     )

@@ -9,6 +9,7 @@ from typing import Any, get_args, get_type_hints
 
 from tfvertical.errors import ConfigError, nearest
 
+CACHE_DTYPES = ("float32", "float16", "bfloat16")
 SCHEDULES = ("cosine", "linear", "constant")
 
 
@@ -29,8 +30,12 @@ class Settings:
         early_stopping: end a stage after this many epochs without a better `monitor`; None to run them all.
         restore_best: end with the weights of the best epoch of the run (needs validation data).
         monitor: the quantity that decides which epoch is best; lower is better for losses, higher for all else.
-        cache: run what is frozen once and keep its outputs, in memory, as long as they take at most `cache_bytes`.
-        cache_bytes: bytes of memory the cache may take.
+        cache: run what is frozen once and keep its outputs, in memory or on disk.
+        cache_bytes: bytes of memory they may take; of more, batches are read from disk.
+        cache_disk: bytes that those of all runs may take on disk, where another run finds them; 0 for none there.
+        cache_dtype: how they are kept: `float32`, or in half the room as `float16` or `bfloat16`; the loss is told.
+        views: augmented views of each example that run through the frozen part once and are kept, shown in turn;
+            0 makes new ones in every epoch, for which the frozen part runs in every step.
         seed: of data order, dropout and augmentation; the head's first weights follow the task's own `seed`.
 
     Raises:
@@ -51,6 +56,9 @@ class Settings:
     monitor: str = "val_loss"
     cache: bool = True
     cache_bytes: int = 2_000_000_000
+    cache_disk: int = 10_000_000_000
+    cache_dtype: str = "float32"
+    views: int = 0
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -68,6 +76,9 @@ class Settings:
                 ("label_smoothing", "0 or more, below 1", 0 <= self.label_smoothing < 1),
                 ("early_stopping", "1 or more, or none", self.early_stopping is None or self.early_stopping >= 1),
                 ("cache_bytes", "0 or more", self.cache_bytes >= 0),
+                ("cache_disk", "0 or more", self.cache_disk >= 0),
+                ("cache_dtype", "one of " + ", ".join(CACHE_DTYPES), self.cache_dtype in CACHE_DTYPES),
+                ("views", "0 or more", self.views >= 0),
                 ("seed", "0 or more", self.seed >= 0),
             )
             if not right

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,9 +13,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfvertical import batches, features, frontier, memory, proof, stages
+from tfvertical import batches, chunks, features, frontier, inline, memory, planning, proof, stages
 from tfvertical.contracts import Adaptation, Encoded, Objective, Task
-from tfvertical.errors import ConfigError, DataError
+from tfvertical.errors import ConfigError, DataError, StoreError, TrainingError
 from tfvertical.events import Events
 from tfvertical.optimizer import RunSchedule, StagedAdamW, decays
 from tfvertical.settings import Settings
@@ -110,27 +111,38 @@ def run(
     plan = list(adaptation.stages(task, settings.epochs))
     resolved = [stages.resolve(task.components, stage) for stage in plan]  # every mistake before the first epoch
     _reseed(task.model, settings.seed)
+    planned = planning.plan(
+        task, resolved, [train, *([] if validation is None else [validation])], settings, augment is not None
+    )
     steps = len(batches.plan(train.lengths, np.arange(len(train)), settings.batch_size, settings.seed))
     total = steps * sum(stage.epochs for stage in plan)
-    job = _Job(task, train, validation, settings, augment, verbose, steps, total)
+    job = _Job(task, train, validation, settings, augment, verbose, steps, total, events)
+    kept = _Kept(job, planned)
     moving = {
         address: each.variables[address] for each in resolved for address in (*each.rates, *_statistics(task, each))
     }
     watch = Watch(list(moving.values()), settings.monitor, settings.early_stopping, settings.restore_best)
     history, previous, done = History(), None, 0
-    for stage in plan:
+    for stage, way in zip(plan, planned.ways, strict=True):
         here = stages.apply(task.components, stage)
         events.emit("stage_started", stage=stage.name, learning=len(here.rates), epochs=stage.epochs)
         if verbose:
             print(_announce(here))
         before = proof.fingerprint(here)
         watch.enter(stage.name)
-        fitted, previous = _fit(job, here, done, previous, [watch, _epochs_to(events, stage.name), *callbacks])
+        watched = [watch, _epochs_to(events, stage.name), *callbacks]
+        try:
+            fitted, previous = _fit(job, kept.trained(way), here, done, previous, watched)
+        except TrainingError:
+            watch.undo()
+            kept.drop()
+            raise
         history.extend(stage.name, fitted)
         history.proofs.append(proof.check(here, before, _statistics(task, here)))
         watch.leave()
         done += stage.epochs
         events.emit("stage_ended", stage=stage.name, epochs=len(fitted.epoch), moved=len(history.proofs[-1].moved))
+    kept.drop()
     history.best_epoch = watch.best_epoch if settings.restore_best else -1
     history.seconds = time.perf_counter() - began
     events.emit("run_ended", seconds=round(history.seconds, 1), best_epoch=history.best_epoch)
@@ -149,37 +161,73 @@ class _Job:
     verbose: int
     steps: int
     total: int
+    events: Events
 
 
 def _fit(
     job: _Job,
+    trained: _Trained,
     resolved: stages.Resolved,
     done: int,
     previous: _Previous | None,
     callbacks: Sequence[keras.callbacks.Callback],
 ) -> tuple[keras.callbacks.History, _Previous]:
-    """One stage's Keras `fit`, after `done` planned epochs. Its cache ends with this call: two never coexist."""
-    stage, settings = resolved.stage, job.settings
-    trained = _prepare(job, job.augment if stage.augment else None)
+    """One stage's Keras `fit`, after `done` planned epochs. What was kept for it ends with this call."""
+    stage, settings, model = resolved.stage, job.settings, trained.model
     schedule = _schedule(settings, (job.total, done * job.steps, stage.epochs * job.steps), previous)
-    now = _compile(trained.model, resolved, job.task, settings, schedule, previous)
-    data, _ = batches.training_set(
-        trained.train, trained.model, settings.batch_size, settings.seed, done, trained.augment
-    )
+    now = _compile(model, resolved, job.task, settings, schedule, previous)
+    feed = _feed(job, trained, done, stage, callbacks)
     try:
-        fitted = trained.model.fit(
-            data,
-            steps_per_epoch=job.steps,
+        fitted = model.fit(
+            feed.data,
+            steps_per_epoch=feed.steps,
             initial_epoch=done,
             epochs=done + stage.epochs,
-            validation_data=trained.validation_data(settings.batch_size),
+            validation_data=feed.validation,
             callbacks=callbacks,
             verbose=job.verbose,
             shuffle=False,  # the dataset is in its order already
         )
     finally:
+        model.train_function = model.test_function = None
         trained.release()
     return fitted, now
+
+
+@dataclass(frozen=True)
+class _Feed:
+    """What Keras' `fit` is given: the data, how many steps an epoch has, and the data for validation."""
+
+    data: tf.data.Dataset
+    steps: int
+    validation: tf.data.Dataset | None
+
+
+def _feed(
+    job: _Job, trained: _Trained, done: int, stage: stages.Stage, callbacks: Sequence[keras.callbacks.Callback]
+) -> _Feed:
+    """Chunks of many steps where the model is small and its inputs are in memory, otherwise batch by batch."""
+    settings, model = job.settings, trained.model
+    against = "the inputs change from epoch to epoch" if trained.transform else None
+    for encoded in (trained.train, trained.validation):
+        against = against or (chunks.reason_against(model, encoded, callbacks) if encoded is not None else None)
+    job.events.emit("steps", chunks=against is None, why=against)
+    if against is not None:
+        if "every batch" in against and job.verbose:
+            print(f"  Steps are taken one by one: {against}.")
+        data, steps = batches.training_set(
+            trained.train, model, settings.batch_size, settings.seed, done, trained.transform
+        )
+        validation = trained.validation
+        kept = None if validation is None else batches.validation_set(validation, model, settings.batch_size)
+        return _Feed(data, steps, kept)
+    many = chunks.Chunks(model, trained.train, settings.batch_size, settings.seed, done, stage.epochs, stage.name)
+    model.train_function = lambda iterator: many(iterator)
+    if trained.validation is None:
+        return _Feed(many.dataset(), many.per_epoch, None)
+    held_out = chunks.Validation(model, trained.validation, settings.batch_size)
+    model.test_function = lambda iterator: held_out(iterator)
+    return _Feed(many.dataset(), many.per_epoch, held_out.dataset())
 
 
 def _epochs_to(events: Events, stage: str) -> keras.callbacks.Callback:
@@ -224,53 +272,125 @@ def _check(train: Encoded, validation: Encoded | None, settings: Settings) -> No
 
 @dataclass(frozen=True)
 class _Trained:
-    """The model that a stage trains, with the examples as it takes them: `kept` if they were computed for it."""
+    """The model that a stage trains, with the examples as it takes them.
+
+    Args:
+        model: the suffix; with the prefix inside where nothing is kept.
+        train: examples to train on.
+        validation: examples to choose by.
+        transform: what becomes of the examples before each epoch.
+        kept: what was computed for this stage, and ends with it.
+    """
 
     model: keras.Model
     train: Encoded
     validation: Encoded | None
-    augment: Transform | None = None
-    kept: bool = False
-
-    def validation_data(self, batch_size: int) -> tf.data.Dataset | None:
-        if self.validation is None:
-            return None
-        return batches.validation_set(self.validation, self.model, batch_size)
+    transform: Transform | None = None
+    kept: tuple[Encoded, ...] = ()
 
     def release(self) -> None:
-        """Free the cache, if there is one."""
-        for encoded in (self.train, self.validation):
-            if self.kept and encoded is not None:
-                features.release(encoded)
+        """Free what was kept."""
+        for encoded in self.kept:
+            features.release(encoded)
 
 
-def _prepare(job: _Job, augment: Transform | None) -> _Trained:
-    """Split at the frontier; run the prefix over the examples where that is possible and fits."""
-    task, train, validation, settings = job.task, job.train, job.validation, job.settings
-    parts = frontier.split(task.model, _moves(task))
-    if parts.prefix is None or not parts.prefix.weights:  # scaling pixels is not worth keeping what comes out
-        return _Trained(_copy_of(task.model), train, validation, augment)
-    size = features.cost(parts.prefix, train) + (features.cost(parts.prefix, validation) if validation else 0)
-    fits = settings.cache and size <= settings.cache_bytes and features.cacheable(parts.prefix)
-    if augment is not None or not fits:
-        return _Trained(features.inline(parts.prefix, parts.suffix), train, validation, augment)
-    if job.verbose:
-        print(f"  Running the frozen part once over {len(train):,} examples ({size / 1e6:,.0f} MB kept).")
-    return _Trained(
-        parts.suffix,
-        features.compute(parts.prefix, train),
-        features.compute(parts.prefix, validation) if validation else None,
-        kept=True,
-    )
+class _Kept:
+    """What has run once: the outputs of frozen parts for the stage at hand, and for the group of stages it is in.
 
-
-def _moves(task: Task) -> Callable[[Any], bool]:
-    """What lies behind the frontier: all that learns, and the dropout of the head, which holds no weight.
-
-    Dropout inside the frozen backbone stays before it: what is frozen runs in inference mode.
+    Args:
+        job: what stays the same in all stages.
+        planned: how each stage is trained.
     """
-    head = {id(layer) for layer in task.components["head"].layers if isinstance(layer, keras.layers.Dropout)}
-    return lambda operation: frontier.learns(operation) or id(operation) in head
+
+    def __init__(self, job: _Job, planned: planning.Plan):
+        self.job, self.planned = job, planned
+        self.keeping = features.Keeping.of(job.settings, _about(job.task))
+        self.base: tuple[int, list[Encoded]] | None = None
+
+    def trained(self, way: planning.Way) -> _Trained:
+        """The way's model and examples; without a kept prefix where keeping turns out to be impossible."""
+        train, validation = self.job.train, self.job.validation
+        if way.how == "whole":
+            transform = self.job.augment if way.resolved.stage.augment else None
+            return _Trained(_copy_of(self.job.task.model), train, validation, transform)
+        if way.how in ("kept", "views"):
+            try:
+                return self._views(way) if way.how == "views" else self._once(way)
+            except (StoreError, TrainingError) as error:
+                warnings.warn(
+                    f"Stage {way.resolved.stage.name!r} runs its frozen part in every step: {error}", stacklevel=2
+                )
+        transform = self.job.augment if way.resolved.stage.augment else None
+        model = inline.inline(_present(way.parts.prefix), way.parts.suffix)
+        return _Trained(model, train, validation, transform)
+
+    def _once(self, way: planning.Way) -> _Trained:
+        """From the group's base where there is one, otherwise from the model's inputs."""
+        if way.base is None:
+            self.drop()
+            return self._advanced(way.parts, [self.job.train, self.job.validation])
+        base = self.planned.bases[way.base]
+        if self.base is None or self.base[0] != way.base:
+            self.drop()
+            found = self._advanced(base.parts, [self.job.train, self.job.validation])
+            self.base = (way.base, [found.train, *([] if found.validation is None else [found.validation])])
+        kept: list[Encoded | None] = [*self.base[1], None][:2]
+        parts = frontier.split(base.parts.suffix, planning.moves(self.job.task, [way.resolved]))
+        if parts.prefix is None:
+            train, validation = kept
+            return _Trained(base.parts.suffix, _present(train), validation)
+        return self._advanced(parts, kept)
+
+    def _advanced(self, parts: frontier.Split, encoded: Sequence[Encoded | None]) -> _Trained:
+        """Both sets of examples through a prefix."""
+        train, validation = ([None if one is None else self._run(_present(parts.prefix), one)] for one in encoded)
+        kept = tuple(one for one in (*train, *validation) if one is not None)
+        return _Trained(parts.suffix, _present(train[0]), validation[0], kept=kept)
+
+    def _views(self, way: planning.Way) -> _Trained:
+        """As many augmented views as are asked for, each run once; epochs take them in turn."""
+        prefix, augment = _present(way.parts.prefix), _present(self.job.augment)
+        count = min(self.job.settings.views, way.resolved.stage.epochs)
+        views = [self._run(prefix, augment(self.job.train, view)) for view in range(count)]
+        validation = None if self.job.validation is None else self._run(prefix, self.job.validation)
+        kept = (*views, *([] if validation is None else [validation]))
+        return _Trained(way.parts.suffix, views[0], validation, lambda _, epoch: views[epoch % count], kept)
+
+    def _run(self, prefix: keras.Model, encoded: Encoded) -> Encoded:
+        found = features.compute(prefix, encoded, self.keeping)
+        self.job.events.emit(
+            "features",
+            source=found.source,
+            examples=len(encoded),
+            bytes=features.cost(prefix, [encoded], self.keeping.dtype),
+            seconds=round(found.seconds, 2),
+            error=found.error,
+        )
+        if self.job.verbose:
+            print(f"  {_told(found)} the frozen part's outputs for {len(encoded):,} examples, {found.seconds:.1f} s.")
+        return found.encoded
+
+    def drop(self) -> None:
+        """Let go of the base."""
+        for encoded in self.base[1] if self.base is not None else ():
+            features.release(encoded)
+        self.base = None
+
+
+def _told(found: features.Found) -> str:
+    lossy = f" (at a loss of {found.error:.1e})" if found.error else ""
+    return {"computed": f"Computed{lossy}", "memory": "Still had", "disk": "Found on disk"}[found.source]
+
+
+def _about(task: Task) -> dict[str, str]:
+    return {"preset": task.source.preset}
+
+
+def _present(value: Any) -> Any:
+    """`value`, which the plan says is there."""
+    if value is None:
+        raise TrainingError("A stage was planned with a frozen part, or data, that it does not have.")
+    return value
 
 
 def _copy_of(model: keras.Model) -> keras.Model:

@@ -42,7 +42,7 @@ class Watch(keras.callbacks.Callback):
         """
         logs = logs or {}
         if not math.isfinite(logs.get("loss", 0.0)):
-            self._assign(self.start)
+            self.undo()
             raise TrainingError(
                 f"Stage {self.stage!r}, epoch {epoch + 1}: the loss is {logs['loss']}; the stage's weights are undone.",
                 fix="lower the learning rate, or look for inputs that are not finite",
@@ -60,6 +60,10 @@ class Watch(keras.callbacks.Callback):
         if self.patience is not None and self.waited >= self.patience:
             self.model.stop_training = True
 
+    def undo(self) -> None:
+        """Put back the weights of before the stage."""
+        self._assign(self.start)
+
     def leave(self) -> None:
         """A stage has ended and its proof is done: go back to the best epoch so far.
 
@@ -67,7 +71,7 @@ class Watch(keras.callbacks.Callback):
             TrainingError: the last step left weights that are not finite; those of before the stage are put back first.
         """
         if not all(np.isfinite(value).all() for value in self._snapshot()):
-            self._assign(self.start)
+            self.undo()
             raise TrainingError(
                 f"Stage {self.stage!r} ended with weights that are not finite; its weights are undone.",
                 fix="lower the learning rate, or look for inputs that are not finite",

@@ -84,9 +84,7 @@ def test_batches_do_not_come_sorted():
 
 @settings(deadline=None, max_examples=15)
 @given(st.lists(st.integers(1, 20), min_size=1, max_size=30), st.integers(1, 7), st.integers(0, 2), st.integers(0, 2))
-def test_training_sees_each_example_once_an_epoch_whole_and_padded_no_further_than_needed(
-    lengths, batch_size, seed, first
-):
+def test_training_sees_each_example_once_an_epoch_whole_and_barely_padded(lengths, batch_size, seed, first):
     data, steps = batches.training_set(encoded(lengths), takes_ids(), batch_size, seed, first)
     for epoch in epochs(data, steps, 2):
         seen = []

@@ -7,53 +7,63 @@ import numpy as np
 import pytest
 
 from tests.core import tiny
-from tfvertical import batches, features, frontier, stages, training
+from tfvertical import batches, features, frontier, inline, stages, training
 from tfvertical.adaptations.discriminative import Discriminative
 from tfvertical.adaptations.frozen import Frozen
 from tfvertical.adaptations.full_fine_tuning import FullFineTuning
 from tfvertical.adaptations.gradual_unfreezing import GradualUnfreezing
-from tfvertical.columns import Dense, Ragged
+from tfvertical.columns import Dense, Ragged, StreamedDense
 from tfvertical.contracts import Encoded
+from tfvertical.errors import ConfigError, TrainingError
+from tfvertical.events import Events
+from tfvertical.features import Keeping
 from tfvertical.settings import Settings
 from tfvertical.stages import Stage
+from tfvertical.store import Store
+
+ADAPTATIONS = (Frozen(), GradualUnfreezing(blocks=2), FullFineTuning(head_epochs=2), Discriminative(head_epochs=2))
 
 
-def made(kind: str):
-    return tiny.make_task(kind, body_dropout=0.0, dropout=0.0, **({"layers": 1} if kind == "text" else {}))
+@pytest.fixture(autouse=True)
+def forgetful():
+    """No outputs of another test."""
+    features.forget()
+    yield
+    features.forget()
 
 
-def trained(kind: str, adaptation, how: str, monkeypatch) -> tuple[training.History, dict[str, np.ndarray]]:
-    """20 steps without dropout; `whole` is plain Keras on the unsplit model."""
-    task = made(kind)
-    if how == "whole":
-        monkeypatch.setattr(frontier, "split", lambda model, moves=None: frontier.Split(None, model))
+def trained(kind: str, adaptation, dropout: float = 0.3, events: Events | None = None, augment=None, **settings):
+    """20 steps or more, dropout in the body and the head."""
+    task = tiny.make_task(kind, body_dropout=dropout / 3, dropout=dropout)
     train, held_out = (task.encode(tiny.make_examples(kind, count, seed=1)) for count in (20, 4))
-    settings = Settings(epochs=2, batch_size=4, learning_rate=0.01, cache=how == "cached")
-    history = training.run(task, train, held_out, adaptation, settings, verbose=0)
+    chosen = Settings(**{"epochs": 4, "batch_size": 4, "learning_rate": 0.01, "cache_disk": 0} | settings)
+    history = training.run(task, train, held_out, adaptation, chosen, verbose=0, events=events, augment=augment)
     return history, tiny.values(task.model)
 
 
-TRAININGS = [
-    ("text", Frozen(), "inline"),
-    ("text", GradualUnfreezing(blocks=1), "inline"),
-    ("text", GradualUnfreezing(blocks=1), "whole"),
-    ("image", FullFineTuning(head_epochs=2), "inline"),
-    ("image", Discriminative(head_epochs=2), "whole"),
-]
+def assert_equal(one, other) -> None:
+    """Losses within 1e-5 of each other, relatively, and weights within 1e-5."""
+    (first, weights), (second, others) = one, other
+    assert first.history.keys() == second.history.keys() and len(first.history["loss"]) == len(second.history["loss"])
+    for name, values in first.history.items():
+        np.testing.assert_allclose(values, second.history[name], rtol=1e-5, atol=1e-6, err_msg=name)
+    assert tiny.largest_difference(weights, others) <= 1e-5
 
 
-@pytest.mark.parametrize(
-    ("kind", "adaptation", "how"), TRAININGS, ids=lambda v: v if isinstance(v, str) else type(v).__name__
-)
-def test_cached_inline_and_whole_are_one_training(kind: str, adaptation, how: str, monkeypatch):
-    cached, weights = trained(kind, adaptation, "cached", monkeypatch)
-    other, their_weights = trained(kind, adaptation, how, monkeypatch)
-    assert cached.history.keys() == other.history.keys()
-    for name, values in cached.history.items():
-        np.testing.assert_allclose(values, other.history[name], atol=1e-5, err_msg=name)
-    assert tiny.largest_difference(weights, their_weights) <= 1e-5
-    start = tiny.values(made(kind).model)
-    assert tiny.largest_difference(weights, start) > 1e-4
+@pytest.mark.parametrize("adaptation", ADAPTATIONS, ids=lambda adaptation: type(adaptation).__name__)
+@pytest.mark.parametrize("kind", ["text", "image"])
+def test_kept_is_the_same_training_as_running_it_in_every_step(kind: str, adaptation):
+    events = Events()
+    kept = trained(kind, adaptation, events=events)
+    assert any(event["kind"] == "features" for event in events.seen) or isinstance(adaptation, FullFineTuning)
+    assert_equal(kept, trained(kind, adaptation, cache=False))
+
+
+@pytest.mark.parametrize(("kind", "adaptation"), [("text", GradualUnfreezing(blocks=1)), ("image", ADAPTATIONS[3])])
+def test_kept_is_the_same_training_as_never_splitting(kind: str, adaptation, monkeypatch):
+    kept = trained(kind, adaptation, dropout=0.0)
+    monkeypatch.setattr(frontier, "split", lambda model, moves=None: frontier.Split(None, model))
+    assert_equal(kept, trained(kind, adaptation, dropout=0.0))
 
 
 def prefix_of(task, pattern: str = "head/") -> keras.Model:
@@ -65,10 +75,10 @@ def test_states_are_kept_without_their_padding_and_cost_is_told_beforehand():
     task = tiny.text_task(pooling="attention")
     encoded = task.encode(tiny.texts(9))
     prefix = prefix_of(task)
-    kept = features.compute(prefix, encoded, batch_size=4)
+    kept = features.compute(prefix, encoded).encoded
     states = kept.columns["cut_0"]
     assert isinstance(states, Ragged) and states.values.shape == (int(encoded.lengths.sum()), 16)
-    told = features.cost(prefix, encoded)
+    told = features.cost(prefix, [encoded])
     assert told == sum(column.values.nbytes for column in kept.columns.values())
     row = np.array([3])
     length = int(encoded.lengths[3])
@@ -80,10 +90,10 @@ def test_states_are_kept_without_their_padding_and_cost_is_told_beforehand():
 def test_features_of_one_shape_are_dense():
     task = tiny.text_task()
     encoded = task.encode(tiny.texts(5))
-    kept = features.compute(prefix_of(task), encoded)
+    kept = features.compute(prefix_of(task), encoded).encoded
     (column,) = kept.columns.values()
     assert isinstance(column, Dense) and column.array.shape == (5, 16)
-    assert features.cost(prefix_of(task), encoded) == column.array.nbytes
+    assert features.cost(prefix_of(task), [encoded]) == column.array.nbytes
     for name in ("lengths", "rows", "labels", "weights"):
         assert getattr(kept, name) is getattr(encoded, name)
 
@@ -99,7 +109,7 @@ def test_more_than_ten_tensors_keep_their_names():
     x = np.random.default_rng(0).normal(size=(4, 3)).astype("float32")
     ones = np.ones(4, "float32")
     encoded = Encoded({"x": Dense(x)}, None, np.arange(4), np.zeros(4, "int32"), ones)
-    kept = features.compute(parts.prefix, encoded)
+    kept = features.compute(parts.prefix, encoded).encoded
     found = parts.suffix({name: column.take(np.arange(4), None) for name, column in kept.columns.items()})
     np.testing.assert_allclose(np.asarray(found), np.asarray(model(x)), atol=1e-6)
 
@@ -122,9 +132,117 @@ def test_the_inline_prefix_is_in_inference_mode_whatever_is_said(training_flag: 
     task = tiny.image_task(body_dropout=0.9, dropout=0.0)
     stages.apply(task.components, Stage("s", {"head/": 1.0}, 1))
     parts = frontier.split(task.model)
-    model = features.inline(parts.prefix, parts.suffix)
+    model = inline.inline(parts.prefix, parts.suffix)
     x = {"images": np.random.default_rng(0).uniform(0, 255, (2, 16, 16, 3)).astype("float32")}
     np.testing.assert_allclose(
         np.asarray(model(x, training=training_flag)), np.asarray(task.model(x, training=False)), atol=1e-6
     )
     assert {id(v) for v in model.trainable_variables} == {id(v) for v in task.components["head"].weights}
+
+
+# ------------------------------------------------------------------------------------------------- between runs
+@pytest.fixture
+def disk(tmp_path, monkeypatch) -> Keeping:
+    """Everything is worth keeping on disk."""
+    monkeypatch.setattr(features, "WORTH_SECONDS", -1.0)
+    return Keeping(2**30, Store(tmp_path / "features"))
+
+
+def taken(found: features.Found) -> np.ndarray:
+    return found.encoded.columns["cut_0"].take(np.arange(len(found.encoded)), None)
+
+
+def test_another_run_finds_them_on_disk_and_another_head_too(disk):
+    task = tiny.text_task(dropout=0.0)
+    encoded = task.encode(tiny.texts(9))
+    first = features.compute(prefix_of(task), encoded, disk)
+    assert first.source == "computed"
+    assert features.compute(prefix_of(task), encoded, disk).source == "memory"
+    features.forget()
+    again = tiny.text_task(hidden=[5], seed=3, dropout=0.0)  # the same body
+    found = features.compute(prefix_of(again), again.encode(tiny.texts(9)), disk)
+    assert found.source == "disk"
+    np.testing.assert_array_equal(taken(found), taken(first))
+
+
+@pytest.mark.parametrize("change", ["weights", "data", "dtype"])
+def test_what_depends_on_something_else_is_never_used(change: str, disk):
+    task = tiny.text_task()
+    encoded, keeping = task.encode(tiny.texts(9)), disk
+    features.compute(prefix_of(task), encoded, keeping)
+    if change == "weights":
+        variable = task.components["text"].weights[-1]
+        variable.assign(variable + 1e-6)
+    elif change == "data":
+        encoded = task.encode(tiny.texts(9, seed=5))
+    else:
+        keeping = Keeping(disk.memory, disk.store, "float16")
+    assert features.compute(prefix_of(task), encoded, keeping).source == "computed"
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_half_precision_takes_half_the_room_and_tells_its_loss(dtype: str):
+    task = tiny.text_task()
+    encoded = task.encode(tiny.texts(9))
+    exact = features.compute(prefix_of(task), encoded)
+    half = features.compute(prefix_of(task), encoded, Keeping(2**30, dtype=dtype))
+    assert features.cost(prefix_of(task), [encoded], dtype) * 2 == features.cost(prefix_of(task), [encoded])
+    difference = np.abs(taken(half).astype("float32") - taken(exact)).max() / np.abs(taken(exact)).max()
+    assert exact.error == 0 < half.error < 0.01 and difference <= half.error * 1.01
+
+
+def test_what_memory_does_not_hold_is_read_from_disk(tmp_path):
+    task = tiny.text_task()
+    encoded = task.encode(tiny.texts(9))
+    small = Keeping(100, Store(tmp_path))
+    found = features.compute(prefix_of(task), encoded, small)
+    assert isinstance(found.encoded.columns["cut_0"], StreamedDense)
+    np.testing.assert_array_equal(taken(found), taken(features.compute(prefix_of(task), encoded)))
+    history, weights = trained("text", GradualUnfreezing(blocks=1))
+    features.forget()
+    assert_equal((history, weights), trained("text", GradualUnfreezing(blocks=1), cache_bytes=0, cache_disk=10**8))
+
+
+def test_a_folder_that_cannot_be_written_is_no_reason_to_stop(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(features, "WORTH_SECONDS", -1.0)
+    (tmp_path / "file").write_text("no folder")
+    task = tiny.text_task()
+    encoded = task.encode(tiny.texts(9))
+    found = features.compute(prefix_of(task), encoded, Keeping(2**30, Store(tmp_path / "file" / "features")))
+    assert found.source == "computed" and "stay in memory only" in caplog.text
+
+
+def test_neither_memory_nor_disk_runs_the_frozen_part_in_every_step(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("TFVERTICAL_HOME", str(tmp_path / "file"))
+    with pytest.warns(UserWarning, match=r"Stage 'head' runs its frozen part in every step"):
+        found = trained("image", Frozen(), cache_bytes=0, cache_disk=10**8)
+    assert_equal(found, trained("image", Frozen(), cache=False))
+
+
+@keras.saving.register_keras_serializable("tests")
+class Centred(keras.layers.Layer):
+    """Takes the batch's mean away, in inference too: an example depends on its neighbours."""
+
+    def call(self, x):
+        return x - keras.ops.mean(x, axis=0, keepdims=True)
+
+
+def test_a_layer_that_looks_at_its_batch_is_found():
+    inputs = keras.Input((3,), name="x")
+    body = keras.layers.Dense(4, name="body")(inputs)
+    model = keras.Model(inputs, keras.layers.Dense(2, name="top")(Centred()(body)))
+    stages.apply_stage(model, Stage("s", {"model/top": 1.0}, 1))
+    x = np.random.default_rng(0).normal(size=(6, 3)).astype("float32")
+    encoded = Encoded({"x": Dense(x)}, None, np.arange(6), np.zeros(6, "int32"), np.ones(6, "float32"))
+    with pytest.raises(TrainingError, match="other outputs in another batch"):
+        features.compute(frontier.split(model).prefix, encoded)
+
+
+def test_a_model_that_is_not_functional_is_refused():
+    class Own(keras.Model):
+        def call(self, x):
+            return x
+
+    with pytest.raises(ConfigError, match="no functional model"):
+        frontier.split(Own())

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfvertical import batches, bundle, data, evaluation, stages, training
+from tfvertical import batches, bundle, data, evaluation, planning, stages, training
 from tfvertical.adaptations.frozen import Frozen
 from tfvertical.codecs.labels import LabelCodec, Prediction
 from tfvertical.contracts import Adaptation, Backbone, Encoded, Examples, Objective, Task
@@ -142,6 +142,31 @@ class Classifier(Task):
         }
         return history
 
+    def plan(
+        self,
+        train: Any,
+        validation: Any = None,
+        *,
+        adaptation: Adaptation | None = None,
+        augment: Any = None,
+        **settings: Any,
+    ) -> planning.Plan:
+        """What `fit` with the same arguments would do; printed: per stage, what learns at which rate, where
+        the frontier lies, what is kept, and what that costs against keeping nothing. Nothing is trained or computed.
+
+        Args:
+            train, validation, adaptation, augment, **settings: as for `fit`.
+
+        Raises:
+            AddressError: a stage's pattern matches nothing.
+            ConfigError: an unknown or impossible setting.
+            DataError: rows that cannot be used.
+        """
+        encoded = [self.encode(self.examples(part)) for part in (train, validation) if part is not None]
+        how, chosen = adaptation or Frozen(), Settings.of(settings)
+        resolved = [stages.resolve(self.components, stage) for stage in how.stages(self, chosen.epochs)]
+        return planning.plan(self, resolved, encoded, chosen, augment is not None)
+
     def evaluate(self, test: Any, **options: Any) -> Report:
         """A report on labelled data that the model has not seen; options as for `tfvertical.evaluation.evaluate`.
 
@@ -199,9 +224,13 @@ class Classifier(Task):
     def scores(self, examples: Examples | Encoded) -> np.ndarray:
         """Probabilities, float32 `(rows, labels)`; the windows of a long text are averaged."""
         encoded = self.encode(examples) if isinstance(examples, Examples) else examples
+        return self.scores_of(self.model, encoded)
+
+    def scores_of(self, model: keras.Model, encoded: Encoded) -> np.ndarray:
+        """`scores` from the part of the model behind a frontier, and examples as it takes them."""
         rows = int(encoded.rows.max(initial=-1)) + 1
         total, count = np.zeros((rows, len(self.labels)), np.float32), np.zeros((rows, 1), np.float32)
-        for at, (logits,) in batches.infer(self.model, encoded):
+        for at, (logits,) in batches.infer(model, encoded):
             shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
             np.add.at(total, encoded.rows[at], shifted / shifted.sum(axis=1, keepdims=True))
             np.add.at(count, encoded.rows[at], 1)

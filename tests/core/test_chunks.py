@@ -1,0 +1,121 @@
+"""Many steps in one graph: the same training as step by step, seen by Keras epoch by epoch."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pytest
+
+from tests.core import tiny
+from tests.core.test_features import assert_equal
+from tfvertical import chunks, training
+from tfvertical.adaptations.frozen import Frozen
+from tfvertical.columns import Dense
+from tfvertical.errors import TrainingError
+from tfvertical.events import Events
+from tfvertical.settings import Settings
+
+
+class EveryBatch(keras.callbacks.Callback):
+    def __init__(self):
+        super().__init__()
+        self.seen = 0
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.seen += 1
+
+
+class EveryEpoch(keras.callbacks.Callback):
+    def __init__(self):
+        super().__init__()
+        self.seen: list[dict[str, float]] = []
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.seen.append(dict(logs))
+
+
+def trained(callbacks=(), count: int = 22, events=None, spoil=None, **settings):
+    task = tiny.text_task(dropout=0.3)
+    train, held_out = (task.encode(tiny.texts(count, seed=2)), task.encode(tiny.texts(5, seed=3)))
+    chosen = Settings(**{"epochs": 3, "batch_size": 4, "learning_rate": 0.01, "cache_disk": 0} | settings)
+    history = training.run(
+        task, train, held_out, Frozen(), chosen, verbose=0, callbacks=callbacks, events=events or Events()
+    )
+    return history, tiny.values(task.model)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("count", [22, 20, 3])  # with a short last batch, without one, and with nothing else
+def test_chunks_are_the_same_training_as_single_steps(count: int, compiled: bool, monkeypatch):
+    batchwise = EveryBatch()
+    single = trained([batchwise], count=count)
+    assert batchwise.seen == 3 * -(-count // 4), "a callback that asks for batches gets them"
+    monkeypatch.setattr(chunks, "XLA_STEPS", 0 if compiled else 10**9)
+    monkeypatch.setattr(chunks, "SECONDS", 8e-4)  # two steps
+    epochwise = EveryEpoch()
+    together = trained([epochwise], count=count)
+    if compiled:  # other kernels: other rounding, and other draws for dropout
+        assert len(together[0].history["loss"]) == 3 and np.isfinite(together[0].history["loss"]).all()
+    else:
+        assert_equal(single, together)
+    assert [logs["loss"] for logs in epochwise.seen] == together[0].history["loss"]
+
+
+def test_compiled_steps_are_the_same_without_dropout(monkeypatch):
+    def run():
+        task = tiny.text_task(dropout=0.0)
+        settings = Settings(epochs=2, batch_size=4, learning_rate=0.01, cache_disk=0)
+        return training.run(task, task.encode(tiny.texts(22)), None, Frozen(), settings, verbose=0), tiny.values(
+            task.model
+        )
+
+    plain = run()
+    monkeypatch.setattr(chunks, "XLA_STEPS", 0)
+    assert_equal(plain, run())
+
+
+def test_why_not_is_told():
+    events = Events()
+    trained([EveryBatch()], events=events)
+    (told,) = [event for event in events.seen if event["kind"] == "steps"]
+    assert not told["chunks"] and told["why"] == "EveryBatch asks for every batch"
+
+
+@pytest.mark.parametrize(
+    ("callback", "asks"),
+    [
+        (keras.callbacks.EarlyStopping(), False),
+        (keras.callbacks.ModelCheckpoint("x.keras"), False),
+        (keras.callbacks.ModelCheckpoint("x.keras", save_freq=10), True),
+        (keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: None), False),
+        (keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: None), True),
+        (EveryEpoch(), False),
+        (EveryBatch(), True),
+    ],
+)
+def test_which_callbacks_ask_for_batches(callback, asks: bool):
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    task = tiny.image_task()
+    encoded = replace(task.encode(tiny.pictures(3)), columns={"x": Dense(np.zeros((3, 2), np.float32))})
+    assert (chunks.reason_against(model, encoded, [callback]) is not None) == asks
+
+
+def test_a_loss_that_is_not_finite_names_step_operation_and_examples():
+    rows = np.random.default_rng(0).normal(size=(10, 3)).astype("float32")
+    rows[7] = np.inf
+    task = tiny.image_task()
+    encoded = replace(task.encode(tiny.pictures(10)), columns={"x": Dense(rows)})
+    inputs = keras.Input((3,), name="x")
+    model = keras.Model({"x": inputs}, keras.layers.Dense(2, name="logits")(inputs))
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.SGD(0.1), loss, jit_compile=False)
+    model.optimizer.build(model.trainable_variables)
+    many = chunks.Chunks(model, encoded, 2, seed=0, first_epoch=3, epochs=1, stage="head")
+    order = np.random.default_rng([0, 3]).permutation(10)
+    step = int(np.flatnonzero(order == 7)[0]) // 2 + 1
+    with pytest.raises(
+        TrainingError, match=rf"Stage 'head', epoch 4: .*at step {step}, first in 'x' for examples \[7\]"
+    ):
+        many(iter(many.dataset()))

@@ -1,0 +1,261 @@
+"""Train a small model many steps at a time, inside compiled graphs, with Keras' `fit` around them.
+
+On features that are kept in memory a step takes a fraction of a millisecond, less than what Keras and tf.data add to
+it. Here the examples lie beside the model, and one call of a graph takes all steps of a chunk. `fit`, its callbacks,
+metrics and progress bar see a chunk where they otherwise see a step, and every epoch as always.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfvertical.batches import arrange, plan
+from tfvertical.columns import Dense
+from tfvertical.contracts import Encoded
+from tfvertical.errors import TrainingError
+from tfvertical.frontier import first_not_finite
+
+EXAMPLES_BYTES = 512 * 2**20  # TensorFlow holds a copy of its own
+WEIGHTS = 4_000_000  # a model of more is kept busy by its own products
+SECONDS = 0.5  # a chunk, at the rates below; checkpoints and signals wait for its end
+STEP_SECONDS, FLOPS = 4e-4, 2e10  # what a step costs besides its products, and products a second: both on the safe side
+XLA_STEPS = 20_000  # from here on what a compiled step saves is worth compiling it
+
+
+def reason_against(model: keras.Model, encoded: Encoded, callbacks: Sequence[keras.callbacks.Callback]) -> str | None:
+    """Why a stage cannot be trained in chunks, in a few words; None where it can."""
+    columns = [column for column in encoded.columns.values() if isinstance(column, Dense)]
+    if len(columns) < len(encoded.columns):
+        return "its inputs differ in length, or are not in memory"
+    if sum(column.array.nbytes for column in columns) > EXAMPLES_BYTES:
+        return "its inputs are large"
+    if sum(math.prod(variable.shape) for variable in model.weights) > WEIGHTS:
+        return "its steps are long"
+    curious = next((type(callback).__name__ for callback in callbacks if _wants_batches(callback)), None)
+    return None if curious is None else f"{curious} asks for every batch"
+
+
+def _wants_batches(callback: keras.callbacks.Callback) -> bool:
+    """Whether a callback has something to do at each batch. Keras' own say it by a frequency; all have the methods."""
+    if type(callback).__module__.startswith("keras."):
+        frequencies = [getattr(callback, name, "epoch") for name in ("save_freq", "update_freq")]
+        if any(frequency != "epoch" for frequency in frequencies):
+            return True
+        return any(name in vars(callback) for name in _BATCH_METHODS)  # a LambdaCallback
+    return any(getattr(type(callback), name) is not getattr(keras.callbacks.Callback, name) for name in _BATCH_METHODS)
+
+
+_BATCH_METHODS = ("on_train_batch_begin", "on_train_batch_end", "on_batch_begin", "on_batch_end")
+
+
+class _Loop:
+    """One of a model's steps, `train_step` or `test_step`, over rows of examples that lie beside it.
+
+    Args:
+        model: compiled, of inputs of fixed shape.
+        step: Keras' own step.
+        encoded: the examples, all columns `Dense`.
+        batch_size: examples a step.
+        compiled: whether XLA compiles it.
+    """
+
+    def __init__(
+        self, model: keras.Model, step: Callable[[Any], Any], encoded: Encoded, batch_size: int, compiled: bool
+    ):
+        self.model, self.step, self.batch_size = model, step, batch_size
+        dtypes = {tensor.name: tensor.dtype for tensor in model.inputs}
+        self.arrays = {name: _tensor(column, dtypes[name]) for name, column in encoded.columns.items()}
+        self.labels, self.weights = tf.constant(encoded.labels), tf.constant(encoded.weights, tf.float32)
+        self._one = tf.function(self._single, jit_compile=compiled)
+        self._many = tf.function(self._whole, jit_compile=compiled, reduce_retracing=not compiled)
+        self._built = False
+
+    def run(self, rows: tf.Tensor, sizes: Sequence[int]) -> Mapping[str, Any]:
+        """Steps over `rows`, int32 `(examples,)`, in batches of these sizes; the metrics so far."""
+        logs: Mapping[str, Any] = {}
+        at = 0
+        for size, count in _runs(sizes):
+            if size == self.batch_size and count > 1 and not self._built:
+                logs = self.single(rows[at : at + size])  # makes the metrics' variables, which no loop may
+                at, count = at + size, count - 1
+            self._built = True
+            stop = at + size * count
+            logs = self.single(rows[at:stop]) if count == 1 else self._many(rows[at:stop])
+            at = stop
+        return logs
+
+    def single(self, rows: tf.Tensor) -> Mapping[str, Any]:
+        """One step on the examples at `rows`; the metrics so far."""
+        return self._one(rows)
+
+    def inputs(self, rows: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The model's inputs of the examples at `rows`, by name."""
+        return {name: tf.gather(array, rows) for name, array in self.arrays.items()}
+
+    def _whole(self, rows: tf.Tensor) -> Mapping[str, Any]:
+        def body(at: tf.Tensor) -> tf.Tensor:
+            self._take(tf.slice(rows, [at], [self.batch_size]))
+            return at + self.batch_size
+
+        tf.while_loop(lambda at: at < tf.shape(rows)[0], body, [0], parallel_iterations=1)
+        return self.model.get_metrics_result()
+
+    def _single(self, rows: tf.Tensor) -> Mapping[str, Any]:
+        self._take(rows)
+        return self.model.get_metrics_result()
+
+    def _take(self, rows: tf.Tensor) -> None:
+        inputs = arrange(self.model, self.inputs(rows))
+        self.step((inputs, tf.gather(self.labels, rows), tf.gather(self.weights, rows)))
+
+
+class Chunks:
+    """A compiled model's training steps over examples in memory, many to a call.
+
+    Args:
+        model: compiled, of inputs of fixed shape.
+        encoded: the examples, all columns `Dense`.
+        batch_size: examples a step; the last of an epoch may have fewer.
+        seed: with the epoch, determines their order: that of `batches.training_set`.
+        first_epoch: the epoch to begin with.
+        epochs: how many there will be.
+        stage: what messages call it.
+
+    Attributes:
+        per_epoch: chunks an epoch, for `fit(steps_per_epoch=…)`.
+        compiled: whether XLA compiles the steps.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        encoded: Encoded,
+        batch_size: int,
+        seed: int,
+        first_epoch: int,
+        epochs: int,
+        stage: str = "",
+    ):
+        self.stage, self.calls = stage, 0
+        self.model, self.count, self.batch_size = model, len(encoded), batch_size
+        self.seed, self.first_epoch = seed, first_epoch
+        self.lengths = encoded.lengths
+        steps = len(self._batches(first_epoch))
+        self.size = min(steps, _steps(model, batch_size))
+        self.per_epoch = -(-steps // self.size)
+        self.compiled = steps * epochs >= XLA_STEPS
+        self._loop = _Loop(model, model.train_step, encoded, batch_size, self.compiled)
+
+    def dataset(self) -> tf.data.Dataset:
+        """Endless: one chunk after another, as its rows and the sizes of its batches, both int32."""
+
+        def chunks() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+            epoch = self.first_epoch
+            while True:
+                found = self._batches(epoch)
+                for at in range(0, len(found), self.size):
+                    part = found[at : at + self.size]
+                    yield np.concatenate(part).astype(np.int32), np.array([len(rows) for rows in part], np.int32)
+                epoch += 1
+
+        signature = (tf.TensorSpec([None], tf.int32), tf.TensorSpec([None], tf.int32))
+        return tf.data.Dataset.from_generator(chunks, output_signature=signature).prefetch(1)
+
+    def _batches(self, epoch: int) -> list[np.ndarray]:
+        """The batches of an epoch, those of `batches.training_set`."""
+        order = np.random.default_rng([self.seed, epoch]).permutation(self.count)
+        return plan(self.lengths, order, self.batch_size, self.seed + epoch)
+
+    def __call__(self, iterator: Iterator[tf.Tensor]) -> Mapping[str, Any]:
+        """What Keras calls as its `train_function`: the next chunk's steps; the metrics of the epoch so far.
+
+        Raises:
+            TrainingError: the loss is not finite; says at which step, which rows and which layer.
+        """
+        rows, sizes = next(iterator)
+        before = [variable.numpy() for variable in self._state()]
+        logs = self._loop.run(rows, sizes.numpy().tolist())
+        if not math.isfinite(loss := float(logs["loss"])):
+            self._explain(rows, sizes.numpy().tolist(), before, loss)
+        self.calls += 1
+        return logs
+
+    def _state(self) -> list[Any]:
+        """What a step changes, metrics left out."""
+        return [*self.model.variables, *self.model.optimizer.variables]
+
+    def _explain(self, rows: tf.Tensor, sizes: Sequence[int], before: list[np.ndarray], loss: float) -> None:
+        """Take the chunk's steps again, one by one, until the loss is not finite, and say where that was."""
+        _assign(self._state(), before)
+        self.model.reset_metrics()
+        where = ""
+        for step, (at, size) in enumerate(zip(np.cumsum([0, *sizes]), sizes, strict=False), 1):
+            batch, kept = rows[at : at + size], [variable.numpy() for variable in self.model.variables]
+            if not math.isfinite(float(self._loop.single(batch)["loss"])):
+                _assign(self.model.variables, kept)
+                where = self._place(step, batch)
+                break
+        raise TrainingError(
+            f"Stage {self.stage!r}, epoch {self.first_epoch + self.calls // self.per_epoch + 1}: the loss is {loss}"
+            f"{where}; the stage's weights are undone.",
+            fix="lower the learning rate, or look for inputs that are not finite",
+        )
+
+    def _place(self, step: int, batch: tf.Tensor) -> str:
+        """Step, operation and examples at which numbers first are not finite, with the weights from before the step."""
+        step += self.calls % self.per_epoch * self.size
+        found = first_not_finite(self.model, self._loop.inputs(batch))
+        if found is None:
+            return f", at step {step}, though all that the model gives is finite"
+        examples = batch.numpy()[found[1]].tolist()
+        return f", at step {step}, first in {found[0]!r} for examples {examples[:5]}"
+
+
+class Validation:
+    """The same for `evaluate`: all examples in one call.
+
+    Args:
+        model: compiled.
+        encoded: the examples, all columns `Dense`.
+        batch_size: examples a step.
+    """
+
+    def __init__(self, model: keras.Model, encoded: Encoded, batch_size: int):
+        self.count = len(encoded)
+        self.sizes = [min(batch_size, self.count - at) for at in range(0, self.count, batch_size)]
+        self._loop = _Loop(model, model.test_step, encoded, batch_size, compiled=False)
+
+    def dataset(self) -> tf.data.Dataset:
+        """All rows, once."""
+        return tf.data.Dataset.from_tensors(tf.range(self.count))
+
+    def __call__(self, iterator: Iterator[tf.Tensor]) -> Mapping[str, Any]:
+        """What Keras calls as its `test_function`."""
+        return self._loop.run(next(iterator), self.sizes)
+
+
+def _runs(sizes: Sequence[int]) -> list[tuple[int, int]]:
+    """Batches of one size that follow each other, as `(size, count)`."""
+    return [(size, len(list(group))) for size, group in itertools.groupby(sizes)]
+
+
+def _assign(variables: Sequence[Any], values: Sequence[np.ndarray]) -> None:
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
+
+
+def _steps(model: keras.Model, batch_size: int) -> int:
+    """Steps of a chunk: as many as take about half a second."""
+    weights = sum(math.prod(variable.shape) for variable in model.weights)
+    return max(1, int(SECONDS / (STEP_SECONDS + 6 * weights * batch_size / FLOPS)))
+
+
+def _tensor(column: Any, dtype: str) -> tf.Tensor:
+    return tf.cast(tf.constant(column.array), dtype)

@@ -1,0 +1,72 @@
+"""What a frozen model part is, as a hash: its operations, how they are connected, and every weight."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+
+from tfvertical import frontier
+from tfvertical.contracts import Encoded
+
+
+def of_model(model: keras.Model) -> str | None:
+    """SHA-256 of a functional model, equal in every process; None where an operation cannot be written down.
+
+    Names that Keras made up do not count; order, connections, options and weights do.
+
+    Example:
+        >>> inputs = keras.Input((2,))
+        >>> ones = [keras.layers.Dense(1, kernel_initializer="ones") for _ in range(2)]
+        >>> of_model(keras.Model(inputs, ones[0](inputs))) == of_model(keras.Model(inputs, ones[1](inputs)))
+        True
+    """
+    calls, inputs, outputs = frontier.replay(model)
+    numbers: dict[int, int] = {}
+
+    def numbered(leaf: Any) -> Any:
+        if isinstance(leaf, keras.KerasTensor):
+            return {
+                "tensor": numbers.setdefault(id(leaf), len(numbers)),
+                "shape": list(leaf.shape),
+                "dtype": leaf.dtype,
+            }
+        return leaf if isinstance(leaf, str | int | float | bool | None) else str(leaf)
+
+    written: list[Any] = [[tensor.name, numbered(tensor)] for tensor in keras.tree.flatten(inputs)]
+    weights: dict[int, Any] = {}
+    try:
+        for operation, args, kwargs, output in calls:
+            kind = f"{type(operation).__module__}.{type(operation).__name__}"
+            arriving = keras.tree.map_structure(numbered, [list(args), dict(kwargs)])
+            leaving = [numbered(tensor) for tensor in keras.tree.flatten(output)]
+            written.append([kind, _anonymous(operation.get_config()), arriving, leaving])
+            weights |= {id(variable): variable for variable in getattr(operation, "weights", ())}
+        written.append([numbered(tensor) for tensor in keras.tree.flatten(outputs)])
+        digest = hashlib.sha256(json.dumps(written, sort_keys=True).encode())
+    except (TypeError, ValueError, NotImplementedError):  # a function of somebody's own, say
+        return None
+    for variable in weights.values():
+        array = np.ascontiguousarray(variable.numpy())
+        digest.update(f"{array.dtype}{array.shape}".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def of_inputs(encoded: Encoded) -> str:
+    """SHA-256 of the model inputs of all examples; labels and weights do not count."""
+    columns = {name: column.digest() for name, column in encoded.columns.items()}
+    return hashlib.sha256(json.dumps(columns, sort_keys=True).encode()).hexdigest()
+
+
+def _anonymous(config: Any) -> Any:
+    """A layer's options without names, which count up over the life of a process."""
+    if isinstance(config, Mapping):
+        return {str(key): _anonymous(value) for key, value in config.items() if key not in ("name", "build_config")}
+    if isinstance(config, list | tuple):
+        return [_anonymous(value) for value in config]
+    return config
