@@ -17,7 +17,8 @@ from tfvertical.report import Report
 from tfvertical.tasks.text_classifier import TextClassifier
 
 OUT = Path("saved_models/demo")
-PARTS = {"train": 8000, "validation": 1000, "test": 4000}  # of 38,158 posts: minutes on two cores, not hours
+# Of 38,158 posts: minutes on two cores, not hours. What is set aside was scored while the settings were being chosen.
+PARTS = {"train": 8000, "validation": 1000, "set aside": 4000, "test": 4000}
 SENTENCES = (
     "I love how quietly this thing drives!",
     "The update broke everything and support never answers.",
@@ -40,6 +41,7 @@ def main(out: Path = OUT, parts: dict[str, int] | None = None) -> Report:
     console.print("Pretrained: MiniLM (22.7 million weights). Data: short posts, labelled by people.")
     rows = posts(parts or PARTS)
     console.print(data.describe(rows["train"].report))
+    rows.pop("set aside", None)
     console.print("  ".join(f"{name}: {len(part):,} posts" for name, part in rows.items()))
     labels = data.label_names(rows["train"])
 

@@ -18,13 +18,13 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from tfvertical import identity
-from tfvertical.batches import infer, outputs
+from tfvertical.batches import outputs
 from tfvertical.columns import Dense, Ragged
 from tfvertical.contracts import Column, Encoded
 from tfvertical.errors import StoreError, TrainingError
+from tfvertical.outputs import InMemory, Written, keras_outputs, numpy_dtype, run, specs_of
 from tfvertical.settings import Settings
 from tfvertical.store import Spec, Store, Writer, key
 
@@ -82,8 +82,8 @@ _recent: OrderedDict[str, dict[str, Column]] = OrderedDict()
 def cost(prefix: keras.Model, encoded: Sequence[Encoded], dtype: str = "float32") -> int:
     """Bytes that the prefix's outputs over all examples would take."""
     total = 0
-    for spec in _specs(prefix, dtype):
-        each = math.prod(spec.shape) * _size(spec.dtype)
+    for spec in specs_of(prefix, dtype):
+        each = math.prod(spec.shape) * numpy_dtype(spec.dtype).itemsize
         for part in encoded:
             total += each * (int(part.lengths.sum()) if spec.ragged and part.lengths is not None else len(part))
     return total
@@ -124,10 +124,10 @@ def compute(prefix: keras.Model, encoded: Encoded, keeping: Keeping | None = Non
         _remember(name, columns)
         return Found(_as_encoded(columns, encoded), "disk", time.perf_counter() - began)
     _check_repeatable(prefix, encoded)
-    specs = _specs(prefix, keeping.dtype)
+    specs = specs_of(prefix, keeping.dtype)
     if cost(prefix, [encoded], keeping.dtype) <= keeping.memory:
-        kept = [_Kept(spec, encoded) for spec in specs]
-        error = _run(prefix, encoded, specs, kept)
+        kept = [InMemory(spec, encoded) for spec in specs]
+        error = run(prefix, encoded, specs, kept)
         columns = {spec.name: part.column() for spec, part in zip(specs, kept, strict=True)}
         if name and keeping.store and time.perf_counter() - began > WORTH_SECONDS:
             _write(keeping, name, parts, specs, columns, encoded)
@@ -201,19 +201,6 @@ def _check_repeatable(prefix: keras.Model, encoded: Encoded) -> None:
             )
 
 
-def _run(prefix: keras.Model, encoded: Encoded, specs: Sequence[Spec], kept: Sequence[Any]) -> float:
-    """Run over all examples; what rounding to the kept dtype changed at most, as a share of the largest value."""
-    error = 0.0
-    for rows, found in infer(prefix, encoded):
-        for spec, part, values in zip(specs, kept, found, strict=True):
-            stored = values.astype(_numpy(spec.dtype), copy=False)
-            if stored.dtype != values.dtype:
-                largest = float(np.abs(values).max(initial=0.0)) or 1.0
-                error = max(error, float(np.abs(stored.astype(values.dtype) - values).max(initial=0.0)) / largest)
-            part.put(rows, stored)
-    return error
-
-
 def _write(
     keeping: Keeping,
     name: str,
@@ -241,7 +228,7 @@ def _streamed(
     if keeping.store is None or not name:
         raise StoreError("Outputs of the frozen part fit neither into memory nor onto disk.", fix="raise cache_bytes")
     with _writing(keeping, name, parts, specs, encoded) as writer:
-        error = _run(prefix, encoded, specs, [_Written(writer, spec.name) for spec in specs])
+        error = run(prefix, encoded, specs, [Written(writer, spec.name) for spec in specs])
     columns = keeping.store.open(name, keeping.memory)
     if columns is None:
         raise StoreError(
@@ -259,65 +246,3 @@ def _writing(
         raise StoreError("There is no folder to keep outputs in.")
     with keeping.store.write(name, {**parts, **keeping.about}, specs, len(encoded), lengths) as writer:
         yield writer
-
-
-def _specs(prefix: keras.Model, dtype: str) -> list[Spec]:
-    """The prefix's outputs in the order that it gives them; numbers with a fraction are kept as `dtype`."""
-    names = list(keras.tree.flatten({name: name for name in prefix.output}))  # Keras flattens by sorted name
-    found = []
-    for name, tensor in zip(names, keras_outputs(prefix), strict=True):
-        ragged = not _fixed(tensor)
-        kept = dtype if tensor.dtype == "float32" else tensor.dtype
-        found.append(Spec(name, kept, tuple(tensor.shape[2:] if ragged else tensor.shape[1:]), ragged))
-    return found
-
-
-def _numpy(dtype: str) -> np.dtype:
-    return np.dtype(tf.as_dtype(dtype).as_numpy_dtype)
-
-
-def _size(dtype: str) -> int:
-    return int(_numpy(dtype).itemsize)
-
-
-@dataclass(frozen=True)
-class _Written:
-    """One tensor of the frontier on its way to disk."""
-
-    writer: Writer
-    name: str
-
-    def put(self, rows: np.ndarray, values: np.ndarray) -> None:
-        self.writer.put(self.name, rows, values)
-
-
-class _Kept:
-    """One tensor of the frontier for all examples, allocated once: its size is known before the first batch."""
-
-    def __init__(self, spec: Spec, encoded: Encoded):
-        self.lengths = encoded.lengths if spec.ragged else None
-        if self.lengths is None:
-            self.values = np.zeros((len(encoded), *spec.shape), _numpy(spec.dtype))
-        else:
-            self.splits = np.concatenate([[0], np.cumsum(self.lengths)])
-            self.values = np.zeros((self.splits[-1], *spec.shape), _numpy(spec.dtype))
-
-    def put(self, rows: np.ndarray, values: np.ndarray) -> None:
-        """A batch of `(rows, …)`; padding is left out."""
-        if self.lengths is None:
-            self.values[rows] = values
-            return
-        for row, value in zip(rows, values, strict=True):
-            self.values[self.splits[row] : self.splits[row + 1]] = value[: self.lengths[row]]
-
-    def column(self) -> Dense | Ragged:
-        return Dense(self.values) if self.lengths is None else Ragged(self.values, self.splits)
-
-
-def keras_outputs(model: keras.Model) -> list[Any]:
-    """A model's symbolic outputs as a flat list."""
-    return list(keras.tree.flatten(model.output))
-
-
-def _fixed(tensor: Any) -> bool:
-    return all(size is not None for size in tensor.shape[1:])

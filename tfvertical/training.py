@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,15 +12,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfvertical import batches, chunks, features, frontier, inline, memory, planning, proof, stages
+from tfvertical import batches, chunks, memory, planning, proof, stages
 from tfvertical.contracts import Adaptation, Encoded, Objective, Task
-from tfvertical.errors import ConfigError, DataError, StoreError, TrainingError
+from tfvertical.errors import ConfigError, DataError, TrainingError
 from tfvertical.events import Events
+from tfvertical.kept import Job, Kept, Trained, Transform
 from tfvertical.optimizer import RunSchedule, StagedAdamW, decays
 from tfvertical.settings import Settings
 from tfvertical.watch import Watch
-
-Transform = Callable[[Encoded, int], Encoded]
 
 
 @dataclass
@@ -116,8 +114,8 @@ def run(
     )
     steps = len(batches.plan(train.lengths, np.arange(len(train)), settings.batch_size, settings.seed))
     total = steps * sum(stage.epochs for stage in plan)
-    job = _Job(task, train, validation, settings, augment, verbose, steps, total, events)
-    kept = _Kept(job, planned)
+    job = Job(task, train, validation, settings, augment, verbose, steps, total, events)
+    kept = Kept(job, planned)
     moving = {
         address: each.variables[address] for each in resolved for address in (*each.rates, *_statistics(task, each))
     }
@@ -149,24 +147,9 @@ def run(
     return history
 
 
-@dataclass(frozen=True)
-class _Job:
-    """What stays the same in all stages of a run; `steps` are those of an epoch, `total` those of the run."""
-
-    task: Task
-    train: Encoded
-    validation: Encoded | None
-    settings: Settings
-    augment: Transform | None
-    verbose: int
-    steps: int
-    total: int
-    events: Events
-
-
 def _fit(
-    job: _Job,
-    trained: _Trained,
+    job: Job,
+    trained: Trained,
     resolved: stages.Resolved,
     done: int,
     previous: _Previous | None,
@@ -204,7 +187,7 @@ class _Feed:
 
 
 def _feed(
-    job: _Job, trained: _Trained, done: int, stage: stages.Stage, callbacks: Sequence[keras.callbacks.Callback]
+    job: Job, trained: Trained, done: int, stage: stages.Stage, callbacks: Sequence[keras.callbacks.Callback]
 ) -> _Feed:
     """Chunks of many steps where the model is small and its inputs are in memory, otherwise batch by batch."""
     settings, model = job.settings, trained.model
@@ -268,134 +251,6 @@ def _check(train: Encoded, validation: Encoded | None, settings: Settings) -> No
             f"Early stopping on {settings.monitor!r} needs validation data.",
             fix="give some, or monitor a quantity of the training data (`loss`)",
         )
-
-
-@dataclass(frozen=True)
-class _Trained:
-    """The model that a stage trains, with the examples as it takes them.
-
-    Args:
-        model: the suffix; with the prefix inside where nothing is kept.
-        train: examples to train on.
-        validation: examples to choose by.
-        transform: what becomes of the examples before each epoch.
-        kept: what was computed for this stage, and ends with it.
-    """
-
-    model: keras.Model
-    train: Encoded
-    validation: Encoded | None
-    transform: Transform | None = None
-    kept: tuple[Encoded, ...] = ()
-
-    def release(self) -> None:
-        """Free what was kept."""
-        for encoded in self.kept:
-            features.release(encoded)
-
-
-class _Kept:
-    """What has run once: the outputs of frozen parts for the stage at hand, and for the group of stages it is in.
-
-    Args:
-        job: what stays the same in all stages.
-        planned: how each stage is trained.
-    """
-
-    def __init__(self, job: _Job, planned: planning.Plan):
-        self.job, self.planned = job, planned
-        self.keeping = features.Keeping.of(job.settings, _about(job.task))
-        self.base: tuple[int, list[Encoded]] | None = None
-
-    def trained(self, way: planning.Way) -> _Trained:
-        """The way's model and examples; without a kept prefix where keeping turns out to be impossible."""
-        train, validation = self.job.train, self.job.validation
-        if way.how == "whole":
-            transform = self.job.augment if way.resolved.stage.augment else None
-            return _Trained(_copy_of(self.job.task.model), train, validation, transform)
-        if way.how in ("kept", "views"):
-            try:
-                return self._views(way) if way.how == "views" else self._once(way)
-            except (StoreError, TrainingError) as error:
-                warnings.warn(
-                    f"Stage {way.resolved.stage.name!r} runs its frozen part in every step: {error}", stacklevel=2
-                )
-        transform = self.job.augment if way.resolved.stage.augment else None
-        model = inline.inline(_present(way.parts.prefix), way.parts.suffix)
-        return _Trained(model, train, validation, transform)
-
-    def _once(self, way: planning.Way) -> _Trained:
-        """From the group's base where there is one, otherwise from the model's inputs."""
-        if way.base is None:
-            self.drop()
-            return self._advanced(way.parts, [self.job.train, self.job.validation])
-        base = self.planned.bases[way.base]
-        if self.base is None or self.base[0] != way.base:
-            self.drop()
-            found = self._advanced(base.parts, [self.job.train, self.job.validation])
-            self.base = (way.base, [found.train, *([] if found.validation is None else [found.validation])])
-        kept: list[Encoded | None] = [*self.base[1], None][:2]
-        parts = frontier.split(base.parts.suffix, planning.moves(self.job.task, [way.resolved]))
-        if parts.prefix is None:
-            train, validation = kept
-            return _Trained(base.parts.suffix, _present(train), validation)
-        return self._advanced(parts, kept)
-
-    def _advanced(self, parts: frontier.Split, encoded: Sequence[Encoded | None]) -> _Trained:
-        """Both sets of examples through a prefix."""
-        train, validation = ([None if one is None else self._run(_present(parts.prefix), one)] for one in encoded)
-        kept = tuple(one for one in (*train, *validation) if one is not None)
-        return _Trained(parts.suffix, _present(train[0]), validation[0], kept=kept)
-
-    def _views(self, way: planning.Way) -> _Trained:
-        """As many augmented views as are asked for, each run once; epochs take them in turn."""
-        prefix, augment = _present(way.parts.prefix), _present(self.job.augment)
-        count = min(self.job.settings.views, way.resolved.stage.epochs)
-        views = [self._run(prefix, augment(self.job.train, view)) for view in range(count)]
-        validation = None if self.job.validation is None else self._run(prefix, self.job.validation)
-        kept = (*views, *([] if validation is None else [validation]))
-        return _Trained(way.parts.suffix, views[0], validation, lambda _, epoch: views[epoch % count], kept)
-
-    def _run(self, prefix: keras.Model, encoded: Encoded) -> Encoded:
-        found = features.compute(prefix, encoded, self.keeping)
-        self.job.events.emit(
-            "features",
-            source=found.source,
-            examples=len(encoded),
-            bytes=features.cost(prefix, [encoded], self.keeping.dtype),
-            seconds=round(found.seconds, 2),
-            error=found.error,
-        )
-        if self.job.verbose:
-            print(f"  {_told(found)} the frozen part's outputs for {len(encoded):,} examples, {found.seconds:.1f} s.")
-        return found.encoded
-
-    def drop(self) -> None:
-        """Let go of the base."""
-        for encoded in self.base[1] if self.base is not None else ():
-            features.release(encoded)
-        self.base = None
-
-
-def _told(found: features.Found) -> str:
-    lossy = f" (at a loss of {found.error:.1e})" if found.error else ""
-    return {"computed": f"Computed{lossy}", "memory": "Still had", "disk": "Found on disk"}[found.source]
-
-
-def _about(task: Task) -> dict[str, str]:
-    return {"preset": task.source.preset}
-
-
-def _present(value: Any) -> Any:
-    """`value`, which the plan says is there."""
-    if value is None:
-        raise TrainingError("A stage was planned with a frozen part, or data, that it does not have.")
-    return value
-
-
-def _copy_of(model: keras.Model) -> keras.Model:
-    """A second model of the same layers, so that `fit` never compiles the user's own."""
-    return keras.Model(model.input, model.output, name=f"{model.name}_trained")
 
 
 def _schedule(settings: Settings, steps: tuple[int, int, int], previous: _Previous | None) -> RunSchedule:

@@ -21,6 +21,7 @@ from tfvertical.errors import ConfigError
 from tfvertical.events import Events
 from tfvertical.export import export
 from tfvertical.export._parity import versions
+from tfvertical.kept import Transform
 from tfvertical.objectives.cross_entropy import CrossEntropy
 from tfvertical.registry import to_config
 from tfvertical.report import Report
@@ -285,7 +286,7 @@ class Classifier(Task):
             )
         return encoded
 
-    def _augmented(self, examples: Examples, augment: Any, seed: int) -> training.Transform:
+    def _augmented(self, examples: Examples, augment: Any, seed: int) -> Transform:
         raise ConfigError(f"{type(self).__name__} has no augmentation.", fix="leave out augment")
 
 

@@ -12,12 +12,12 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 import PIL
 
-from tfvertical import training
 from tfvertical.augment import Augment
 from tfvertical.columns import Dense
 from tfvertical.contracts import Backbone, Encoded, Examples, ImagePreprocessor
 from tfvertical.errors import DataError
 from tfvertical.files import sha256
+from tfvertical.kept import Transform
 from tfvertical.kinds import Count, ImagePooling, Seed, Share
 from tfvertical.tasks._classifier import Classifier, check_blocks, label_ids, row_weights
 from tfvertical.tasks._heads import image_head
@@ -114,7 +114,7 @@ class ImageClassifier(Classifier):
     def _head(self, features: Any, inputs: Mapping[str, Any]) -> Any:
         return image_head(features, len(self.labels), **self.head_options)(features)
 
-    def _augmented(self, examples: Examples, augment: Augment, seed: int) -> training.Transform:
+    def _augmented(self, examples: Examples, augment: Augment, seed: int) -> Transform:
         name = self.model.inputs[0].name
 
         def transform(encoded: Encoded, epoch: int) -> Encoded:

@@ -1,0 +1,161 @@
+"""What has run once: the outputs of frozen parts, for the stage at hand and for the group of stages it is in."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+from tfvertical import features, frontier, inline, planning
+from tfvertical.contracts import Encoded, Task
+from tfvertical.errors import StoreError, TrainingError
+from tfvertical.events import Events
+from tfvertical.settings import Settings
+
+Transform = Callable[[Encoded, int], Encoded]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What stays the same in all stages of a run; `steps` are those of an epoch, `total` those of the run."""
+
+    task: Task
+    train: Encoded
+    validation: Encoded | None
+    settings: Settings
+    augment: Transform | None
+    verbose: int
+    steps: int
+    total: int
+    events: Events
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The model that a stage trains, with the examples as it takes them.
+
+    Args:
+        model: the suffix; with the prefix inside where nothing is kept.
+        train: examples to train on.
+        validation: examples to choose by.
+        transform: what becomes of the examples before each epoch.
+        kept: what was computed for this stage, and ends with it.
+    """
+
+    model: keras.Model
+    train: Encoded
+    validation: Encoded | None
+    transform: Transform | None = None
+    kept: tuple[Encoded, ...] = ()
+
+    def release(self) -> None:
+        """Free what was kept."""
+        for encoded in self.kept:
+            features.release(encoded)
+
+
+class Kept:
+    """What has run once: the outputs of frozen parts for the stage at hand, and for the group of stages it is in.
+
+    Args:
+        job: what stays the same in all stages.
+        planned: how each stage is trained.
+    """
+
+    def __init__(self, job: Job, planned: planning.Plan):
+        self.job, self.planned = job, planned
+        self.keeping = features.Keeping.of(job.settings, _about(job.task))
+        self.base: tuple[int, list[Encoded]] | None = None
+
+    def trained(self, way: planning.Way) -> Trained:
+        """The way's model and examples; without a kept prefix where keeping turns out to be impossible."""
+        train, validation = self.job.train, self.job.validation
+        if way.how == "whole":
+            transform = self.job.augment if way.resolved.stage.augment else None
+            return Trained(_copy_of(self.job.task.model), train, validation, transform)
+        if way.how in ("kept", "views"):
+            try:
+                return self._views(way) if way.how == "views" else self._once(way)
+            except (StoreError, TrainingError) as error:
+                warnings.warn(
+                    f"Stage {way.resolved.stage.name!r} runs its frozen part in every step: {error}", stacklevel=2
+                )
+        transform = self.job.augment if way.resolved.stage.augment else None
+        model = inline.inline(_present(way.parts.prefix), way.parts.suffix)
+        return Trained(model, train, validation, transform)
+
+    def _once(self, way: planning.Way) -> Trained:
+        """From the group's base where there is one, otherwise from the model's inputs."""
+        if way.base is None:
+            self.drop()
+            return self._advanced(way.parts, [self.job.train, self.job.validation])
+        base = self.planned.bases[way.base]
+        if self.base is None or self.base[0] != way.base:
+            self.drop()
+            found = self._advanced(base.parts, [self.job.train, self.job.validation])
+            self.base = (way.base, [found.train, *([] if found.validation is None else [found.validation])])
+        kept: list[Encoded | None] = [*self.base[1], None][:2]
+        parts = frontier.split(base.parts.suffix, planning.moves(self.job.task, [way.resolved]))
+        if parts.prefix is None:
+            train, validation = kept
+            return Trained(base.parts.suffix, _present(train), validation)
+        return self._advanced(parts, kept)
+
+    def _advanced(self, parts: frontier.Split, encoded: Sequence[Encoded | None]) -> Trained:
+        """Both sets of examples through a prefix."""
+        train, validation = ([None if one is None else self._run(_present(parts.prefix), one)] for one in encoded)
+        kept = tuple(one for one in (*train, *validation) if one is not None)
+        return Trained(parts.suffix, _present(train[0]), validation[0], kept=kept)
+
+    def _views(self, way: planning.Way) -> Trained:
+        """As many augmented views as are asked for, each run once; epochs take them in turn."""
+        prefix, augment = _present(way.parts.prefix), _present(self.job.augment)
+        count = min(self.job.settings.views, way.resolved.stage.epochs)
+        views = [self._run(prefix, augment(self.job.train, view)) for view in range(count)]
+        validation = None if self.job.validation is None else self._run(prefix, self.job.validation)
+        kept = (*views, *([] if validation is None else [validation]))
+        return Trained(way.parts.suffix, views[0], validation, lambda _, epoch: views[epoch % count], kept)
+
+    def _run(self, prefix: keras.Model, encoded: Encoded) -> Encoded:
+        found = features.compute(prefix, encoded, self.keeping)
+        self.job.events.emit(
+            "features",
+            source=found.source,
+            examples=len(encoded),
+            bytes=features.cost(prefix, [encoded], self.keeping.dtype),
+            seconds=round(found.seconds, 2),
+            error=found.error,
+        )
+        if self.job.verbose:
+            print(f"  {_told(found)} the frozen part's outputs for {len(encoded):,} examples, {found.seconds:.1f} s.")
+        return found.encoded
+
+    def drop(self) -> None:
+        """Let go of the base."""
+        for encoded in self.base[1] if self.base is not None else ():
+            features.release(encoded)
+        self.base = None
+
+
+def _told(found: features.Found) -> str:
+    lossy = f" (at a loss of {found.error:.1e})" if found.error else ""
+    return {"computed": f"Computed{lossy}", "memory": "Still had", "disk": "Found on disk"}[found.source]
+
+
+def _about(task: Task) -> dict[str, str]:
+    return {"preset": task.source.preset}
+
+
+def _present(value: Any) -> Any:
+    """`value`, which the plan says is there."""
+    if value is None:
+        raise TrainingError("A stage was planned with a frozen part, or data, that it does not have.")
+    return value
+
+
+def _copy_of(model: keras.Model) -> keras.Model:
+    """A second model of the same layers, so that `fit` never compiles the user's own."""
+    return keras.Model(model.input, model.output, name=f"{model.name}_trained")

@@ -1,0 +1,87 @@
+"""The outputs of a model over all examples, put where they are kept as the batches come."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfvertical.batches import infer
+from tfvertical.columns import Dense, Ragged
+from tfvertical.contracts import Encoded
+from tfvertical.store import Spec, Writer
+
+
+def specs_of(prefix: keras.Model, dtype: str) -> list[Spec]:
+    """The prefix's outputs in the order that it gives them; numbers with a fraction are kept as `dtype`."""
+    names = list(keras.tree.flatten({name: name for name in prefix.output}))  # Keras flattens by sorted name
+    found = []
+    for name, tensor in zip(names, keras_outputs(prefix), strict=True):
+        ragged = not fixed(tensor)
+        kept = dtype if tensor.dtype == "float32" else tensor.dtype
+        found.append(Spec(name, kept, tuple(tensor.shape[2:] if ragged else tensor.shape[1:]), ragged))
+    return found
+
+
+def numpy_dtype(dtype: str) -> np.dtype:
+    return np.dtype(tf.as_dtype(dtype).as_numpy_dtype)
+
+
+@dataclass(frozen=True)
+class Written:
+    """One tensor of the frontier on its way to disk."""
+
+    writer: Writer
+    name: str
+
+    def put(self, rows: np.ndarray, values: np.ndarray) -> None:
+        self.writer.put(self.name, rows, values)
+
+
+class InMemory:
+    """One tensor of the frontier for all examples, allocated once: its size is known before the first batch."""
+
+    def __init__(self, spec: Spec, encoded: Encoded):
+        self.lengths = encoded.lengths if spec.ragged else None
+        if self.lengths is None:
+            self.values = np.zeros((len(encoded), *spec.shape), numpy_dtype(spec.dtype))
+        else:
+            self.splits = np.concatenate([[0], np.cumsum(self.lengths)])
+            self.values = np.zeros((self.splits[-1], *spec.shape), numpy_dtype(spec.dtype))
+
+    def put(self, rows: np.ndarray, values: np.ndarray) -> None:
+        """A batch of `(rows, …)`; padding is left out."""
+        if self.lengths is None:
+            self.values[rows] = values
+            return
+        for row, value in zip(rows, values, strict=True):
+            self.values[self.splits[row] : self.splits[row + 1]] = value[: self.lengths[row]]
+
+    def column(self) -> Dense | Ragged:
+        return Dense(self.values) if self.lengths is None else Ragged(self.values, self.splits)
+
+
+def run(prefix: keras.Model, encoded: Encoded, specs: Sequence[Spec], kept: Sequence[Any]) -> float:
+    """Run over all examples; what rounding to the kept dtype changed at most, as a share of the largest value."""
+    error = 0.0
+    for rows, found in infer(prefix, encoded):
+        for spec, part, values in zip(specs, kept, found, strict=True):
+            stored = values.astype(numpy_dtype(spec.dtype), copy=False)
+            if stored.dtype != values.dtype:
+                largest = float(np.abs(values).max(initial=0.0)) or 1.0
+                error = max(error, float(np.abs(stored.astype(values.dtype) - values).max(initial=0.0)) / largest)
+            part.put(rows, stored)
+    return error
+
+
+def keras_outputs(model: keras.Model) -> list[Any]:
+    """A model's symbolic outputs as a flat list."""
+    return list(keras.tree.flatten(model.output))
+
+
+def fixed(tensor: Any) -> bool:
+    return all(size is not None for size in tensor.shape[1:])
