@@ -30,7 +30,7 @@ def main(race: Race, arguments: Sequence[str] | None = None) -> tuple[str, bool]
     """
     options = racing.options(arguments, race.question)
     outcomes = racing.compete(race, options)
-    kept = {} if options.smoke else keep(race.name, outcomes)
+    kept = {} if options.smoke else keep(race.name, outcomes, options.whole)
     lines = [race.question, "", *verdicts.table(race, outcomes, kept), ""]
     notes = [] if options.smoke else race.notes(outcomes)
     lines += [*notes, *([""] if notes else []), *verdicts.closing(race, outcomes, kept)]
@@ -59,13 +59,14 @@ def commit() -> str:
     return done.stdout.strip() or "unknown"
 
 
-def keep(name: str, outcomes: Mapping[str, Sequence[Outcome]]) -> dict[str, float]:
-    """Remember the quality of contenders that ran to their end, and give back all that is remembered of this race."""
+def keep(name: str, outcomes: Mapping[str, Sequence[Outcome]], whole: bool) -> dict[str, float]:
+    """Remember, of a run with `--whole`, each contender's quality, and give back all that is remembered of this race."""
     everything = json.loads(KEPT.read_text(encoding="utf-8")) if KEPT.is_file() else {}
     mine = everything.setdefault(name, {})
-    for key in outcomes:
+    for key in outcomes if whole else ():
         found = verdicts.quality(key, outcomes)
         if found is not None:
-            mine[key] = {"quality": round(found, 6), "date": datetime.date.today().isoformat()}
-    write_text(KEPT, json.dumps(everything, indent=1, sort_keys=True) + "\n")
+            mine[key] = {"quality": round(found, 6), "date": datetime.date.today().isoformat(), "commit": commit()}
+    if whole:
+        write_text(KEPT, json.dumps(everything, indent=1, sort_keys=True) + "\n")
     return {key: entry["quality"] for key, entry in mine.items()}

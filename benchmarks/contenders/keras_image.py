@@ -28,7 +28,7 @@ def frozen(work: dict[str, Any]) -> dict[str, Any]:
     parts.compiled(model, work, parts.steps_of(len(labels), batch) * work["epochs"])
     train = pictures(work["train"]["items"], labels).cache().shuffle(len(labels), seed=work["seed"])
     train = train.batch(batch).map(_floats).prefetch(tf.data.AUTOTUNE)
-    model.fit(train, epochs=epochs, verbose=0, callbacks=[parts.Marks(clock)])
+    model.fit(train, epochs=epochs, verbose=0, callbacks=[parts.Marks(clock)], shuffle=False)
     test = pictures(work["test"]["items"], work["test"]["labels"]).batch(64).map(_floats).prefetch(tf.data.AUTOTUNE)
     quality = float(np.mean(model.predict(test, verbose=0).argmax(1) == work["test"]["labels"]))
     rest = rest_seconds(clock.epochs, work["epochs"])

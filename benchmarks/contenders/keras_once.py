@@ -18,8 +18,9 @@ def one_head(work: dict[str, Any]) -> dict[str, Any]:
     body, preprocessor = parts.pooling(parts.bert(work, dropout=False)), parts.tokenizer(work)
     clock = Clock()
     train, test = features(work, body, preprocessor)
-    logits = keras_head.tuned_fit(train, work["train"]["labels"], work).predict(test, batch_size=512, verbose=0)
-    return figures(clock.seconds, keras_text.accuracy(logits, work))
+    model = keras_head.tuned_fit(train, work["train"]["labels"], work)
+    quality = keras_text.accuracy(keras_head.logits(model, test), work)
+    return figures(clock.seconds, quality)
 
 
 def heads(work: dict[str, Any]) -> dict[str, Any]:
@@ -29,7 +30,7 @@ def heads(work: dict[str, Any]) -> dict[str, Any]:
     train, test = features(work, body, preprocessor)
     for rate, seed in work["heads"]:
         model = keras_head.tuned_fit(train, work["train"]["labels"], work | {"rate": rate, "seed": seed})
-        found.append(keras_text.accuracy(model.predict(test, batch_size=512, verbose=0), work))
+        found.append(keras_text.accuracy(keras_head.logits(model, test), work))
     return figures(clock.seconds, float(np.mean(found)), best=max(found))
 
 

@@ -144,4 +144,4 @@ def grouped(
 
     signature = {name: tf.TensorSpec((None, None), "int32") for name in inputs}
     dataset = tf.data.Dataset.from_generator(batches, output_signature=(signature, tf.TensorSpec((None,), "int32")))
-    return dataset.prefetch(4)
+    return dataset.apply(tf.data.experimental.assert_cardinality(steps_of(len(targets), batch))).prefetch(4)

@@ -59,7 +59,7 @@ def _grouped(work: dict[str, Any], model: keras.Model, preprocessor: Any) -> dic
     x = parts.tokens(preprocessor, work["train"]["items"])
     parts.compiled(model, work, parts.steps_of(len(work["train"]["labels"]), work["batch"]) * work["epochs"])
     batches = parts.grouped(x, work["train"]["labels"], work["batch"], work["seed"])
-    model.fit(batches, epochs=epochs, verbose=0, callbacks=[parts.Marks(clock)])
+    model.fit(batches, epochs=epochs, verbose=0, callbacks=[parts.Marks(clock)], shuffle=False)
     quality = _test(model, preprocessor, work)
     rest = rest_seconds(clock.epochs, work["epochs"])
     return figures(clock.seconds + rest, quality, part_of(epochs, work["epochs"]))
@@ -80,7 +80,7 @@ def gradual(work: dict[str, Any]) -> dict[str, Any]:
             layer.trainable = layer.name in [f"transformer_layer_{5 - at}" for at in range(stage)]
         parts.compiled(model, work, steps, work["rate"] if stage == 0 else work["deep_rate"])
         clock.epochs = []
-        model.fit(batches, epochs=epochs, verbose=0, callbacks=[parts.Marks(clock)])
+        model.fit(batches, epochs=epochs, verbose=0, callbacks=[parts.Marks(clock)], shuffle=False)
         rest += rest_seconds(clock.epochs, work["epochs"])
     quality = _test(model, preprocessor, work)
     part = part_of(epochs, work["epochs"])
