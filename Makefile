@@ -14,6 +14,7 @@ RUN := .stamp-run
 DEV := .stamp-dev
 PEERS := .venv-peers
 WORKERS ?= 2
+ROUNDS ?= 5
 
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
@@ -48,7 +49,7 @@ notebook: $(VENV)/$(DEV)
 	$(BIN)/python -m pytest tests/test_notebook.py
 
 bench: $(VENV)/$(DEV) $(PEERS)/$(RUN)
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks --rounds $(ROUNDS)
 
 bench-peers: $(PEERS)/$(RUN)
 

@@ -60,7 +60,7 @@ def commit() -> str:
 
 
 def keep(name: str, outcomes: Mapping[str, Sequence[Outcome]], whole: bool) -> dict[str, float]:
-    """Remember, of a run with `--whole`, each contender's quality, and give back all that is remembered of this race."""
+    """Remember each contender's quality of a run with `--whole`; give back all that is remembered of this race."""
     everything = json.loads(KEPT.read_text(encoding="utf-8")) if KEPT.is_file() else {}
     mine = everything.setdefault(name, {})
     for key in outcomes if whole else ():
