@@ -15,7 +15,7 @@ BLOCKS = 6
 
 
 def main(arguments: Sequence[str] | None = None) -> tuple[str, bool]:
-    """Three tables and the closing line; the section of RESULTS.md, and True."""
+    """Three tables and the closing line; the section of RESULTS.md, and whether every run ended well."""
     options = race.options(arguments, QUESTION)
     tables = {"examples": _examples, "epochs": _epochs, "blocks": _blocks}
     lines, peaks = [QUESTION, ""], []
@@ -29,11 +29,11 @@ def main(arguments: Sequence[str] | None = None) -> tuple[str, bool]:
     lines += [
         "The ratio is 4 GiB divided by the peak memory of the largest run.",
         "",
-        f"growth: ratio={min(ratios):.2f}  range={min(ratios):.2f}–{max(ratios):.2f}  "
+        f"growth: ratio={min(ratios, default=0):.2f}  range={min(ratios, default=0):.2f}–{max(ratios, default=0):.2f}  "
         f"quality={within}/{len(peaks)}  target=1.00",
     ]
     print("\n".join(lines), flush=True)
-    return show.section("growth", lines, options), True
+    return show.section("growth", lines, options), not any("| failed: " in line for line in lines)
 
 
 def _measure(name: str, runs: Sequence[tuple[int, str, dict[str, Any]]]) -> tuple[list[str], list[int]]:
@@ -41,7 +41,11 @@ def _measure(name: str, runs: Sequence[tuple[int, str, dict[str, Any]]]) -> tupl
     lines = [f"| {name} | before | epochs | in all | peak memory |", "|---|---|---|---|---|"]
     peaks = []
     for value, call, made in runs:
-        found = processes.run(call, made)
+        try:
+            found = processes.run(call, made)
+        except processes.Failed as error:
+            lines.append(f"| {value:,} | – | – | failed: {error} | – |")
+            continue
         before, epochs = found["rows"]["before"], found["rows"]["epochs"]
         memory = f"{found['peak_bytes'] / 2**20:,.0f} MiB"
         lines.append(f"| {value:,} | {before:.1f} s | {epochs:.1f} s | {found['seconds']:.1f} s | {memory} |")

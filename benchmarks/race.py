@@ -43,7 +43,7 @@ class Row:
         tolerance: how much lower the hero's quality may be.
         measure: `seconds`, or a name among a contender's `rows`.
         hero: key of the contender that is to be faster.
-        what: added to the peer's name in the table.
+        quality_of: key of the contender whose quality stands for the peer's, where both train the same.
     """
 
     peer: str
@@ -51,7 +51,7 @@ class Row:
     tolerance: float = 0.002
     measure: str = "seconds"
     hero: str = "ours"
-    what: str = ""
+    quality_of: str = ""
 
 
 @dataclass(frozen=True)

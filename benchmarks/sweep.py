@@ -18,14 +18,15 @@ def build(smoke: bool) -> dict[str, Any]:
 RACE = Race(
     "sweep",
     "banking77, MiniLM frozen: eight heads (four rates, two seeds), 10 epochs each, from raw texts to eight test "
-    "accuracies; the quality is their mean.",
+    "accuracies; the quality is their mean. Against the eight runs the expert's quality counts: heads "
+    "and frozen features are the same.",
     {
         "ours": Contender("tfvertical", "ours:sweep"),
         "once": Contender("Keras expert: `predict` once, eight tuned `fit`s", "keras_once:heads"),
         "keras": Contender("eight Keras `fit`s, frozen, padded to 64", "keras_text:sweep_padded"),
     },
     (
-        Row("keras", 150),
+        Row("keras", 150, quality_of="once"),
         Row("once", 2),
     ),
     build,

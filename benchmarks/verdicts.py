@@ -60,7 +60,8 @@ def judge(row: Row, outcomes: Outcomes, kept: Mapping[str, float] | None = None)
     if not pairs:
         return None
     ratios = tuple(peer.measures[row.measure] / hero.measures[row.measure] for hero, peer in pairs)
-    return Verdict(row, ratios, (quality(row.hero, outcomes, kept), quality(row.peer, outcomes, kept)))
+    theirs = quality(row.quality_of or row.peer, outcomes, kept)
+    return Verdict(row, ratios, (quality(row.hero, outcomes, kept), theirs))
 
 
 def quality(key: str, outcomes: Outcomes, kept: Mapping[str, float] | None = None) -> float | None:

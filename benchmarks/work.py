@@ -71,7 +71,7 @@ def drawn(count: int, seed: int = 0) -> dict[str, Any]:
         message, label = generator.choice(real)
         words = message.split()
         made.append((" ".join(generator.sample(words, len(words))), label))
-    return text(made, test[:500], smoke=False)
+    return text(made, _few(test, 500), smoke=False)
 
 
 def text(train: Pairs, test: Pairs, *, smoke: bool) -> dict[str, Any]:
@@ -96,7 +96,7 @@ def available() -> bool:
 
 
 def _work(parts: dict[str, Pairs], smoke: bool) -> dict[str, Any]:
-    names = sorted({label for _, label in parts["train"]})
+    names = sorted({label for pairs in parts.values() for _, label in pairs})
     made: dict[str, Any] = {"names": names, "seed": 0, "batch": 32, "smoke": smoke}
     for (part, pairs), count in zip(parts.items(), SMOKE, strict=True):
         chosen = _few(pairs, count) if smoke else pairs

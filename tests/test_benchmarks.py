@@ -47,6 +47,11 @@ def test_speed_counts_only_at_a_known_and_sufficient_quality(quality, good):
     assert ("| yes |" in last) is bool(good)
 
 
+def test_another_contender_s_quality_may_stand_for_the_peer_s():
+    found = outcomes([1.0], [3.0], None) | {"other": [Outcome({"seconds": 9.0}, 0.9)]}
+    assert verdicts.judge(Row("peer", 2.0, tolerance=0.01, quality_of="other"), found).good
+
+
 def test_a_kept_quality_stands_in_for_a_run_that_was_cut_short():
     found = outcomes([1.0], [3.0], None)
     assert verdicts.judge(TOY.rows[0], found, {"peer": 0.9}).good

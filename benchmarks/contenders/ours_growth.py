@@ -2,11 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import tfvertical as tv
 from benchmarks.contenders import ours
 from benchmarks.contenders.clock import Clock, figures
+from tfvertical.contracts import Adaptation, Task
+from tfvertical.stages import Stage
+
+
+@dataclass(frozen=True)
+class Top(Adaptation):
+    """The head and the top blocks in one stage.
+
+    Args:
+        blocks: how many; none trains the head alone.
+    """
+
+    blocks: int = 0
+
+    def stages(self, task: Task, epochs: int) -> Sequence[Stage]:
+        """One stage at one rate."""
+        learning = ["head/", *list(reversed(task.blocks))[: self.blocks]]
+        return [Stage(f"top {self.blocks}", dict.fromkeys(learning, 1.0), epochs)]
 
 
 def head(work: dict[str, Any]) -> dict[str, Any]:
@@ -20,20 +40,11 @@ def head(work: dict[str, Any]) -> dict[str, Any]:
 def blocks(work: dict[str, Any]) -> dict[str, Any]:
     """The top `work["blocks"]` blocks and the head for one epoch, in one stage."""
     seen, task, clock = ours.Epochs(), ours.text_task(work), Clock()
-    task.fit(ours.examples(work, "train"), adaptation=_top(work), callbacks=[seen], verbose=0, **_options(work))
+    task.fit(
+        ours.examples(work, "train"), adaptation=Top(work["blocks"]), callbacks=[seen], verbose=0, **_options(work)
+    )
     before = (seen.began or clock.began) - clock.began
     return figures(clock.seconds, ours.accuracy(task, work), before=before, epochs=sum(seen.seconds))
-
-
-def _top(work: dict[str, Any]) -> tv.Adaptation:
-    """The head alone, or with the top blocks, in one stage."""
-
-    class Top(tv.Adaptation):
-        def stages(self, task: Any, epochs: int) -> list[tv.Stage]:
-            found = list(reversed(task.blocks))[: work["blocks"]]
-            return [tv.Stage(f"top {len(found)}", {"head/": 1.0} | dict.fromkeys(found, 1.0), epochs)]
-
-    return Top()
 
 
 def _options(work: dict[str, Any]) -> dict[str, Any]:
