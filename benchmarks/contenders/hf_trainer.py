@@ -5,7 +5,6 @@ from __future__ import annotations
 import tempfile
 from typing import Any
 
-import torch
 from transformers import AutoTokenizer, DataCollatorWithPadding, Trainer, TrainerCallback, TrainingArguments, set_seed
 
 from benchmarks.contenders.clock import Clock, figures, part_of, planned, rest_seconds
@@ -57,14 +56,12 @@ def _stages(work: dict[str, Any], stages: list[tuple[int | None, float]], bf16: 
             trainer = _trainer(model, tokenizer, train, work, folder, Marks(clock, epochs), rate, bf16)
             trainer.train()
             rest += rest_seconds(clock.epochs, work["epochs"])
-        order = sorted(range(len(test)), key=lambda row: len(test[row]["input_ids"]))
-        ordered = [test[row] for row in order]
-        logits = torch.from_numpy(trainer.predict(ordered).predictions)
-    right = logits.argmax(1) == torch.tensor([row["labels"] for row in ordered])
+        found = trainer.predict(test)  # grouped by length too, so its labels come in its own order
+    right = found.predictions.argmax(1) == found.label_ids
     part = part_of(epochs, work["epochs"])
     if part and len(stages) > 1:
         part += " of each stage"
-    return figures(clock.seconds + rest, float(right.float().mean()), part)
+    return figures(clock.seconds + rest, float(right.mean()), part)
 
 
 def _rows(tokenizer: Any, work: dict[str, Any], part: str) -> list[dict[str, Any]]:
