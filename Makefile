@@ -1,7 +1,9 @@
 # Set-up and jobs; every target makes what it needs. A second call installs nothing.
 #   make demo         the main job, on real weights and real data
 #   make test         style, types, layering and the whole test suite; .ci/run calls this
-#   make lint | format | notebook | bench | clean
+#   make bench-peers  the environment of the tools that we are measured against (about 1 GB)
+#   make bench        every benchmark, hours; `.venv/bin/python -m benchmarks NAME` for one
+#   make lint | format | notebook | clean
 
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -10,11 +12,13 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input -qq
 RUN := .stamp-run
 DEV := .stamp-dev
+PEERS := .venv-peers
 WORKERS ?= 2
+ROUNDS ?= 5
 
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: help demo test check lint format types layers pytest notebook bench install dev clean
+.PHONY: help demo test check lint format types layers pytest notebook bench bench-peers install dev clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -44,8 +48,10 @@ pytest: $(VENV)/$(DEV)
 notebook: $(VENV)/$(DEV)
 	$(BIN)/python -m pytest tests/test_notebook.py
 
-bench: $(VENV)/$(DEV)
-	$(BIN)/python -m benchmarks
+bench: $(VENV)/$(DEV) $(PEERS)/$(RUN)
+	$(BIN)/python -m benchmarks --rounds $(ROUNDS)
+
+bench-peers: $(PEERS)/$(RUN)
 
 install: $(VENV)/$(RUN)
 
@@ -68,6 +74,14 @@ $(VENV)/$(DEV): setup.cfg pyproject.toml | $(VENV)/bin/python
 	@$(PIP) install --editable '.[dev]'
 	@touch $(VENV)/$(RUN) $@
 
+$(PEERS)/$(RUN): benchmarks/peers/requirements.txt benchmarks/peers/requirements-no-deps.txt | $(VENV)/bin/python
+	@echo "Installing the peers into $(PEERS) (about three minutes)"
+	@$(BIN)/python -m venv $(PEERS)
+	@$(PEERS)/bin/python -m pip --disable-pip-version-check --no-input -qq install -r benchmarks/peers/requirements.txt
+	@$(PEERS)/bin/python -m pip --disable-pip-version-check --no-input -qq install --no-deps \
+		-r benchmarks/peers/requirements-no-deps.txt
+	@touch $@
+
 clean:
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage
+	rm -rf $(VENV) $(PEERS) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

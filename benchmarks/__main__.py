@@ -1,28 +1,83 @@
-"""Run every benchmark and write RESULTS.md: `make bench`, or `python -m benchmarks [NAME …]`."""
+"""Run every benchmark, or the named ones, and renew their sections of RESULTS.md: `make bench`.
+
+    python -m benchmarks                            # all
+    python -m benchmarks gradual var_len --rounds 1
+
+Sections that are not run stay as they are, each with its own date and commit.
+"""
 
 from __future__ import annotations
 
+import argparse
 import importlib
+import re
 import sys
-from importlib.metadata import version
 from pathlib import Path
 
 from benchmarks import machine
 from tfvertical.files import write_text
 
-NAMES = ("quality",)
+NAMES = (
+    "quality",
+    "cold_probe_text",
+    "warm_head",
+    "sweep",
+    "gradual",
+    "var_len",
+    "full_ft",
+    "cold_probe_image",
+    "growth",
+)
 RESULTS = Path(__file__).parent / "RESULTS.md"
 
 
-def main(names: list[str]) -> None:
-    """Run the named benchmarks, or all."""
-    parts = ["# Results", "", machine.describe(), ""]
-    parts.append("Versions: " + ", ".join(f"{name} {version(name)}" for name in machine.PACKAGES) + ".")
-    for name in names or NAMES:
-        parts += ["", importlib.import_module(f"benchmarks.{name}").main()]
-    write_text(RESULTS, "\n".join(parts) + "\n")
-    print(f"Written: {RESULTS}")
+def main(arguments: list[str] | None = None) -> int:
+    """Run the named benchmarks, or all; 1 if a contender failed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(NAMES))
+    parser.add_argument("--rounds", default="5", help="of each race")
+    parser.add_argument("--whole", action="store_true", help="run long peers to their end and keep their quality")
+    options = parser.parse_args(arguments)
+    unknown = [name for name in options.names if name not in NAMES]
+    if unknown:
+        parser.error(f"there is no benchmark {', '.join(unknown)}")
+    well = True
+    for name in options.names or NAMES:
+        section, good = run(name, ["--rounds", options.rounds, *(["--whole"] if options.whole else [])])
+        well = well and good
+        old = RESULTS.read_text(encoding="utf-8") if RESULTS.is_file() else ""
+        write_text(RESULTS, renewed(old, name, section, "\n\n".join([machine.describe(), *machine.versions()])))
+        print(f"Renewed: {name} in {RESULTS.name}", flush=True)
+    return 0 if well else 1
+
+
+def run(name: str, arguments: list[str]) -> tuple[str, bool]:
+    """One benchmark's section, and whether it ended well."""
+    module = importlib.import_module(f"benchmarks.{name}")
+    if name == "quality":
+        return module.main(), True
+    if name == "growth":
+        return module.main(arguments)
+    from benchmarks import show
+
+    return show.main(module.RACE, arguments)
+
+
+def renewed(old: str, name: str, section: str, head: str) -> str:
+    """RESULTS.md with one section put in or replaced, all in the order of `NAMES`.
+
+    Args:
+        old: the file as it is.
+        name: of the benchmark.
+        section: beginning with `## NAME`.
+        head: machine and versions, which take the place of the old ones.
+    """
+    parts = re.split(r"^(?=## )", old, flags=re.MULTILINE)
+    kept = {part.split()[1]: part.strip() for part in parts if part.startswith("## ")}
+    kept[name] = section.strip()
+    ordered = sorted(kept, key=lambda each: NAMES.index(each) if each in NAMES else len(NAMES))
+    return "\n\n".join(["# Results", head, *(kept[each] for each in ordered)]) + "\n"
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(main())

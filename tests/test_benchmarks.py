@@ -1,10 +1,152 @@
-"""The benchmarks run, in a tiny form; their figures are not looked at here."""
+"""The benchmarks run, in a tiny form, and their harness counts right; the figures are not looked at here."""
 
 from __future__ import annotations
 
+import argparse
 import re
 
 import pytest
+
+from benchmarks import __main__ as every
+from benchmarks import race, show, verdicts, work
+from benchmarks.contenders import clock
+from benchmarks.race import Contender, Outcome, Race, Row
+
+TOY = Race(
+    "toy",
+    "Who?",
+    {"ours": Contender("Ours", "none:none"), "peer": Contender("Theirs", "none:none", peer=True)},
+    (Row("peer", 2.0, tolerance=0.01), Row("peer", 5.0, measure="steady")),
+    lambda smoke: {},
+)
+
+
+def outcomes(ours: list[float], peer: list[float], quality: float | None = 0.9) -> dict[str, list[Outcome]]:
+    return {
+        "ours": [Outcome({"seconds": each, "steady": each / 2}, 0.895, peak_bytes=2**20) for each in ours],
+        "peer": [Outcome({"seconds": each, "steady": each}, quality, "2 of 10 epochs") for each in peer],
+    }
+
+
+def test_a_ratio_is_taken_within_its_round():
+    verdict = verdicts.judge(TOY.rows[0], outcomes([1.0, 2.0, 4.0], [3.0, 6.0, 20.0]))
+    assert verdict.ratios == (3.0, 3.0, 5.0)
+    assert verdict.ratio == 3.0 and verdict.good and verdict.reached
+
+
+def test_another_measure_than_the_seconds_in_all():
+    assert verdicts.judge(TOY.rows[1], outcomes([1.0], [3.0])).ratios == (6.0,)
+
+
+@pytest.mark.parametrize(("quality", "good"), [(0.905, True), (0.906, False), (None, None)])
+def test_speed_counts_only_at_a_known_and_sufficient_quality(quality, good):
+    verdict = verdicts.judge(TOY.rows[0], outcomes([1.0], [3.0], quality))
+    assert verdict.good is good
+    assert verdict.reached is bool(good)
+    last = verdicts.table(TOY, outcomes([1.0], [3.0], quality))[-2]
+    assert ("| yes |" in last) is bool(good)
+
+
+def test_another_contender_s_quality_may_stand_for_the_peer_s():
+    found = outcomes([1.0], [3.0], None) | {"other": [Outcome({"seconds": 9.0}, 0.9)]}
+    assert verdicts.judge(Row("peer", 2.0, tolerance=0.01, quality_of="other"), found).good
+
+
+def test_a_kept_quality_stands_in_for_a_run_that_was_cut_short():
+    found = outcomes([1.0], [3.0], None)
+    assert verdicts.judge(TOY.rows[0], found, {"peer": 0.9}).good
+    assert any("0.9000 (kept)" in line for line in verdicts.table(TOY, found, {"peer": 0.9}))
+
+
+def test_the_last_line_is_the_worst_row_relative_to_its_target():
+    lines = verdicts.closing(TOY, outcomes([1.0, 1.0], [3.0, 4.0]))
+    assert lines[0] == "toy[peer, seconds]: ratio=3.50  range=3.00–4.00  quality=0.8950/0.9000  target=2.00"
+    assert lines[-1] == "toy: ratio=7.00  range=6.00–8.00  quality=0.8950/0.9000  target=5.00"
+    slower = verdicts.closing(TOY, outcomes([1.0], [0.5]))
+    assert slower[-1].startswith("toy: ratio=1.00")
+
+
+def test_a_contender_that_did_not_run_is_said_so():
+    found = outcomes([1.0], [3.0]) | {"peer": [Outcome(missing="needs `make bench-peers`")]}
+    text = "\n".join(verdicts.table(TOY, found))
+    assert "needs `make bench-peers`" in text and "not run" in text
+    assert verdicts.closing(TOY, found) == ["toy: no row was run"]
+
+
+def test_extension_leaves_the_compiling_steps_out():
+    first = [0.0, 10.0, 15.0, 16.0, 17.0]
+    assert clock.epoch_seconds(first, first=True) == pytest.approx(4.0)
+    assert clock.rest_seconds([first], 3) == pytest.approx(8.0)
+    assert clock.rest_seconds([first, [17.0, 18.0, 19.0]], 10) == pytest.approx(16.0)
+    assert clock.rest_seconds([first], 1) == 0.0
+    assert clock.part_of(2, 10) == "2 of 10 epochs" and clock.part_of(3, 3) == ""
+    assert clock.planned({"whole": True}, 10, 2) == 10 and clock.planned({"whole": False}, 10, 2) == 2
+    assert clock.figures(1.0, 0.5, "2 of 10 epochs")["quality"] is None
+
+
+def test_contenders_take_turns(monkeypatch):
+    calls = []
+
+    def run(call, given, peer):
+        calls.append((call, given["whole"], peer))
+        return {"seconds": 1.0, "quality": 0.5, "rows": {"steady": 2.0}}
+
+    monkeypatch.setattr(race.processes, "run", run)
+    monkeypatch.setattr(race.processes, "missing", lambda peer, flags: "")
+    contenders = {"ours": Contender("A", "a:a"), "peer": Contender("B", "b:b", True)}
+    toy = Race("toy", "Who?", contenders, (), lambda smoke: {})
+    found = race.compete(toy, race.options(["--rounds", "2"]))
+    assert calls == [("a:a", False, False), ("b:b", False, True)] * 2
+    assert found["peer"][1].measures == {"seconds": 1.0, "steady": 2.0}
+    found = race.compete(toy, race.options(["--rounds", "1", "--only", "ours"]))
+    assert found["peer"][0].missing == "not asked for"
+
+
+def test_a_section_is_renewed_and_the_others_stay():
+    old = every.renewed("", "gradual", "## gradual\n\nfirst", "machine A")
+    new = every.renewed(old, "quality", "## quality\n\nsecond", "machine B")
+    assert new == "# Results\n\nmachine B\n\n## quality\n\nsecond\n\n## gradual\n\nfirst\n"
+    assert every.renewed(new, "gradual", "## gradual\n\nthird", "machine B").endswith("## gradual\n\nthird\n")
+
+
+def test_every_race_is_well_formed():
+    import importlib
+
+    for name in every.NAMES:
+        module = importlib.import_module(f"benchmarks.{name}")
+        if hasattr(module, "RACE"):
+            assert module.RACE.name == name
+            assert {key for row in module.RACE.rows for key in (row.hero, row.peer)} <= set(module.RACE.contenders)
+    assert show.section("toy", ["toy: ratio"], argparse.Namespace(rounds=1, smoke=False)).startswith("## toy\n")
+
+
+@pytest.mark.real
+@pytest.mark.shared
+def test_a_race_runs_between_processes(shared_data, capsys):
+    from benchmarks import cold_probe_text
+
+    section, good = show.main(cold_probe_text.RACE, ["--smoke", "--rounds", "1", "--only", "ours"])
+    assert good, section
+    assert "tfvertical, `Frozen()`" in section
+
+
+@pytest.mark.real
+@pytest.mark.shared
+def test_contenders_of_this_environment(shared_data):
+    from benchmarks import sweep
+    from benchmarks.contenders import keras_once, ours
+
+    made = sweep.build(True) | {"whole": False}
+    for contender in (ours.sweep, keras_once.heads):
+        found = contender(made)
+        assert found["seconds"] > 0 and 0 <= found["quality"] <= 1
+
+
+def test_work_is_spread_over_labels():
+    pairs = [(f"text {at}", f"label {at // 100}") for at in range(1000)]
+    made = work._work({"train": pairs, "test": pairs}, smoke=True)
+    assert len(made["train"]["items"]) == work.SMOKE[0] and len(made["test"]["items"]) == work.SMOKE[1]
+    assert set(made["train"]["labels"]) == set(range(10))
 
 
 @pytest.mark.real

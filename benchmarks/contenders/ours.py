@@ -1,0 +1,138 @@
+"""tfvertical, through its public calls only: whatever makes the engine faster shows here by itself."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import keras
+import numpy as np
+
+import tfvertical as tv
+from benchmarks.contenders.clock import Clock, figures
+from tfvertical import data, training
+from tfvertical.contracts import Adaptation, Examples
+from tfvertical.settings import Settings
+
+
+class Epochs(keras.callbacks.Callback):
+    """When training began, and how long each epoch took."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.began: float | None = None
+        self.seconds: list[float] = []
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """The first stage's only."""
+        self.began = self.began or time.perf_counter()
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self._at = time.perf_counter()
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self.seconds.append(time.perf_counter() - self._at)
+
+
+def cold_text(work: dict[str, Any]) -> dict[str, Any]:
+    """From raw texts to the test accuracy of a head on frozen MiniLM; `prefix` is what passes before its training."""
+    return _fitted(work, text_task(work), tv.Frozen())
+
+
+def cold_image(work: dict[str, Any]) -> dict[str, Any]:
+    """The same from paths of pictures, on frozen EfficientNet-Lite0."""
+    return _fitted(work, image_task(work), tv.Frozen())
+
+
+def gradual(work: dict[str, Any]) -> dict[str, Any]:
+    """Head, top block, top two blocks; one rate for all that learns, another once blocks do."""
+    slower = work["deep_rate"] / work["rate"]
+    how = tv.GradualUnfreezing(blocks=2, head_rate=slower, backbone_rate=slower)
+    return _fitted(work, text_task(work), how, restart=True)
+
+
+def full(work: dict[str, Any]) -> dict[str, Any]:
+    """Every weight, one rate."""
+    return _fitted(work, text_task(work), tv.FullFineTuning(backbone_rate=1.0))
+
+
+def full_bfloat16(work: dict[str, Any]) -> dict[str, Any]:
+    """The same with bfloat16 activations, where the processor computes in it."""
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    return full(work)
+
+
+def warm_head(work: dict[str, Any]) -> dict[str, Any]:
+    """A new head on data whose features are known from a run before; `steady` is ten times the median later epoch."""
+    train, settings = examples(work, "train"), _settings(work)
+    first = text_task(work)
+    training.run(first, first.encode(train), None, tv.Frozen(), Settings(epochs=1), verbose=0)
+    task, seen = text_task(work), Epochs()
+    encoded = task.encode(train)
+    clock = Clock()
+    training.run(task, encoded, None, tv.Frozen(), settings, callbacks=[seen], verbose=0)
+    seconds = clock.seconds
+    steady = float(np.median(seen.seconds[1:] or seen.seconds)) * settings.epochs
+    return figures(seconds, accuracy(task, work), steady=steady)
+
+
+def sweep(work: dict[str, Any]) -> dict[str, Any]:
+    """Eight heads on one data set; quality is their mean accuracy. A plain loop over one encoding, until
+    `tfvertical.sweeps.run` exists: then that takes the loop's place, here and nowhere else."""
+    task = text_task(work)
+    clock = Clock()
+    train, test = examples(work, "train"), examples(work, "test")
+    encoded, held_out = task.encode(train), task.encode(test)
+    start, found = task.components["head"].get_weights(), []
+    for rate, seed in work["heads"]:
+        task.components["head"].set_weights(start)
+        settings = _settings(work | {"rate": rate, "seed": seed})
+        training.run(task, encoded, None, tv.Frozen(), settings, verbose=0)
+        found.append(float(np.mean(task.scores(held_out).argmax(1) == held_out.labels)))
+    return figures(clock.seconds, float(np.mean(found)), best=max(found))
+
+
+def text_task(work: dict[str, Any]) -> tv.TextClassifier:
+    """MiniLM with the work's length and dropout."""
+    return tv.TextClassifier.from_preset(
+        "minilm_l6_v2", labels=work["names"], length=work["length"], dropout=work["dropout"]
+    )
+
+
+def image_task(work: dict[str, Any]) -> tv.ImageClassifier:
+    """EfficientNet-Lite0 with the work's dropout."""
+    return tv.ImageClassifier.from_preset("efficientnet_lite0", labels=work["names"], dropout=work["dropout"])
+
+
+def examples(work: dict[str, Any], part: str) -> Examples:
+    """A part of the work, read and checked as a user's list would be."""
+    kind = "image" if "lite0" in work else "text"
+    labels = [work["names"][at] for at in work[part]["labels"]]
+    return data.load((work[part]["items"], labels), kind=kind, labels=work["names"])
+
+
+def accuracy(task: Any, work: dict[str, Any]) -> float:
+    """On the test part."""
+    return float(np.mean(task.scores(examples(work, "test")).argmax(1) == work["test"]["labels"]))
+
+
+def _settings(work: dict[str, Any], **more: Any) -> Settings:
+    """What all contenders train with."""
+    return Settings(
+        epochs=work["epochs"],
+        batch_size=work["batch"],
+        learning_rate=work["rate"],
+        weight_decay=work["decay"],
+        clip_norm=work["clip"],
+        seed=work["seed"],
+        **more,
+    )
+
+
+def _fitted(work: dict[str, Any], task: Any, how: Adaptation, **more: Any) -> dict[str, Any]:
+    """`task.fit` on the raw items, then the test accuracy."""
+    seen, clock = Epochs(), Clock()
+    settings = {**vars(_settings(work, **more))}
+    task.fit(examples(work, "train"), adaptation=how, verbose=0, callbacks=[seen], **settings)
+    quality = accuracy(task, work)
+    return figures(clock.seconds, quality, prefix=(seen.began or clock.began) - clock.began)

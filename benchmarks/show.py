@@ -1,0 +1,72 @@
+"""Run a race and say what came out: what each `python -m benchmarks.NAME` ends in."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from benchmarks import race as racing
+from benchmarks import verdicts
+from benchmarks.race import Outcome, Race
+from tfvertical.files import write_text
+
+KEPT = Path(__file__).parent / "peers" / "quality.json"
+
+
+def main(race: Race, arguments: Sequence[str] | None = None) -> tuple[str, bool]:
+    """Run, print the table and the closing lines, and return them as a section of RESULTS.md.
+
+    Args:
+        race: the question.
+        arguments: of the command line; None for `sys.argv`.
+
+    Returns:
+        The section, and whether every contender that ran did so without an error.
+    """
+    options = racing.options(arguments, race.question)
+    outcomes = racing.compete(race, options)
+    kept = {} if options.smoke else keep(race.name, outcomes, options.whole)
+    lines = [race.question, "", *verdicts.table(race, outcomes, kept), ""]
+    notes = [] if options.smoke else race.notes(outcomes)
+    lines += [*notes, *([""] if notes else []), *verdicts.closing(race, outcomes, kept)]
+    print("\n".join(lines), flush=True)
+    failed = any(outcome.missing.startswith("failed") for each in outcomes.values() for outcome in each)
+    return section(race.name, lines, options), not failed
+
+
+def run(race: Race) -> None:
+    """For `if __name__ == "__main__"`: ends with 1 if a contender failed."""
+    sys.exit(0 if main(race)[1] else 1)
+
+
+def section(name: str, lines: Sequence[str], options: argparse.Namespace) -> str:
+    """A section of RESULTS.md: when, from which commit, how many rounds, then the lines."""
+    rounds = f"{options.rounds} round{'s' * (options.rounds > 1)}" + (", smoke" if options.smoke else "")
+    head = f"{datetime.date.today().isoformat()}, commit {commit()}, {rounds}."
+    closing = [f"    {line}" if line.startswith(name) else line for line in lines]
+    return "\n".join([f"## {name}", "", head, "", *closing])
+
+
+def commit() -> str:
+    """The checkout's commit, with a plus if files were changed since; `unknown` outside a checkout."""
+    command = ["git", "describe", "--always", "--dirty=+", "--exclude", "*"]
+    done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True)
+    return done.stdout.strip() or "unknown"
+
+
+def keep(name: str, outcomes: Mapping[str, Sequence[Outcome]], whole: bool) -> dict[str, float]:
+    """Remember each contender's quality of a run with `--whole`; give back all that is remembered of this race."""
+    everything = json.loads(KEPT.read_text(encoding="utf-8")) if KEPT.is_file() else {}
+    mine = everything.setdefault(name, {})
+    for key in outcomes if whole else ():
+        found = verdicts.quality(key, outcomes)
+        if found is not None:
+            mine[key] = {"quality": round(found, 6), "date": datetime.date.today().isoformat(), "commit": commit()}
+    if whole:
+        write_text(KEPT, json.dumps(everything, indent=1, sort_keys=True) + "\n")
+    return {key: entry["quality"] for key, entry in mine.items()}
