@@ -77,6 +77,26 @@ def train(
 
 
 @app.command()
+def sweep(
+    config: Annotated[Path, typer.Argument(help="YAML run file with a `sweep:` section.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for sweep.json, and the best one's bundle and exports.")],
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Write over the file: training.epochs=5.")
+    ] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Try many heads, rates and seeds over one cache; save the best."""
+    from tfvertical import sweeps
+
+    found = sweeps.run(config, out, settings or (), overwrite, say)
+    print(found)
+    if found.report is not None:
+        print(f"\nThe best, on the test data:\n{found.report}")
+    say(f"\nEverything lies in {out}. Next:")
+    say(f"  tfvertical predict {out} INPUT")
+
+
+@app.command()
 def evaluate(
     bundle: Bundle,
     data: Annotated[str, typer.Argument(help="Labelled data: a table, a folder of pictures, or tfds:NAME.")],

@@ -21,6 +21,7 @@ from tfvertical.runfiles.runfile import Document, Mistake, Place
 from tfvertical.settings import Settings
 
 PARTS = ("train", "validation", "test")
+SWEEP = "asks for many trainings: use `tfvertical sweep`, or leave it out here (--set sweep=null)."
 _HERE = Path(__file__).parent
 
 
@@ -54,7 +55,7 @@ def build(document: Document, folder: Path) -> Run:
     """
     mistakes = [*document.mistakes, *check(document.value, folder)]
     if mistakes:
-        raise ConfigError(_listing(document, mistakes))
+        raise ConfigError(listing(document, mistakes))
     content: dict[str, Any] = document.value
     task, training = dict(content["task"]), dict(content.get("training") or {})
     augment = training.pop("augment", None)
@@ -78,8 +79,12 @@ def build(document: Document, folder: Path) -> Run:
 def check(content: Any, folder: Path) -> list[Mistake]:
     """Every mistake in a run file's content; reads no data, loads no weight, imports no TensorFlow."""
     if not isinstance(content, dict):
-        return [Mistake((), f"expected a mapping with {', '.join(_SECTIONS)}; received {_kind(content)}.")]
-    found = [Mistake((key,), "unknown section. " + _near(key, _SECTIONS)) for key in content if key not in _SECTIONS]
+        return [Mistake((), f"expected a mapping with {', '.join(_SECTIONS)}; received {described(content)}.")]
+    found = [
+        Mistake((key,), SWEEP if key == "sweep" else "unknown section. " + near(key, _SECTIONS))
+        for key in content
+        if key not in _SECTIONS and (key != "sweep" or content[key] is not None)
+    ]
     for name, section in _SECTIONS.items():
         if content.get(name) is not None:
             found += section(content[name], (name,), folder)
@@ -110,7 +115,8 @@ def _check_together(content: Mapping[str, Any]) -> list[Mistake]:
     return found
 
 
-def _listing(document: Document, mistakes: Sequence[Mistake]) -> str:
+def listing(document: Document, mistakes: Sequence[Mistake]) -> str:
+    """All mistakes in one message, a line each."""
     count = "1 mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
     lines = [f"{document.where(mistake)}: " + " ".join(mistake.what.split()) for mistake in mistakes]
     return f"{document.name} has {count}. Nothing was read or loaded.\n  " + "\n  ".join(lines)
@@ -146,7 +152,7 @@ def _check_data(values: Any, place: Place, folder: Path) -> list[Mistake]:
     from tfvertical import data
 
     if not isinstance(values, dict):
-        return [Mistake(place, f"expected a mapping with train, received {_kind(values)}.")]
+        return [Mistake(place, f"expected a mapping with train, received {described(values)}.")]
     own: dict[str, Any] = {"train": str, "validation": str | None, "test": str | None}
     own |= {"split": dict[str, Any] | None, "class_weight": str | dict[str, float] | None}
     given = ("value", "kind", "labels", "name")
@@ -158,7 +164,7 @@ def _check_data(values: Any, place: Place, folder: Path) -> list[Mistake]:
         shares = values["split"].get("fractions")
         for part in shares if isinstance(shares, dict) else ():
             if part not in PARTS:
-                found.append(Mistake((*place, "split", "fractions", part), "unknown part. " + _near(part, PARTS)))
+                found.append(Mistake((*place, "split", "fractions", part), "unknown part. " + near(part, PARTS)))
             elif part != "train" and values.get(part) is not None:
                 found.append(Mistake((*place, "split", "fractions", part), f"{part} is given as a source already."))
     found += _check_policy(values, place) + _check_shares(values.get("split"), (*place, "split", "fractions"))
@@ -168,7 +174,7 @@ def _check_data(values: Any, place: Place, folder: Path) -> list[Mistake]:
             path = Path(os.path.normpath(folder / source))
             beside = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
             close = nearest(path.name, beside)
-            hint = f" {_near(path.name, close)}" if close else ""
+            hint = f" {near(path.name, close)}" if close else ""
             found.append(Mistake((*place, part), f"there is no file or folder {str(path)!r}.{hint}"))
     return found
 
@@ -219,7 +225,7 @@ def _check_evaluation(values: Any, place: Place, folder: Path) -> list[Mistake]:
 
 def _check_export(values: Any, place: Place, folder: Path) -> list[Mistake]:
     if not isinstance(values, list):
-        return [Mistake(place, f"expected a list of formats, received {_kind(values)}.")]
+        return [Mistake(place, f"expected a list of formats, received {described(values)}.")]
     found = []
     for index, item in enumerate(values):
         module, rest, wrong = _registered("export", "format", item, (*place, index))
@@ -265,12 +271,12 @@ def _registered(room: str, key: str, values: Any, place: Place) -> tuple[str | N
     """The file of the class that `key` names, and the other keys; a mistake where there is none."""
     values = _named(values, key)
     if not isinstance(values, dict):
-        return None, {}, [Mistake(place, f"expected a mapping with {key}, received {_kind(values)}.")]
+        return None, {}, [Mistake(place, f"expected a mapping with {key}, received {described(values)}.")]
     rest = {name: value for name, value in values.items() if name != key}
     name = values.get(key)
     if not isinstance(name, str):
         listed = ", ".join(Registry(room).modules())
-        return None, rest, [Mistake((*place, key), f"expected one of {listed}; received {_kind(name)}.")]
+        return None, rest, [Mistake((*place, key), f"expected one of {listed}; received {described(name)}.")]
     try:
         return Registry(room).module(name), rest, []
     except ConfigError as error:
@@ -290,10 +296,12 @@ def _named(values: Any, key: str) -> Any:
     return {key: values} if isinstance(values, str) else values
 
 
-def _near(name: str, known: Sequence[str] | Mapping[str, Any]) -> str:
+def near(name: str, known: Sequence[str] | Mapping[str, Any]) -> str:
+    """The known names nearest to `name`, or all of them, as a sentence."""
     close = nearest(name, known)
     return "Nearest: " + ", ".join(map(repr, close)) + "." if close else "Known: " + ", ".join(known) + "."
 
 
-def _kind(value: Any) -> str:
+def described(value: Any) -> str:
+    """What a value is, in a word, and how it begins."""
     return "nothing" if value is None else f"{type(value).__name__} {str(value)[:60]!r}"

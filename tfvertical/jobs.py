@@ -47,7 +47,7 @@ def train(run: Run, out: str | Path, *, overwrite: bool = False, say: Say = prin
     """
     refuse_filled(Path(out), overwrite=overwrite)
     check_place(Path(out))
-    parts = read(run.data, _kind(run.task), run.labels)  # what is wrong there is told before TensorFlow is loaded
+    parts = read(run.data, kind_of(run.task), run.labels)  # what is wrong there is told before TensorFlow is loaded
     events = Events()  # in memory until there is a bundle to stand beside
     for name, part in parts.items():
         events.emit("data_read", part=name, rows=len(part), **_account(part))
@@ -60,7 +60,7 @@ def train(run: Run, out: str | Path, *, overwrite: bool = False, say: Say = prin
     task = Registry("tasks").get(run.task).from_preset(run.preset, labels=labels, **run.options)
     check_room(Path(out), 4 * sum(math.prod(variable.shape) for variable in task.model.variables))
     if run.data.load.get("strict"):
-        _refuse_unknown_tokens(task, parts)
+        refuse_unknown_tokens(task, parts)
     before = task.scores(parts["test"]) if run.evaluation.before and "test" in parts else None
     settings = {name: getattr(run.training, name) for name in run.training.__dataclass_fields__}
     with contextlib.redirect_stdout(sys.stderr):  # Keras' progress is no result
@@ -131,7 +131,7 @@ def read(plan: DataPlan, kind: str, labels: tuple[str, ...] | None) -> dict[str,
     return parts
 
 
-def _refuse_unknown_tokens(task: Any, parts: Mapping[str, Examples]) -> None:
+def refuse_unknown_tokens(task: Any, parts: Mapping[str, Examples]) -> None:
     """What `strict` asks of texts that only the task's tokenizer can judge."""
     for part in parts.values():
         warning = data.unknown_tokens(part, task.encode(part))
@@ -165,7 +165,9 @@ def evaluate(
     columns = _columns(path, source, text=text, label=label)
     if source.startswith("tfds:"):
         load_tensorflow()
-    rows = data.load(source, kind=_kind(name), labels=labels, **columns)  # before TensorFlow: mistakes are told at once
+    rows = data.load(
+        source, kind=kind_of(name), labels=labels, **columns
+    )  # before TensorFlow: mistakes are told
     report: Report = _loaded(path).evaluate(rows, show_examples=examples)
     return report
 
@@ -183,7 +185,7 @@ def predict(
         text: column of the text; None for the one that the bundle was trained on.
         batch: rows predicted at a time.
     """
-    kind = _kind(bundle.description(path)[0])
+    kind = kind_of(bundle.description(path)[0])
     columns = _columns(path, source, text=text, label=None)
     columns.pop("label", None)
     what: Any = source
@@ -225,7 +227,7 @@ def export(path: str | Path, *, format: str, precision: str = "float32", overwri
     return written
 
 
-def _kind(task: str) -> Any:
+def kind_of(task: str) -> Any:
     """What the task called so takes, `"text"` or `"image"`; TensorFlow is not needed to know."""
     module = Registry("tasks").module(task)
     return schema.constant(Path(__file__).parent / "tasks" / f"{module}.py", module, "kind")

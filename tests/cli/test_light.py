@@ -11,7 +11,7 @@ import pytest
 from tfvertical.cli import main
 
 Capture = pytest.CaptureFixture[str]
-COMMANDS = ("train", "evaluate", "predict", "export", "presets", "cache", "demo")
+COMMANDS = ("train", "sweep", "evaluate", "predict", "export", "presets", "cache", "demo")
 
 
 def test_help_is_quick_names_every_command_and_loads_no_tensorflow() -> None:

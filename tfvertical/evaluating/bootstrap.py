@@ -39,6 +39,17 @@ def f1_intervals(y_true: Array, scores: Array, *, resamples: int = 1000, seed: i
     return [_interval(values[:, i]) for i in range(values.shape[1])]
 
 
+def mean_interval(values: Array, *, resamples: int = 1000, seed: int = 0) -> tuple[float, float]:
+    """The 95 % percentile interval of the mean of float `(rows,)`.
+
+    Example:
+        >>> mean_interval(np.array([1.0, 1.0, 1.0]))
+        (1.0, 1.0)
+    """
+    draw, rows = np.random.default_rng(seed), len(values)
+    return _interval(np.array([values[draw.integers(0, rows, rows)].mean() for _ in range(resamples)]))
+
+
 def differences(
     y_true: Array, scores: Array, other: Array, *, resamples: int = 1000, seed: int = 0
 ) -> dict[str, tuple[float, float, float]]:

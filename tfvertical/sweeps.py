@@ -1,0 +1,281 @@
+"""Many trainings over what they share: data read once, backbone loaded once, frozen outputs computed once."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfvertical import config, data, jobs
+from tfvertical._console import load_tensorflow
+from tfvertical.contracts import Backbone, Encoded
+from tfvertical.errors import AddressError, ConfigError, StoreError, TrainingError
+from tfvertical.evaluating import bootstrap, metrics
+from tfvertical.files import check_place, refuse_filled, write_json
+from tfvertical.registry import Registry
+from tfvertical.report import Report
+from tfvertical.reporting import trials as tables
+from tfvertical.reporting.trials import Trial
+from tfvertical.runfiles import grid, runfile
+from tfvertical.runfiles.run import Run
+
+SCHEMA_VERSION = 1
+FAILURES = (TrainingError, ConfigError, AddressError)  # of one trial; the next may do better
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What a sweep found; printed, it is a table, best first.
+
+    Args:
+        trials: in the order in which they ran.
+        metric: `loss` or `accuracy`, on the validation data: what they were compared by.
+        best: the trial that was trained again and saved.
+        report: of that one on the test data; None where there are none.
+    """
+
+    trials: tuple[Trial, ...]
+    metric: str
+    best: Trial
+    report: Report | None = None
+
+    def __str__(self) -> str:
+        return tables.table(self.trials, self.metric)
+
+
+class Study:
+    """What trials share; each trial trains from the same first weights.
+
+    Args:
+        path: a run file with validation data; its `sweep:` section is not read here.
+        overrides: `training.epochs=5`, written over what the file says.
+        say: gets a line for the person now and then.
+
+    Raises:
+        ConfigError: mistakes in the file.
+        DataError: rows that cannot be used.
+
+    Example:
+        >>> study = Study("run.yaml")  # doctest: +SKIP
+        >>> study.trial({"training.learning_rate": 5e-3}).metrics["accuracy"]  # doctest: +SKIP
+        0.912
+    """
+
+    def __init__(self, path: str | os.PathLike[str], overrides: Sequence[str] = (), say: jobs.Say = print):
+        read = runfile.override(runfile.read(path), overrides)
+        content = read.value if isinstance(read.value, dict) else {}
+        self.document = replace(read, value={name: value for name, value in content.items() if name != "sweep"})
+        self.folder = Path(path).resolve().parent
+        base = self.run({})
+        self.metric = "accuracy" if base.training.monitor == "val_accuracy" else "loss"
+        self.parts = jobs.read(base.data, jobs.kind_of(base.task), base.labels)
+        if "validation" not in self.parts:
+            raise ConfigError("A study needs validation data.", fix="give data.validation or data.split")
+        self.labels = base.labels or data.label_names(self.parts["train"])
+        self.parts.pop("test", None)  # nothing is chosen by them
+        self.say = say
+        self._backbones: dict[str, _Shared] = {}
+        self._encoded: dict[str, dict[str, Encoded]] = {}
+
+    def run(self, overrides: Mapping[str, Any]) -> Run:
+        """The checked run that a trial is.
+
+        Raises:
+            ConfigError: a key or a value that is not possible.
+        """
+        return config.build(runfile.override(self.document, grid.settings(overrides)), self.folder)
+
+    def trial(self, overrides: Mapping[str, Any]) -> Trial:
+        """Train one and measure it on the validation data.
+
+        Args:
+            overrides: dotted key -> value, below `task.`, `training.` or `adaptation`.
+
+        Raises:
+            ConfigError: a key or a value that is not possible.
+            TrainingError: the loss is not finite, a frozen weight moved, or a learning one did not.
+        """
+        began = time.perf_counter()
+        for key in overrides:
+            if key in grid.FIXED or key.partition(".")[0] not in grid.ROOMS:
+                raise ConfigError(f"A trial cannot set {key!r}.", expected="a key below task., training. or adaptation")
+        run = self.run(overrides)
+        load_tensorflow()
+        from tfvertical import stages, training
+
+        shared, task = self._task(run)
+        encoded = self._examples(run, task)
+        resolved = [
+            stages.resolve(task.components, stage) for stage in run.adaptation.stages(task, run.training.epochs)
+        ]
+        augment = None if run.augment is None else task._augmented(self.parts["train"], run.augment, run.training.seed)
+        with shared.put_back(resolved):
+            training.run(
+                task,
+                encoded["train"],
+                encoded["validation"],
+                run.adaptation,
+                run.training,
+                augment=augment,
+                verbose=0,
+            )
+            scores = _scores(task, encoded["validation"], run, resolved)
+        values, intervals = _measured(encoded["validation"], scores)
+        return Trial(dict(overrides), values, intervals, round(time.perf_counter() - began, 2))
+
+    def _task(self, run: Run) -> tuple[_Shared, Any]:
+        """The task on the shared backbone. What `from_preset` takes and the class does not belongs to the backbone."""
+        from tfvertical import backbones
+
+        cls = Registry("tasks").get(run.task)
+        own = inspect.signature(cls.__init__).parameters
+        takes = inspect.signature(cls.from_preset).parameters
+        names = [name for name in takes if name not in own and name not in ("preset", "labels")]
+        options = {name: run.options.get(name, takes[name].default) for name in names}
+        key = json.dumps([run.preset, options], sort_keys=True)
+        if key not in self._backbones:
+            self.say(f"Loading {run.preset} for {len(self.labels)} labels.")
+            self._backbones[key] = _Shared(backbones.load(run.preset, **options), key)
+        shared = self._backbones[key]
+        head = {name: value for name, value in run.options.items() if name not in names}
+        return shared, cls(shared.backbone, self.labels, **head)
+
+    def _examples(self, run: Run, task: Any) -> dict[str, Encoded]:
+        """Both parts as the task takes them, once for each way of encoding."""
+        preprocessor = json.dumps([type(task.preprocessor).__name__, task.preprocessor.config()], sort_keys=True)
+        key = json.dumps([preprocessor, run.preset, run.options.get("windows")])
+        if key not in self._encoded:
+            weight = {"train": run.data.class_weight, "validation": None}
+            if run.data.load.get("strict"):
+                jobs.refuse_unknown_tokens(task, self.parts)
+            self._encoded[key] = {name: task._labelled(part, weight[name]) for name, part in self.parts.items()}
+        return self._encoded[key]
+
+
+class _Shared:
+    """A backbone that all trials train on; what a trial moves in it is put back."""
+
+    def __init__(self, backbone: Backbone, key: str):
+        self.backbone, self.key = backbone, key
+        self.first: list[np.ndarray] | None = None
+
+    @contextlib.contextmanager
+    def put_back(self, resolved: Sequence[Any]) -> Iterator[None]:
+        """For a block that trains these stages; a head alone moves nothing here and costs no copy."""
+        moves = any(not address.startswith("head/") for stage in resolved for address in stage.rates)
+        if moves and self.first is None:
+            self.first = [variable.numpy() for variable in self.backbone.model.weights]
+        try:
+            yield
+        finally:
+            if moves and self.first is not None:
+                for variable, value in zip(self.backbone.model.weights, self.first, strict=True):
+                    variable.assign(value)
+
+
+def _scores(task: Any, encoded: Encoded, run: Run, resolved: Sequence[Any]) -> np.ndarray:
+    """Of the validation examples; from their frozen outputs, which training has just kept, where that is possible."""
+    from tfvertical import features, frontier, planning
+
+    parts = frontier.split(task.model, planning.moves(task, resolved))
+    prefix, settings = parts.prefix, run.training
+    if prefix is None or not prefix.weights or not settings.cache or not features.cacheable(prefix):
+        return np.asarray(task.scores(encoded))
+    if not features.fits(features.cost(prefix, [encoded], settings.cache_dtype), settings):
+        return np.asarray(task.scores(encoded))
+    try:
+        found = features.compute(prefix, encoded, features.Keeping.of(settings, {"preset": task.source.preset}))
+    except (StoreError, TrainingError):  # training ran it in every step then, and said why
+        return np.asarray(task.scores(encoded))
+    scores = np.asarray(task.scores_of(parts.suffix, found.encoded))
+    features.release(found.encoded)
+    return scores
+
+
+def _measured(encoded: Encoded, scores: np.ndarray) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
+    """Metrics and their 95 % intervals."""
+    true = np.zeros(len(scores), np.int64)
+    true[encoded.rows] = np.asarray(encoded.labels)
+    found = metrics.summary(true, scores)
+    values = {"accuracy": found["accuracy"], "macro_f1": found["macro_f1"], "loss": found["log_loss"]}
+    counted = bootstrap.intervals(true, scores)
+    losses = bootstrap.mean_interval(metrics.log_losses(true, scores))
+    return values, {"accuracy": counted["accuracy"], "macro_f1": counted["macro_f1"], "loss": losses}
+
+
+def run(
+    path: str | os.PathLike[str],
+    out: str | Path,
+    overrides: Sequence[str] = (),
+    overwrite: bool = False,
+    say: jobs.Say = print,
+) -> Sweep:
+    """Try all that a run file's `sweep:` asks for, then train the best again and save it as `jobs.train` does.
+
+    Args:
+        path: the run file.
+        out: the folder that gets `sweep.json`, written after every trial, and what `jobs.train` writes.
+        overrides: `training.epochs=5`, written over what the file says.
+        overwrite: replace what stands there.
+        say: gets a line for the person now and then.
+
+    Raises:
+        BundleError: `out` is filled.
+        ConfigError: mistakes in the file or in any value that is to be tried.
+        DataError: rows that cannot be used.
+        TrainingError: every trial failed.
+    """
+    asked = grid.load(path, overrides)
+    refuse_filled(Path(out), overwrite=overwrite)
+    check_place(Path(out))
+    study = Study(path, [*overrides, *grid.settings(asked.trials[0])], say)
+    done: list[Trial] = []
+    for options in asked.trials:
+        done.append(_tried(study, options))
+        _write(out, done, study.metric, None)
+        say(f"Trial {len(done)} of {len(asked.trials)}: {_line(done[-1], study.metric)}")
+    first = tables.groups(done, study.metric)[0]
+    if not first.finished:
+        raise TrainingError(
+            f"All {len(done)} trials failed. The first: {done[0].error}", fix=f"see {Path(out) / 'sweep.json'}"
+        )
+    best = first.best(study.metric)
+    _write(out, done, study.metric, best)
+    say(tables.table(done, study.metric))
+    say(f"Training the best again: {tables.said(best.options)}.")
+    report = jobs.train(study.run(best.options), out, overwrite=True, say=say)  # asked above; sweep.json stands there
+    return Sweep(tuple(done), study.metric, best, report)
+
+
+def _tried(study: Study, options: Mapping[str, Any]) -> Trial:
+    began = time.perf_counter()
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            return study.trial(options)
+    except FAILURES as error:
+        return Trial(dict(options), seconds=round(time.perf_counter() - began, 2), error=str(error))
+
+
+def _line(trial: Trial, metric: str) -> str:
+    result = "failed" if trial.error is not None else f"{metric} {trial.metrics[metric]:.3f}"
+    return f"{tables.said(trial.options)}: {result}, {trial.seconds:.1f} s."
+
+
+def _write(out: str | Path, trials: Sequence[Trial], metric: str, best: Trial | None) -> None:
+    """`sweep.json`, whole."""
+    content = {
+        "schema_version": SCHEMA_VERSION,
+        "metric": metric,
+        "best": None if best is None else dict(best.options),
+        "trials": [trial.written() for trial in trials],
+    }
+    write_json(Path(out) / "sweep.json", content)
