@@ -76,8 +76,14 @@ def build(document: Document, folder: Path) -> Run:
     )
 
 
-def check(content: Any, folder: Path) -> list[Mistake]:
-    """Every mistake in a run file's content; reads no data, loads no weight, imports no TensorFlow."""
+def check(content: Any, folder: Path, only: str | None = None) -> list[Mistake]:
+    """Every mistake in a run file's content; reads no data, loads no weight, imports no TensorFlow.
+
+    Args:
+        content: the file's value.
+        folder: what relative paths are taken from.
+        only: the one section that is looked at and compared with the others, which are known to be right.
+    """
     if not isinstance(content, dict):
         return [Mistake((), f"expected a mapping with {', '.join(_SECTIONS)}; received {described(content)}.")]
     found = [
@@ -86,6 +92,8 @@ def check(content: Any, folder: Path) -> list[Mistake]:
         if key not in _SECTIONS and (key != "sweep" or content[key] is not None)
     ]
     for name, section in _SECTIONS.items():
+        if only not in (None, name):
+            continue
         if content.get(name) is not None:
             found += section(content[name], (name,), folder)
         elif name in ("task", "data"):

@@ -165,9 +165,7 @@ def evaluate(
     columns = _columns(path, source, text=text, label=label)
     if source.startswith("tfds:"):
         load_tensorflow()
-    rows = data.load(
-        source, kind=kind_of(name), labels=labels, **columns
-    )  # before TensorFlow: mistakes are told
+    rows = data.load(source, kind=kind_of(name), labels=labels, **columns)  # before TensorFlow: mistakes are told
     report: Report = _loaded(path).evaluate(rows, show_examples=examples)
     return report
 

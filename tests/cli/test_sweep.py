@@ -158,6 +158,16 @@ def test_what_else_is_refused(written: Written, tmp_path: Path) -> None:
         grid.load(written(without + SWEEP))
 
 
+def test_values_that_do_not_go_together_and_missing_sections_are_told(written: Written) -> None:
+    augmented = "sweep: {training.augment: [null, {flip: true}], task.preset: [./preset, ./preset2]}"
+    with pytest.raises(ConfigError) as caught:
+        grid.load(written(RUN.replace("adaptation: Frozen", "adaptation: Frozn") + augmented))
+    assert "line 7, adaptation" in str(caught.value) and "sweep.task.preset.1" in str(caught.value)
+    with pytest.raises(ConfigError, match=r"sweep\.training\.augment\.1: is for pictures"):
+        grid.load(written(RUN + "sweep: {training.augment: [null, {flip: true}]}"))
+    assert len(grid.load(written(RUN + f"sweep: {{training.seed: {list(range(200))}}}")).trials) == 200
+
+
 def trial(rate: float, seed: int, loss: float, accuracy: float) -> Trial:
     values = {"loss": loss, "accuracy": accuracy, "macro_f1": accuracy}
     options = {"training.learning_rate": rate, "training.seed": seed}

@@ -84,9 +84,10 @@ def check(document: Document, folder: Path) -> Grid:
     lists, mistakes = _lists(asked, document)
     base = replace(document, value={name: value for name, value in content.items() if name != "sweep"}, mistakes=())
     checked = _Checked(base, folder, lists)
-    checked.values()
-    if not (mistakes or checked.found) and _size(lists) <= MOST:
-        checked.combinations()
+    if _size(lists) <= MOST:
+        checked.values()
+        if not (mistakes or checked.found):
+            checked.combinations()
     found = dict.fromkeys([*document.mistakes, *mistakes, *checked.found, *_validation(base)])
     if found:
         raise ConfigError(config.listing(document, list(found)))
@@ -139,20 +140,26 @@ class _Checked:
     def values(self) -> None:
         """Each value with the first ones of all other keys, so that a mistake is said once and on its line."""
         first = {key: values[0] for key, values in self.lists.items()}
-        if not first:
-            self._note({}, None)
+        document = runfile.override(self.base, settings(first))
+        rest = [*document.mistakes, *config.check(document.value, self.folder)]
+        self.found += [mistake for mistake in rest if not any(_meets(mistake.place, _place(key)) for key in first)]
         for key, values in self.lists.items():
+            # one section is enough, and a tenth of the time, where the others are right
+            only = key.partition(".")[0] if not rest else None
             for index, value in enumerate(values):
-                self._note(first | {key: value}, (key, index))
+                self._note(first | {key: value}, (key, index), only)
 
     def combinations(self) -> None:
-        """What no value is by itself."""
-        for options in _product(self.lists):
-            self._note(options, None)
+        """What values of one section are together and none is by itself."""
+        first = {key: values[0] for key, values in self.lists.items()}
+        for room in ROOMS:
+            own = {key: values for key, values in self.lists.items() if key.partition(".")[0] == room}
+            for options in _product(own) if len(own) > 1 else ():
+                self._note(first | options, None, room)
 
-    def _note(self, options: Mapping[str, Any], varied: tuple[str, int] | None) -> None:
+    def _note(self, options: Mapping[str, Any], varied: tuple[str, int] | None, only: str | None) -> None:
         document = runfile.override(self.base, settings(options))
-        for mistake in [*document.mistakes, *config.check(document.value, self.folder)]:
+        for mistake in [*document.mistakes, *config.check(document.value, self.folder, only)]:
             place = self._blamed(mistake.place, options, varied)
             if place is not None and Mistake(place, mistake.what) not in self.found:
                 self.found.append(Mistake(place, mistake.what))
@@ -166,6 +173,12 @@ class _Checked:
             if own[: len(place)] == place and varied and varied[0] == key:
                 return ("sweep", key, *_item(varied))
         return place
+
+
+def _meets(place: Place, own: Place) -> bool:
+    """Whether a mistake at `place` is about the value at `own`, which is told in that value's turn."""
+    shorter = min(len(place), len(own))
+    return shorter > 0 and place[:shorter] == own[:shorter]
 
 
 def _item(varied: tuple[str, int] | None) -> tuple[int, ...]:
