@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import random
+import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -16,6 +19,19 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # each worker its share of the cores, o
     _threads = str(max(1, (os.cpu_count() or 1) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))))
     for _name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
         os.environ.setdefault(_name, _threads)
+
+
+def _own_home() -> None:
+    """What tests keep of frozen parts goes with them; the fetched packages are those of the person."""
+    packages = Path(os.environ.get("TFVERTICAL_HOME") or "~/.cache/tfvertical").expanduser().absolute() / "packages"
+    packages.mkdir(parents=True, exist_ok=True)
+    home = Path(tempfile.mkdtemp(prefix="tfvertical-tests-"))
+    (home / "packages").symlink_to(packages.resolve(), target_is_directory=True)
+    os.environ["TFVERTICAL_HOME"] = str(home)
+    atexit.register(shutil.rmtree, home, ignore_errors=True)
+
+
+_own_home()
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED_DATA = ROOT.parent / "shared" / "data"

@@ -7,6 +7,7 @@ metrics and progress bar see a chunk where they otherwise see a step, and every 
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -146,7 +147,7 @@ class Chunks:
         self.stage, self.calls = stage, 0
         self.model, self.count, self.batch_size = model, len(encoded), batch_size
         self.seed, self.first_epoch = seed, first_epoch
-        self.lengths = encoded.lengths
+        self._batches = functools.partial(_batches, encoded.lengths, len(encoded), batch_size, seed)
         steps = len(self._batches(first_epoch))
         self.size = min(steps, _steps(model, batch_size))
         self.per_epoch = -(-steps // self.size)
@@ -155,23 +156,17 @@ class Chunks:
 
     def dataset(self) -> tf.data.Dataset:
         """Endless: one chunk after another, as its rows and the sizes of its batches, both int32."""
+        epoch_of, size, first = self._batches, self.size, self.first_epoch  # not self: tf.data never lets go of it
 
         def chunks() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-            epoch = self.first_epoch
-            while True:
-                found = self._batches(epoch)
-                for at in range(0, len(found), self.size):
-                    part = found[at : at + self.size]
+            for epoch in itertools.count(first):
+                found = epoch_of(epoch)
+                for at in range(0, len(found), size):
+                    part = found[at : at + size]
                     yield np.concatenate(part).astype(np.int32), np.array([len(rows) for rows in part], np.int32)
-                epoch += 1
 
         signature = (tf.TensorSpec([None], tf.int32), tf.TensorSpec([None], tf.int32))
         return tf.data.Dataset.from_generator(chunks, output_signature=signature).prefetch(1)
-
-    def _batches(self, epoch: int) -> list[np.ndarray]:
-        """The batches of an epoch, those of `batches.training_set`."""
-        order = np.random.default_rng([self.seed, epoch]).permutation(self.count)
-        return plan(self.lengths, order, self.batch_size, self.seed + epoch)
 
     def __call__(self, iterator: Iterator[tf.Tensor]) -> Mapping[str, Any]:
         """What Keras calls as its `train_function`: the next chunk's steps; the metrics of the epoch so far.
@@ -239,6 +234,12 @@ class Validation:
     def __call__(self, iterator: Iterator[tf.Tensor]) -> Mapping[str, Any]:
         """What Keras calls as its `test_function`."""
         return self._loop.run(next(iterator), self.sizes)
+
+
+def _batches(lengths: np.ndarray | None, count: int, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:
+    """The batches of an epoch, those of `batches.training_set`."""
+    order = np.random.default_rng([seed, epoch]).permutation(count)
+    return plan(lengths, order, batch_size, seed + epoch)
 
 
 def _runs(sizes: Sequence[int]) -> list[tuple[int, int]]:

@@ -226,13 +226,16 @@ def _streamed(
     """Outputs larger than memory: written as they are computed, and read from disk from then on."""
     name, parts = named
     if keeping.store is None or not name:
-        raise StoreError("Outputs of the frozen part fit neither into memory nor onto disk.", fix="raise cache_bytes")
+        raise StoreError(
+            "Outputs of the frozen part fit neither into memory nor onto disk.", fix="raise cache_bytes or cache_disk"
+        )
     with _writing(keeping, name, parts, specs, encoded) as writer:
         error = run(prefix, encoded, specs, [Written(writer, spec.name) for spec in specs])
     columns = keeping.store.open(name, keeping.memory)
     if columns is None:
         raise StoreError(
-            f"What was just written to {keeping.store.folder} cannot be read.", fix="set another cache folder"
+            f"What was just written to {keeping.store.folder} cannot be read.",
+            fix="set TFVERTICAL_HOME to a folder on a sound disk",
         )
     return columns, error
 

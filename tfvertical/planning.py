@@ -109,6 +109,11 @@ class Plan:
             plain += epochs * ((1 + BACKWARD) * way.learning + way.frozen)
         return mine * self.examples, plain * self.examples
 
+    def _sharing(self, way: Way) -> str:
+        """Which stages start from the same base."""
+        members = [at for at, other in enumerate(self.ways, 1) if way.base is not None and other.base == way.base]
+        return f", from what stages {members[0]}-{members[-1]} share" if members else ""
+
     def __str__(self) -> str:
         lines = []
         for at, way in enumerate(self.ways):
@@ -116,7 +121,8 @@ class Plan:
             learning = "; ".join(f"{part} {count:,} at {rate:g}" for part, rate, count in stages.describe(way.resolved))
             lines += [
                 f"{at + 1}. {stage.name!r}, {stage.epochs} epoch{'s' * (stage.epochs > 1)}: {learning}",
-                f"   frontier {way.frontier}; {way.why}" + (f", {way.bytes / 1e6:,.0f} MB" if way.bytes else ""),
+                f"   frontier {way.frontier}; {way.why}{self._sharing(way)}"
+                + (f", {way.bytes / 1e6:,.0f} MB" if way.bytes else ""),
                 f"   {self.once(at) * self.examples / 1e12:.2f} TFLOP once, "
                 f"{self.epoch(at) * self.examples / 1e12:.2f} an epoch",
             ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from dataclasses import replace
 
 import keras
@@ -119,3 +121,19 @@ def test_a_loss_that_is_not_finite_names_step_operation_and_examples():
         TrainingError, match=rf"Stage 'head', epoch 4: .*at step {step}, first in 'x' for examples \[7\]"
     ):
         many(iter(many.dataset()))
+
+
+def test_the_examples_are_let_go_of_when_a_stage_ends():
+    """tf.data keeps its generators for the life of the process; they must not hold the features."""
+    held = []
+    made = chunks.Chunks.__init__
+
+    def watched(self, *args, **kwargs):
+        made(self, *args, **kwargs)
+        held.append(weakref.ref(self))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(chunks.Chunks, "__init__", watched)
+        trained()
+    gc.collect()
+    assert len(held) == 1 and held[0]() is None

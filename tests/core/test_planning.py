@@ -31,6 +31,7 @@ def test_stages_start_from_what_they_have_in_common():
     assert plan.bases[0].cost == pytest.approx(plan.ways[2].frozen)
     assert plan.once(0) == pytest.approx(plan.ways[0].frozen)
     assert plan.once(2) == pytest.approx(0)
+    assert str(plan).count("from what stages 1-3 share") == 3
     alone = task.plan(
         tiny.texts(30), adaptation=tv.GradualUnfreezing(blocks=2), epochs=1, cache_bytes=5000, cache_disk=0
     )
