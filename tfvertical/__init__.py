@@ -8,6 +8,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from tfvertical.kernels import prefer_onednn
+
 if TYPE_CHECKING:
     from tfvertical import backbones, data, errors
     from tfvertical.adaptations.discriminative import Discriminative
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from tfvertical.tasks.text_classifier import TextClassifier
 
 __version__ = "0.1.0"
+
+prefer_onednn()  # TensorFlow reads the switch while it is imported
 
 # public name -> where it lives, below tfvertical; no attribute: the module itself
 _HOMES = {

@@ -7,12 +7,15 @@ TPUs), lengths are rounded up to a few values.
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tfvertical import memory
+from tfvertical.columns import Ragged, StreamedRagged
 from tfvertical.contracts import Encoded
 from tfvertical.errors import DataError
 
@@ -59,6 +62,23 @@ def plan(lengths: np.ndarray | None, order: np.ndarray, batch_size: int, seed: i
     return found
 
 
+def epoch(encoded: Encoded, batch_size: int, seed: int, number: int, grouped: bool | None = None) -> list[np.ndarray]:
+    """The batches of an epoch, in training order.
+
+    Args:
+        encoded: the examples.
+        batch_size: examples a step.
+        seed: with the number, determines order and padding.
+        number: of the epoch, from 0.
+        grouped: whether texts of a length share a batch; None where that saves padding, which is where an input of
+            the model differs in length. A batch of like lengths is a batch of like examples: it teaches a little less.
+    """
+    if grouped is None:
+        grouped = any(isinstance(column, Ragged | StreamedRagged) for column in encoded.columns.values())
+    order = np.random.default_rng([seed, number]).permutation(len(encoded))
+    return plan(encoded.lengths if grouped else None, order, batch_size, seed + number)
+
+
 def gather(encoded: Encoded, rows: np.ndarray, static: bool = False) -> dict[str, np.ndarray]:
     """The model inputs of the examples at `rows`, padded to the longest of them.
 
@@ -81,6 +101,7 @@ def training_set(
     seed: int,
     first_epoch: int,
     transform: Callable[[Encoded, int], Encoded] | None = None,
+    grouped: bool | None = None,
 ) -> tuple[tf.data.Dataset, int]:
     """An endless dataset of `(inputs, labels, weights)` in training order, and how many batches an epoch has.
 
@@ -91,20 +112,17 @@ def training_set(
         seed: with the epoch, determines order and padding.
         first_epoch: the epoch to begin with.
         transform: `(encoded, epoch) -> encoded` before each epoch, for augmentation.
+        grouped: as `epoch` takes it.
     """
     _labelled(encoded)
-    steps = len(plan(encoded.lengths, np.arange(len(encoded)), batch_size, seed))
 
     def batches() -> Iterator[tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]]:
-        epoch = first_epoch
-        while True:
-            examples = encoded if transform is None else transform(encoded, epoch)
-            order = np.random.default_rng([seed, epoch]).permutation(len(examples))
-            for rows in plan(examples.lengths, order, batch_size, seed + epoch):
+        for number in itertools.count(first_epoch):
+            examples = encoded if transform is None else transform(encoded, number)
+            for rows in epoch(examples, batch_size, seed, number, grouped):
                 yield _batch(examples, rows)
-            epoch += 1
 
-    return _dataset(batches, model), steps
+    return _dataset(batches, model), math.ceil(len(encoded) / batch_size)
 
 
 def validation_set(encoded: Encoded, model: Any, batch_size: int) -> tf.data.Dataset:
@@ -119,6 +137,15 @@ def validation_set(encoded: Encoded, model: Any, batch_size: int) -> tf.data.Dat
 
     count = len(plan(encoded.lengths, np.arange(len(encoded)), batch_size, None))
     return _dataset(batches, model).apply(tf.data.experimental.assert_cardinality(count))
+
+
+def batch(encoded: Encoded, model: Any, rows: np.ndarray) -> tuple[Any, tf.Tensor, tf.Tensor]:
+    """Inputs, labels and weights of the examples at `rows`, as `model` takes them."""
+    import tensorflow as tf
+
+    inputs, labels, weights = _batch(encoded, rows)
+    cast = {name: tf.cast(inputs[name], dtype) for name, _, dtype in _specs(model)}
+    return arrange(model, cast), tf.constant(labels), tf.constant(weights)
 
 
 def infer(model: Any, encoded: Encoded, batch_size: int = 32) -> Iterator[tuple[np.ndarray, list[np.ndarray]]]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -17,11 +18,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfvertical.batches import arrange, plan
+from tfvertical.batches import arrange, epoch
 from tfvertical.columns import Dense
 from tfvertical.contracts import Encoded
 from tfvertical.errors import TrainingError
 from tfvertical.frontier import first_not_finite
+from tfvertical.steps import make_metrics
 
 EXAMPLES_BYTES = 512 * 2**20  # TensorFlow holds a copy of its own
 WEIGHTS = 4_000_000  # a model of more is kept busy by its own products
@@ -70,26 +72,28 @@ class _Loop:
     def __init__(
         self, model: keras.Model, step: Callable[[Any], Any], encoded: Encoded, batch_size: int, compiled: bool
     ):
-        self.model, self.step, self.batch_size = model, step, batch_size
+        self.model, self.step, self.batch_size, self.compiled = model, step, batch_size, compiled
         dtypes = {tensor.name: tensor.dtype for tensor in model.inputs}
         self.arrays = {name: _tensor(column, dtypes[name]) for name, column in encoded.columns.items()}
         self.labels, self.weights = tf.constant(encoded.labels), tf.constant(encoded.weights, tf.float32)
         self._one = tf.function(self._single, jit_compile=compiled)
-        self._many = tf.function(self._whole, jit_compile=compiled, reduce_retracing=not compiled)
-        self._built = False
+        free = tf.TensorSpec([None], tf.int32)
+        self._many = (
+            tf.function(self._equal, jit_compile=True)
+            if compiled
+            else tf.function(self._any, input_signature=[free, free])
+        )
 
-    def run(self, rows: tf.Tensor, sizes: Sequence[int]) -> Mapping[str, Any]:
-        """Steps over `rows`, int32 `(examples,)`, in batches of these sizes; the metrics so far."""
+    def run(self, rows: tf.Tensor, sizes: tf.Tensor) -> Mapping[str, Any]:
+        """Steps over `rows`, int32 `(examples,)`, in batches of these sizes, int32 `(batches,)`; the metrics so far."""
+        if not self.compiled:
+            return self._many(rows, sizes)
         logs: Mapping[str, Any] = {}
         at = 0
-        for size, count in _runs(sizes):
-            if size == self.batch_size and count > 1 and not self._built:
-                logs = self.single(rows[at : at + size])  # makes the metrics' variables, which no loop may
-                at, count = at + size, count - 1
-            self._built = True
-            stop = at + size * count
-            logs = self.single(rows[at:stop]) if count == 1 else self._many(rows[at:stop])
-            at = stop
+        for size, count in _runs(sizes.numpy().tolist()):  # XLA compiles one shape after the other
+            some = rows[at : at + size * count]
+            logs = self.single(some) if count == 1 else self._many(some)
+            at += size * count
         return logs
 
     def single(self, rows: tf.Tensor) -> Mapping[str, Any]:
@@ -100,7 +104,15 @@ class _Loop:
         """The model's inputs of the examples at `rows`, by name."""
         return {name: tf.gather(array, rows) for name, array in self.arrays.items()}
 
-    def _whole(self, rows: tf.Tensor) -> Mapping[str, Any]:
+    def _any(self, rows: tf.Tensor, sizes: tf.Tensor) -> Mapping[str, Any]:
+        def body(number: tf.Tensor, at: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            self._take(tf.slice(rows, [at], [sizes[number]]))
+            return number + 1, at + sizes[number]
+
+        tf.while_loop(lambda number, at: number < tf.shape(sizes)[0], body, [0, 0], parallel_iterations=1)
+        return self.model.get_metrics_result()
+
+    def _equal(self, rows: tf.Tensor) -> Mapping[str, Any]:
         def body(at: tf.Tensor) -> tf.Tensor:
             self._take(tf.slice(rows, [at], [self.batch_size]))
             return at + self.batch_size
@@ -113,8 +125,12 @@ class _Loop:
         return self.model.get_metrics_result()
 
     def _take(self, rows: tf.Tensor) -> None:
+        self.step(self.batch(rows))
+
+    def batch(self, rows: tf.Tensor) -> tuple[Any, tf.Tensor, tf.Tensor]:
+        """Inputs, labels and weights of the examples at `rows`."""
         inputs = arrange(self.model, self.inputs(rows))
-        self.step((inputs, tf.gather(self.labels, rows), tf.gather(self.weights, rows)))
+        return inputs, tf.gather(self.labels, rows), tf.gather(self.weights, rows)
 
 
 class Chunks:
@@ -128,10 +144,13 @@ class Chunks:
         first_epoch: the epoch to begin with.
         epochs: how many there will be.
         stage: what messages call it.
+        grouped: as `batches.epoch` takes it.
 
     Attributes:
-        per_epoch: chunks an epoch, for `fit(steps_per_epoch=…)`.
+        steps: steps an epoch, for `fit(steps_per_epoch=…)`.
+        size: steps a chunk, which Keras calls `steps_per_execution`.
         compiled: whether XLA compiles the steps.
+        waited: seconds that the steps have waited for data so far.
     """
 
     def __init__(
@@ -143,24 +162,28 @@ class Chunks:
         first_epoch: int,
         epochs: int,
         stage: str = "",
+        grouped: bool | None = None,
     ):
-        self.stage, self.calls = stage, 0
+        self.stage, self.calls, self.waited = stage, 0, 0.0
         self.model, self.count, self.batch_size = model, len(encoded), batch_size
         self.seed, self.first_epoch = seed, first_epoch
-        self._batches = functools.partial(_batches, encoded.lengths, len(encoded), batch_size, seed)
-        steps = len(self._batches(first_epoch))
-        self.size = min(steps, _steps(model, batch_size))
-        self.per_epoch = -(-steps // self.size)
-        self.compiled = steps * epochs >= XLA_STEPS
+        # None of its arrays: tf.data never lets go of what it is given.
+        bare = Encoded({}, encoded.lengths, encoded.rows, None, encoded.weights)
+        self._batches = functools.partial(epoch, bare, batch_size, seed, grouped=grouped)
+        self.steps = math.ceil(len(encoded) / batch_size)
+        self.size = min(self.steps, _steps(model, batch_size))
+        self.per_epoch = -(-self.steps // self.size)
+        self.compiled = self.steps * epochs >= XLA_STEPS
         self._loop = _Loop(model, model.train_step, encoded, batch_size, self.compiled)
+        make_metrics(model, self._loop.batch(tf.range(min(2, len(encoded)))))
 
     def dataset(self) -> tf.data.Dataset:
         """Endless: one chunk after another, as its rows and the sizes of its batches, both int32."""
         epoch_of, size, first = self._batches, self.size, self.first_epoch  # not self: tf.data never lets go of it
 
         def chunks() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-            for epoch in itertools.count(first):
-                found = epoch_of(epoch)
+            for number in itertools.count(first):
+                found = epoch_of(number)
                 for at in range(0, len(found), size):
                     part = found[at : at + size]
                     yield np.concatenate(part).astype(np.int32), np.array([len(rows) for rows in part], np.int32)
@@ -174,9 +197,11 @@ class Chunks:
         Raises:
             TrainingError: the loss is not finite; says at which step, which rows and which layer.
         """
+        began = time.perf_counter()
         rows, sizes = next(iterator)
+        self.waited += time.perf_counter() - began
         before = [variable.numpy() for variable in self._state()]
-        logs = self._loop.run(rows, sizes.numpy().tolist())
+        logs = self._loop.run(rows, sizes)
         if not math.isfinite(loss := float(logs["loss"])):
             self._explain(rows, sizes.numpy().tolist(), before, loss)
         self.calls += 1
@@ -190,27 +215,28 @@ class Chunks:
         """Take the chunk's steps again, one by one, until the loss is not finite, and say where that was."""
         _assign(self._state(), before)
         self.model.reset_metrics()
-        where = ""
+        where, rows_concerned = "", []
         for step, (at, size) in enumerate(zip(np.cumsum([0, *sizes]), sizes, strict=False), 1):
             batch, kept = rows[at : at + size], [variable.numpy() for variable in self.model.variables]
             if not math.isfinite(float(self._loop.single(batch)["loss"])):
                 _assign(self.model.variables, kept)
-                where = self._place(step, batch)
+                where, rows_concerned = self._place(step, batch)
                 break
         raise TrainingError(
             f"Stage {self.stage!r}, epoch {self.first_epoch + self.calls // self.per_epoch + 1}: the loss is {loss}"
             f"{where}; the stage's weights are undone.",
             fix="lower the learning rate, or look for inputs that are not finite",
+            rows=rows_concerned,
         )
 
-    def _place(self, step: int, batch: tf.Tensor) -> str:
+    def _place(self, step: int, batch: tf.Tensor) -> tuple[str, list[int]]:
         """Step, operation and examples at which numbers first are not finite, with the weights from before the step."""
         step += self.calls % self.per_epoch * self.size
         found = first_not_finite(self.model, self._loop.inputs(batch))
         if found is None:
-            return f", at step {step}, though all that the model gives is finite"
+            return f", at step {step}, though all that the model gives is finite", batch.numpy().tolist()
         examples = batch.numpy()[found[1]].tolist()
-        return f", at step {step}, first in {found[0]!r} for examples {examples[:5]}"
+        return f", at step {step}, first in {found[0]!r} for examples {examples[:5]}", examples
 
 
 class Validation:
@@ -224,7 +250,7 @@ class Validation:
 
     def __init__(self, model: keras.Model, encoded: Encoded, batch_size: int):
         self.count = len(encoded)
-        self.sizes = [min(batch_size, self.count - at) for at in range(0, self.count, batch_size)]
+        self.sizes = tf.constant([min(batch_size, self.count - at) for at in range(0, self.count, batch_size)])
         self._loop = _Loop(model, model.test_step, encoded, batch_size, compiled=False)
 
     def dataset(self) -> tf.data.Dataset:
@@ -234,12 +260,6 @@ class Validation:
     def __call__(self, iterator: Iterator[tf.Tensor]) -> Mapping[str, Any]:
         """What Keras calls as its `test_function`."""
         return self._loop.run(next(iterator), self.sizes)
-
-
-def _batches(lengths: np.ndarray | None, count: int, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:
-    """The batches of an epoch, those of `batches.training_set`."""
-    order = np.random.default_rng([seed, epoch]).permutation(count)
-    return plan(lengths, order, batch_size, seed + epoch)
 
 
 def _runs(sizes: Sequence[int]) -> list[tuple[int, int]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 
 class TfverticalError(Exception):
@@ -56,7 +57,17 @@ class PresetError(TfverticalError, ValueError):
 
 
 class TrainingError(TfverticalError, RuntimeError):
-    """A run broke one of its own promises: frozen weights moved, learning ones did not, or a loss was not finite."""
+    """A run broke one of its own promises: frozen weights moved, learning ones did not, or a loss was not finite.
+
+    Args:
+        what: as everywhere.
+        rows: the examples concerned, by their number among those that were trained on.
+        **parts: as everywhere.
+    """
+
+    def __init__(self, what: str, *, rows: Sequence[int] = (), **parts: Any):
+        super().__init__(what, **parts)
+        self.rows = tuple(rows)
 
 
 class BundleError(TfverticalError, OSError):

@@ -19,7 +19,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from tfvertical import identity
+from tfvertical import identity, kernels
 from tfvertical.batches import outputs
 from tfvertical.columns import Dense, Ragged
 from tfvertical.contracts import Column, Encoded
@@ -155,6 +155,7 @@ def _parts(prefix: keras.Model, encoded: Encoded, keeping: Keeping) -> dict[str,
     if model is None:
         return {}
     versions = ", ".join(f"{name} {version(name)}" for name in ("tensorflow", "keras", "keras-hub"))
+    versions += ", oneDNN" if kernels.onednn() else ""  # it rounds otherwise
     return {
         "format": FORMAT,
         "model": model,

@@ -41,6 +41,10 @@ class Way:
     learning: float
     base: int | None = None
 
+    def step(self) -> float:
+        """FLOPs that a training step spends on one example."""
+        return (1 + BACKWARD) * self.learning + (self.frozen if self.how == "inside" else 0.0)
+
     @property
     def frontier(self) -> str:
         """The tensors at the frontier, as `name (shape) dtype`."""
@@ -97,8 +101,7 @@ class Plan:
 
     def epoch(self, at: int) -> float:
         """FLOPs an example of an epoch of stage `at`."""
-        way = self.ways[at]
-        return (1 + BACKWARD) * way.learning + (way.frozen if way.how == "inside" else 0.0)
+        return self.ways[at].step()
 
     def cost(self) -> tuple[float, float]:
         """FLOPs of the whole run, and of the same run without keeping anything."""

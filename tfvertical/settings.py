@@ -30,6 +30,8 @@ class Settings:
         early_stopping: end a stage after this many epochs without a better `monitor`; None to run them all.
         restore_best: end with the weights of the best epoch of the run (needs validation data).
         monitor: the quantity that decides which epoch is best; lower is better for losses, higher for all else.
+        group_by_length: put texts of like length into a batch, which saves padding and mixes examples less; None to do
+            so where it saves any: not where only outputs of one length are trained on.
         cache: run what is frozen once and keep its outputs, in memory or on disk.
         cache_bytes: bytes of memory they may take; of more, batches are read from disk.
         cache_disk: bytes that those of all runs may take on disk, where another run finds them; 0 for none there.
@@ -54,6 +56,7 @@ class Settings:
     early_stopping: int | None = None
     restore_best: bool = True
     monitor: str = "val_loss"
+    group_by_length: bool | None = None
     cache: bool = True
     cache_bytes: int = 2_000_000_000
     cache_disk: int = 10_000_000_000

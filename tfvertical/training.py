@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfvertical import batches, chunks, memory, planning, proof, stages
+from tfvertical import batches, chunks, memory, planning, proof, stages, steps
 from tfvertical.contracts import Adaptation, Encoded, Objective, Task
 from tfvertical.errors import ConfigError, DataError, TrainingError
 from tfvertical.events import Events
@@ -33,6 +33,9 @@ class History:
         proofs: per stage, which weights moved.
         best_epoch: planned number of the epoch whose weights the run ended with, or -1 for the last.
         seconds: wall time of the run.
+        waited: of it, what training steps waited for their data.
+        steps: per stage, how its steps were taken: `stage`, `chunks` (from memory, in one graph), `at_once` (steps a
+            call), `compiled` (by XLA), `why` not in chunks, and seconds `waited` for data.
     """
 
     history: dict[str, list[float]] = field(default_factory=dict)
@@ -41,6 +44,8 @@ class History:
     proofs: list[proof.Proof] = field(default_factory=list)
     best_epoch: int = -1
     seconds: float = 0.0
+    waited: float = 0.0
+    steps: list[dict[str, Any]] = field(default_factory=list)
 
     def extend(self, stage: str, fitted: keras.callbacks.History) -> None:
         """Append a stage's epochs."""
@@ -112,9 +117,9 @@ def run(
     planned = planning.plan(
         task, resolved, [train, *([] if validation is None else [validation])], settings, augment is not None
     )
-    steps = len(batches.plan(train.lengths, np.arange(len(train)), settings.batch_size, settings.seed))
-    total = steps * sum(stage.epochs for stage in plan)
-    job = Job(task, train, validation, settings, augment, verbose, steps, total, events)
+    per_epoch = math.ceil(len(train) / settings.batch_size)
+    total = per_epoch * sum(stage.epochs for stage in plan)
+    job = Job(task, train, validation, settings, augment, verbose, per_epoch, total, events)
     kept = Kept(job, planned)
     moving = {
         address: each.variables[address] for each in resolved for address in (*each.rates, *_statistics(task, each))
@@ -130,12 +135,14 @@ def run(
         watch.enter(stage.name)
         watched = [watch, _epochs_to(events, stage.name), *callbacks]
         try:
-            fitted, previous = _fit(job, kept.trained(way), here, done, previous, watched)
+            fitted, previous, taken = _fit(job, kept.trained(way), way, here, done, previous, watched)
         except TrainingError:
             watch.undo()
             kept.drop()
             raise
         history.extend(stage.name, fitted)
+        history.waited += taken["waited"]
+        history.steps.append(taken)
         history.proofs.append(proof.check(here, before, _statistics(task, here)))
         watch.leave()
         done += stage.epochs
@@ -150,16 +157,18 @@ def run(
 def _fit(
     job: Job,
     trained: Trained,
+    way: planning.Way,
     resolved: stages.Resolved,
     done: int,
     previous: _Previous | None,
     callbacks: Sequence[keras.callbacks.Callback],
-) -> tuple[keras.callbacks.History, _Previous]:
+) -> tuple[keras.callbacks.History, _Previous, dict[str, Any]]:
     """One stage's Keras `fit`, after `done` planned epochs. What was kept for it ends with this call."""
     stage, settings, model = resolved.stage, job.settings, trained.model
     schedule = _schedule(settings, (job.total, done * job.steps, stage.epochs * job.steps), previous)
     now = _compile(model, resolved, job.task, settings, schedule, previous)
-    feed = _feed(job, trained, done, stage, callbacks)
+    feed = _feed(job, trained, way, done, callbacks)
+    job.events.emit("steps", **feed.how)
     try:
         fitted = model.fit(
             feed.data,
@@ -174,43 +183,71 @@ def _fit(
     finally:
         model.train_function = model.test_function = None
         trained.release()
-    return fitted, now
+    return fitted, now, feed.how | {"waited": feed.taken.waited}
 
 
 @dataclass(frozen=True)
 class _Feed:
-    """What Keras' `fit` is given: the data, how many steps an epoch has, and the data for validation."""
+    """What Keras' `fit` is given: the data, how many steps an epoch has, the data for validation; `taken` trains."""
 
     data: tf.data.Dataset
     steps: int
     validation: tf.data.Dataset | None
+    taken: chunks.Chunks | steps.Steps
+    how: dict[str, Any]
 
 
 def _feed(
-    job: Job, trained: Trained, done: int, stage: stages.Stage, callbacks: Sequence[keras.callbacks.Callback]
+    job: Job,
+    trained: Trained,
+    way: planning.Way,
+    done: int,
+    callbacks: Sequence[keras.callbacks.Callback],
 ) -> _Feed:
     """Chunks of many steps where the model is small and its inputs are in memory, otherwise batch by batch."""
-    settings, model = job.settings, trained.model
+    settings, model, stage = job.settings, trained.model, way.resolved.stage
+    train, held_out = trained.train, trained.validation
     against = "the inputs change from epoch to epoch" if trained.transform else None
-    for encoded in (trained.train, trained.validation):
+    for encoded in (train, held_out):
         against = against or (chunks.reason_against(model, encoded, callbacks) if encoded is not None else None)
-    job.events.emit("steps", chunks=against is None, why=against)
     if against is not None:
-        if "every batch" in against and job.verbose:
-            print(f"  Steps are taken one by one: {against}.")
-        data, steps = batches.training_set(
-            trained.train, model, settings.batch_size, settings.seed, done, trained.transform
-        )
-        validation = trained.validation
-        kept = None if validation is None else batches.validation_set(validation, model, settings.batch_size)
-        return _Feed(data, steps, kept)
-    many = chunks.Chunks(model, trained.train, settings.batch_size, settings.seed, done, stage.epochs, stage.name)
-    model.train_function = lambda iterator: many(iterator)
-    if trained.validation is None:
-        return _Feed(many.dataset(), many.per_epoch, None)
-    held_out = chunks.Validation(model, trained.validation, settings.batch_size)
-    model.test_function = lambda iterator: held_out(iterator)
-    return _Feed(many.dataset(), many.per_epoch, held_out.dataset())
+        return _one_by_one(job, trained, way, done, against)
+    many = chunks.Chunks(
+        model, train, settings.batch_size, settings.seed, done, stage.epochs, stage.name, settings.group_by_length
+    )
+    model.train_function, model.steps_per_execution = lambda iterator: many(iterator), many.size
+    how = {"stage": stage.name, "chunks": True, "at_once": many.size, "compiled": many.compiled, "why": None}
+    if held_out is None:
+        return _Feed(many.dataset(), many.steps, None, many, how)
+    once = chunks.Validation(model, held_out, settings.batch_size)
+    model.test_function = lambda iterator: once(iterator)
+    return _Feed(many.dataset(), many.steps, once.dataset(), many, how)
+
+
+def _one_by_one(job: Job, trained: Trained, way: planning.Way, done: int, why: str) -> _Feed:
+    """Batches from a dataset; several to a call, unless a callback wants to see each."""
+    settings, model = job.settings, trained.model
+    watched = "every batch" in why
+    if watched and job.verbose:
+        print(f"  Steps are taken one by one: {why}.")
+    at_once = 1 if watched else steps.at_once(way.step() * settings.batch_size)
+    order = (settings.batch_size, settings.seed)
+    data, per_epoch = batches.training_set(
+        trained.train, model, *order, done, trained.transform, settings.group_by_length
+    )
+    steps.make_metrics(model, batches.batch(trained.train, model, np.arange(min(2, len(trained.train)))))
+    taken = steps.Steps(
+        model,
+        at_once,
+        per_epoch,
+        done,
+        lambda number: batches.epoch(trained.train, *order, number, settings.group_by_length),
+        way.resolved.stage.name,
+    )
+    model.train_function, model.steps_per_execution = lambda iterator: taken(iterator), at_once
+    kept = None if trained.validation is None else batches.validation_set(trained.validation, model, order[0])
+    how = {"stage": way.resolved.stage.name, "chunks": False, "at_once": at_once, "compiled": False, "why": why}
+    return _Feed(data, per_epoch, kept, taken, how)
 
 
 def _epochs_to(events: Events, stage: str) -> keras.callbacks.Callback:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
@@ -205,3 +207,15 @@ def test_the_padded_length_never_exceeds_what_the_preprocessor_allows():
     task = tiny.TextClassifier(tiny.text_backbone(length=30, longest=30), tiny.LABELS)
     long = tiny.labelled(["the card never came " * 20, "good"], None)
     assert task.scores(long).shape == (2, 2)
+
+
+def test_only_inputs_that_differ_in_length_are_grouped_by_it():
+    lengths = np.random.default_rng(0).integers(1, 50, 64)
+    grouped = batches.epoch(encoded(lengths), 8, 0, 3)
+    assert max(np.ptp(lengths[rows]) for rows in grouped) < 20
+    same = replace(encoded(lengths), columns={"x": Dense(np.zeros((64, 2), np.float32))})
+    plain = batches.epoch(same, 8, 0, 3)
+    assert np.concatenate(plain).tolist() == np.random.default_rng([0, 3]).permutation(64).tolist()
+    for asked, want in ((True, grouped), (False, plain)):
+        found = batches.epoch(same if asked else encoded(lengths), 8, 0, 3, grouped=asked)
+        assert [rows.tolist() for rows in found] == [rows.tolist() for rows in want]

@@ -244,6 +244,7 @@ def test_fit_sees_each_example_once_an_epoch_in_an_order_of_its_own():
     adaptation = Plan((Stage("head", {"head/": 1.0}, 3, objective=Recording((seen,))),))
     settings = training.Settings(batch_size=4, learning_rate=0.01)
     training.run(task, encoded, None, adaptation, settings, verbose=0)
+    assert seen.pop(0) == [0, 1], "a first look at two examples makes the metrics, and trains nothing"
     epochs = [[label for batch in seen[at : at + 4] for label in batch] for at in range(0, len(seen), 4)]
     assert len(epochs) == 3 and all(sorted(epoch) == list(range(13)) for epoch in epochs)
     assert len({tuple(epoch) for epoch in epochs}) == 3

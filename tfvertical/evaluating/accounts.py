@@ -126,4 +126,8 @@ def model_account(task: Any) -> dict[str, Any]:
             "weights_sha256": source.weights_sha256,
             "versions": dict(source.versions),
         }
+    run = getattr(task, "run", None) or {}
+    for name, key in (("training_seconds", "seconds"), ("of_which_steps_waited_for_data", "waited")):
+        if key in run:
+            account[name] = round(run[key], 1)
     return account

@@ -17,7 +17,7 @@ from tfvertical import batches, bundle, data, evaluation, planning, stages, trai
 from tfvertical.adaptations.frozen import Frozen
 from tfvertical.codecs.labels import LabelCodec, Prediction
 from tfvertical.contracts import Adaptation, Backbone, Encoded, Examples, Objective, Task
-from tfvertical.errors import ConfigError
+from tfvertical.errors import ConfigError, TrainingError
 from tfvertical.events import Events
 from tfvertical.export import export
 from tfvertical.export._parity import versions
@@ -113,17 +113,20 @@ class Classifier(Task):
         if verbose and encoded.truncated:
             print(f"{examples.report.name}: {encoded.truncated:,} of {len(examples):,} rows are cut to the length.")
         transform = None if augment is None else self._augmented(examples, augment, chosen.seed)
-        history = training.run(
-            self,
-            encoded,
-            None if held_out is None else self._labelled(held_out, None),
-            how,
-            chosen,
-            augment=transform,
-            callbacks=callbacks,
-            verbose=verbose,
-            events=events,
-        )
+        try:
+            history = training.run(
+                self,
+                encoded,
+                None if held_out is None else self._labelled(held_out, None),
+                how,
+                chosen,
+                augment=transform,
+                callbacks=callbacks,
+                verbose=verbose,
+                events=events,
+            )
+        except TrainingError as error:
+            raise _named(error, encoded, examples) from error
         self._train = examples
         self.run = {
             "adaptation": described,
@@ -137,6 +140,8 @@ class Classifier(Task):
             "epochs": history.epochs,
             "best_epoch": history.best_epoch,
             "seconds": history.seconds,
+            "waited": history.waited,
+            "steps": history.steps,
             "train": examples.report.name,
             "examples": len(examples),
             "versions": versions(),
@@ -288,6 +293,14 @@ class Classifier(Task):
 
     def _augmented(self, examples: Examples, augment: Any, seed: int) -> Transform:
         raise ConfigError(f"{type(self).__name__} has no augmentation.", fix="leave out augment")
+
+
+def _named(error: TrainingError, encoded: Encoded, examples: Examples) -> TrainingError:
+    """The error with the names of the rows that it numbers."""
+    if not error.rows:
+        return error
+    rows = list(dict.fromkeys(examples.ids[encoded.rows[row]] for row in error.rows))
+    return TrainingError(f"{error}\n  Rows: {', '.join(rows[:5])}{', …' * (len(rows) > 5)}.", rows=error.rows)
 
 
 def label_ids(codec: LabelCodec, examples: Examples) -> np.ndarray | None:

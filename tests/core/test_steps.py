@@ -1,0 +1,89 @@
+"""Several steps to a call: the same training as one by one, with the wait for data told and a broken step named."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.core import tiny
+from tests.core.test_features import assert_equal
+from tfvertical import batches, steps, training
+from tfvertical.adaptations.full_fine_tuning import FullFineTuning
+from tfvertical.columns import Dense
+from tfvertical.errors import TrainingError
+from tfvertical.settings import Settings
+
+
+def trained(at_once: int, monkeypatch):
+    monkeypatch.setattr(steps, "at_once", lambda flops: at_once)
+    task = tiny.text_task(dropout=0.3)
+    settings = Settings(epochs=2, batch_size=4, learning_rate=0.01)
+    encoded = [task.encode(tiny.texts(count, seed=seed)) for count, seed in ((22, 2), (5, 3))]
+    history = training.run(task, *encoded, FullFineTuning(), settings, verbose=0)
+    return history, tiny.values(task.model)
+
+
+def test_several_steps_to_a_call_are_the_same_training(monkeypatch):
+    one, four = trained(1, monkeypatch), trained(4, monkeypatch)  # of six steps an epoch: a call of four, one of two
+    assert_equal(one, four)
+    assert [each[0].steps[0]["at_once"] for each in (one, four)] == [1, 4]
+    assert 0 <= four[0].waited < four[0].seconds
+
+
+def linear(rows: np.ndarray):
+    """A compiled linear model, and examples of its input."""
+    task = tiny.image_task()
+    encoded = replace(task.encode(tiny.pictures(len(rows))), columns={"x": Dense(rows)})
+    inputs = keras.Input((3,), name="x")
+    model = keras.Model({"x": inputs}, keras.layers.Dense(2)(inputs))
+    model.compile(keras.optimizers.SGD(0.1), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.optimizer.build(model.trainable_variables)
+    steps.make_metrics(model, batches.batch(encoded, model, np.arange(2)))
+    return model, encoded
+
+
+def test_a_loss_that_is_not_finite_names_epoch_step_and_examples():
+    rows = np.random.default_rng(0).normal(size=(10, 3)).astype("float32")
+    rows[7] = np.inf
+    model, encoded = linear(rows)
+    data, per_epoch = batches.training_set(encoded, model, 2, 0, 3)
+    taken = steps.Steps(model, 4, per_epoch, 3, lambda epoch: batches.epoch(encoded, 2, 0, epoch), "all")
+    order = batches.epoch(encoded, 2, 0, 3)
+    step = next(at for at, batch in enumerate(order) if 7 in batch)
+    iterator = iter(data)
+    with pytest.raises(TrainingError, match=rf"Stage 'all', epoch 4: .* at step {step + 1}, of examples") as raised:
+        for _ in range(2):
+            taken(iterator)
+    assert raised.value.rows == tuple(order[step].tolist())
+
+
+def test_the_wait_for_data_is_measured():
+    model, encoded = linear(np.ones((4, 3), np.float32))
+
+    def slowly():
+        while True:
+            time.sleep(0.2)
+            inputs, labels, weights = batches.batch(encoded, model, np.arange(2))
+            yield inputs, labels, weights
+
+    signature = ({"x": tf.TensorSpec([None, 3])}, tf.TensorSpec([None], tf.int32), tf.TensorSpec([None]))
+    taken = steps.Steps(model, 2, 2, 0, lambda epoch: [])
+    taken(iter(tf.data.Dataset.from_generator(slowly, output_signature=signature)))
+    assert 0.35 < taken.waited < 5
+
+
+def test_fit_names_the_rows_of_a_broken_step(monkeypatch):
+    task = tiny.text_task()
+    examples = tiny.texts(8)
+
+    def broken(*args, **kwargs):
+        raise TrainingError("The loss is nan.", rows=[5, 2, 5])
+
+    monkeypatch.setattr(training, "run", broken)
+    with pytest.raises(TrainingError, match=f"Rows: {examples.ids[5]}, {examples.ids[2]}"):
+        task.fit(examples, verbose=0)

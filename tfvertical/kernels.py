@@ -1,0 +1,33 @@
+"""Have TensorFlow compute with oneDNN, on processors where its own default is not to.
+
+TensorFlow's wheel turns oneDNN on by itself only where the processor has AVX-512 VNNI or newer. On one with AVX2 alone,
+a training step of MiniLM took 1.2 to 1.7 times as long without it, and one of EfficientNet-Lite0 1.2 to 1.8 times.
+TensorFlow reads the switch once, while it is imported: `tfvertical` has to be imported first.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+SWITCH = "TF_ENABLE_ONEDNN_OPTS"
+
+
+def prefer_onednn() -> bool:
+    """Set TensorFlow's own switch, unless somebody has or TensorFlow is there already. Returns whether it was set.
+
+    Example:
+        >>> prefer_onednn() in (True, False)
+        True
+    """
+    if "tensorflow" in sys.modules or SWITCH in os.environ:
+        return False
+    os.environ[SWITCH] = "1"
+    return True
+
+
+def onednn() -> bool:
+    """Whether this process' TensorFlow computes with oneDNN; imports TensorFlow."""
+    from tensorflow.python.util import _pywrap_util_port
+
+    return bool(_pywrap_util_port.IsMklEnabled())

@@ -1,0 +1,112 @@
+"""Train on batches that arrive one by one: several steps to a call, how long they waited for data, where a loss broke.
+
+`chunks` is for small models whose examples lie in memory. This is for all others, with Keras' own `train_step`, and
+Keras' `fit` around it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfvertical.errors import TrainingError
+
+SECONDS = 0.5  # a call, at the rate below; checkpoints and signals wait for its end
+FLOPS = 2e10  # products a second, on the safe side
+MOST = 64
+
+
+def at_once(flops: float) -> int:
+    """How many steps of that many floating-point operations go into one call.
+
+    Example:
+        >>> at_once(1e9), at_once(1e12)
+        (10, 1)
+    """
+    return max(1, min(MOST, int(SECONDS * FLOPS / max(flops, 1.0))))
+
+
+def make_metrics(model: keras.Model, batch: Any) -> None:
+    """Let Keras make the metrics' variables now: it does so at their first use, which may not be inside a loop."""
+    model.test_step(batch)
+    model.reset_metrics()
+
+
+class Steps:
+    """A compiled model's training steps over an endless dataset, as Keras' `train_function`.
+
+    Args:
+        model: compiled, its metrics made.
+        at_once: steps a call.
+        per_epoch: steps an epoch; no call goes beyond its end.
+        first_epoch: the epoch to begin with.
+        rows_of: epoch -> the batches of that epoch, int64 arrays of examples: to name those of a broken step.
+        stage: what messages call it.
+
+    Attributes:
+        waited: seconds that the steps have waited for data so far.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        at_once: int,
+        per_epoch: int,
+        first_epoch: int,
+        rows_of: Callable[[int], list[np.ndarray]],
+        stage: str = "",
+    ):
+        self.model, self.at_once, self.per_epoch, self.first_epoch = model, at_once, per_epoch, first_epoch
+        self.rows_of, self.stage = rows_of, stage
+        self.taken, self.waited = 0, 0.0
+        self._run = tf.function(self._several, reduce_retracing=True)
+
+    def __call__(self, iterator: Any) -> Mapping[str, Any]:
+        """The next steps; the metrics of the epoch so far.
+
+        Raises:
+            TrainingError: the loss is not finite; says at which step and for which examples.
+        """
+        count = min(self.at_once, self.per_epoch - self.taken % self.per_epoch)
+        done, waited, logs = self._run(iterator, tf.constant(count))
+        self.waited += float(waited)
+        if not math.isfinite(loss := float(logs["loss"])):
+            self._refuse(self.taken + int(done), loss)
+        self.taken += count
+        return logs
+
+    def _several(self, iterator: Any, count: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, Mapping[str, Any]]:
+        """Up to `count` steps, none after one whose loss is not finite: steps taken, seconds waited, metrics."""
+        loss = next(metric for metric in self.model.metrics if metric.name == "loss")
+
+        def go_on(step: tf.Tensor, _: tf.Tensor) -> tf.Tensor:
+            return tf.logical_and(step < count, tf.math.is_finite(loss.result()))
+
+        def body(step: tf.Tensor, waited: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            began = tf.timestamp()
+            with tf.control_dependencies([began]):
+                batch = iterator.get_next()
+            with tf.control_dependencies(tf.nest.flatten(batch)):
+                there = tf.timestamp()
+            self.model.train_step(batch)
+            return step + 1, waited + there - began
+
+        nothing = tf.constant(0.0, tf.float64)
+        done, waited = tf.while_loop(go_on, body, [0, nothing], parallel_iterations=1)
+        return done, waited, self.model.get_metrics_result()
+
+    def _refuse(self, last: int, loss: float) -> None:
+        """Name the step that was the last one taken, and its examples."""
+        epoch, step = divmod(last - 1, self.per_epoch)
+        rows = self.rows_of(self.first_epoch + epoch)[step]
+        raise TrainingError(
+            f"Stage {self.stage!r}, epoch {self.first_epoch + epoch + 1}: the loss is {loss}, at step {step + 1}, "
+            f"of examples {rows[:5].tolist()}{' …' if len(rows) > 5 else ''}; the stage's weights are undone.",
+            fix="lower the learning rate, or look for inputs that are not finite",
+            rows=rows.tolist(),
+        )
