@@ -28,9 +28,11 @@ RACE = Race(
     {
         "ours": Contender("tfvertical, `Frozen()`", "ours:cold_text"),
         "keras": Contender("Keras `fit`, frozen, padded to 64", "keras_text:padded"),
-        "bucketed": Contender("Keras `fit`, frozen, grouped by length", "keras_text:bucketed"),
+        "bucketed": Contender("Keras `fit`, frozen, grouped by length, oneDNN", "keras_text:bucketed", expert=True),
         "sentences": Contender("sentence-transformers + LogisticRegression(C=10)", "sklearn_probes:sentences", True),
-        "once": Contender("Keras expert: `predict` once, tuned `fit` of the head", "keras_once:one_head"),
+        "once": Contender(
+            "Keras expert: `predict` once, tuned `fit` of the head, oneDNN", "keras_once:one_head", expert=True
+        ),
     },
     (
         Row("keras", 25),

@@ -24,7 +24,7 @@ RACE = Race(
         "keras": Contender("plain Keras, float32", "keras_text:padded_full"),
         "hf": Contender("Hugging Face Trainer, float32", "hf_trainer:full", True),
         "ours_bf16": Contender("tfvertical, bfloat16", "ours:full_bfloat16", asks=BFLOAT16),
-        "hf_bf16": Contender("Hugging Face Trainer, bfloat16", "hf_trainer:full_bfloat16", True, BFLOAT16),
+        "hf_bf16": Contender("Hugging Face Trainer, bfloat16", "hf_trainer:full_bfloat16", True, asks=BFLOAT16),
     },
     (
         Row("hf", 1.2, tolerance=0.01),

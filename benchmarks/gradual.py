@@ -31,9 +31,11 @@ RACE = Race(
     "everywhere; `full` trains every weight for as many epochs.",
     {
         "ours": Contender("tfvertical, `GradualUnfreezing(blocks=2)`", "ours:gradual"),
-        "keras": Contender("Keras, the same schedule, grouped by length", "keras_text:gradual"),
+        "keras": Contender("Keras, the same schedule, grouped by length, oneDNN", "keras_text:gradual", expert=True),
         "hf": Contender("Hugging Face Trainer, the same schedule, grouped by length", "hf_trainer:gradual", True),
-        "full": Contender("Keras, full fine-tuning, 9 epochs, grouped by length", "keras_text:full"),
+        "full": Contender(
+            "Keras, full fine-tuning, 9 epochs, grouped by length, oneDNN", "keras_text:full", expert=True
+        ),
     },
     (
         Row("keras", 1.8, tolerance=0.005),

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tfvertical import packages
+from tfvertical.kernels import SWITCH
 
 ROOT = Path(__file__).parent.parent
 PEERS = ROOT / ".venv-peers" / "bin" / "python"
@@ -39,13 +40,14 @@ class Failed(Exception):
     """A contender ended with an error; the message is its last line."""
 
 
-def run(call: str, work: Mapping[str, Any], peer: bool = False) -> dict[str, Any]:
+def run(call: str, work: Mapping[str, Any], peer: bool = False, expert: bool = False) -> dict[str, Any]:
     """What a contender found, in a fresh interpreter.
 
     Args:
         call: `module:function` under `contenders/`.
         work: plain values, handed over as JSON.
         peer: use the peers' environment.
+        expert: turn TensorFlow's oneDNN on.
 
     Raises:
         Failed: it did not end well.
@@ -56,7 +58,7 @@ def run(call: str, work: Mapping[str, Any], peer: bool = False) -> dict[str, Any
         done = subprocess.run(
             [str(PEERS) if peer else sys.executable, "-m", "benchmarks.contenders", call, str(path)],
             cwd=ROOT,
-            env=environment(home),
+            env=environment(home) | ({SWITCH: "1"} if expert else {}),
             capture_output=True,
             text=True,
             timeout=LONGEST,
@@ -77,7 +79,8 @@ def environment(home: Path) -> dict[str, str]:
     downloaded.mkdir(parents=True, exist_ok=True)
     home.mkdir()
     (home / "packages").symlink_to(downloaded)
-    return {**os.environ, **dict.fromkeys(LIMITS, str(THREADS)), **QUIET, "TFVERTICAL_HOME": str(home)}
+    outside = {name: value for name, value in os.environ.items() if name != SWITCH}  # our import has set it
+    return {**outside, **dict.fromkeys(LIMITS, str(THREADS)), **QUIET, "TFVERTICAL_HOME": str(home)}
 
 
 def missing(peer: bool, flags: Sequence[str]) -> str:

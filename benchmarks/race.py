@@ -24,12 +24,15 @@ class Contender:
         name: what the table calls it.
         call: `module:function` under `contenders/`.
         peer: whether it runs in the peers' environment.
+        expert: whether who wrote it knows that this TensorFlow has oneDNN, and turns it on. tfvertical does so itself,
+            the others run with TensorFlow's default.
         asks: `amx` or `avx512` … the processor flags of which it needs one; none for any processor.
     """
 
     name: str
     call: str
     peer: bool = False
+    expert: bool = False
     asks: tuple[str, ...] = ()
 
 
@@ -112,7 +115,7 @@ def _run(key: str, contender: Contender, work: Mapping[str, Any], options: argpa
     if missing:
         return Outcome(missing=missing)
     try:
-        return Outcome.read(processes.run(contender.call, work, contender.peer))
+        return Outcome.read(processes.run(contender.call, work, contender.peer, contender.expert))
     except processes.Failed as error:
         return Outcome(missing=f"failed: {error}")
 

@@ -22,7 +22,7 @@ RACE = Race(
     "and frozen features are the same.",
     {
         "ours": Contender("tfvertical", "ours:sweep"),
-        "once": Contender("Keras expert: `predict` once, eight tuned `fit`s", "keras_once:heads"),
+        "once": Contender("Keras expert: `predict` once, eight tuned `fit`s, oneDNN", "keras_once:heads", expert=True),
         "keras": Contender("eight Keras `fit`s, frozen, padded to 64", "keras_text:sweep_padded"),
     },
     (
