@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 _TRACE = "_tfvertical_inference"
+AHEAD = 2  # batches that are read while another is computed
 POOL = 50  # batches sorted together: larger pads less, smaller shuffles better
 
 
@@ -143,32 +146,54 @@ def batch(encoded: Encoded, model: Any, rows: np.ndarray) -> tuple[Any, tf.Tenso
     """Inputs, labels and weights of the examples at `rows`, as `model` takes them."""
     import tensorflow as tf
 
-    inputs, labels, weights = _batch(encoded, rows)
-    cast = {name: tf.cast(inputs[name], dtype) for name, _, dtype in _specs(model)}
-    return arrange(model, cast), tf.constant(labels), tf.constant(weights)
+    _, labels, weights = _batch(encoded, rows)
+    return arrange(model, _inputs(model, encoded, rows)), tf.constant(labels), tf.constant(weights)
 
 
-def infer(model: Any, encoded: Encoded, batch_size: int = 32) -> Iterator[tuple[np.ndarray, list[np.ndarray]]]:
+Forward = Callable[[Mapping[str, Any]], list[Any]]  # inputs by name -> outputs, flattened
+
+
+def infer(
+    model: Any, encoded: Encoded, batch_size: int = 32, forward: Forward | None = None
+) -> Iterator[tuple[np.ndarray, list[np.ndarray]]]:
     """Run `model` in inference mode over all examples: `(rows, outputs)` per batch, sorted by length.
 
     One trace serves all lengths and all calls. The batches depend only on the examples, so that two processes compute
-    equal bits.
+    equal bits. While a batch is computed, the next two are read and decoded.
+
+    Args:
+        model: whose inputs the examples are.
+        encoded: the examples.
+        batch_size: examples a call.
+        forward: what computes it; None for the model's own graph.
     """
     memory.keep_freed()
-    for rows in plan(encoded.lengths, np.arange(len(encoded)), batch_size, None):
-        yield rows, outputs(model, encoded, rows)
+    forward = forward or traced(model)
+    parts = plan(encoded.lengths, np.arange(len(encoded)), batch_size, None)
+    with ThreadPoolExecutor(1) as reading:
+        coming = deque((rows, reading.submit(_inputs, model, encoded, rows)) for rows in parts[:AHEAD])
+        for at in itertools.count(AHEAD):
+            if not coming:
+                return
+            rows, made = coming.popleft()
+            if at < len(parts):
+                coming.append((parts[at], reading.submit(_inputs, model, encoded, parts[at])))
+            yield rows, [output.numpy() for output in forward(made.result())]
 
 
 def outputs(model: Any, encoded: Encoded, rows: np.ndarray) -> list[np.ndarray]:
     """What `model` gives for the examples at `rows`, in inference mode: its outputs, flattened."""
+    return [output.numpy() for output in traced(model)(_inputs(model, encoded, rows))]
+
+
+def _inputs(model: Any, encoded: Encoded, rows: np.ndarray) -> dict[str, Any]:
     import tensorflow as tf
 
     inputs = gather(encoded, rows)
-    cast = {name: tf.cast(inputs[name], dtype) for name, _, dtype in _specs(model)}
-    return [output.numpy() for output in _traced(model)(cast)]
+    return {name: tf.cast(inputs[name], dtype) for name, _, dtype in _specs(model)}
 
 
-def _traced(model: Any) -> Callable[[Mapping[str, Any]], list[Any]]:
+def traced(model: Any) -> Any:
     """The model in inference mode as one graph, kept with the model: a stream of small requests must not trace anew."""
     import tensorflow as tf
 

@@ -77,15 +77,13 @@ class _Loop:
         self.arrays = {name: _tensor(column, dtypes[name]) for name, column in encoded.columns.items()}
         self.labels, self.weights = tf.constant(encoded.labels), tf.constant(encoded.weights, tf.float32)
         self._one = tf.function(self._single, jit_compile=compiled)
-        free = tf.TensorSpec([None], tf.int32)
-        self._many = (
-            tf.function(self._equal, jit_compile=True)
-            if compiled
-            else tf.function(self._any, input_signature=[free, free])
-        )
+        self._many: Any = tf.function(self._equal, jit_compile=True) if compiled else None
 
     def run(self, rows: tf.Tensor, sizes: tf.Tensor) -> Mapping[str, Any]:
         """Steps over `rows`, int32 `(examples,)`, in batches of these sizes, int32 `(batches,)`; the metrics so far."""
+        if self._many is None:  # the concrete function: TensorFlow warns of a tf.function that each stage traces anew
+            free = tf.TensorSpec([None], tf.int32)
+            self._many = tf.function(self._any).get_concrete_function(free, free)
         if not self.compiled:
             return self._many(rows, sizes)
         logs: Mapping[str, Any] = {}

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfvertical import constants
 from tfvertical.batches import infer
 from tfvertical.columns import Dense, Ragged
 from tfvertical.contracts import Encoded
@@ -68,7 +69,8 @@ class InMemory:
 def run(prefix: keras.Model, encoded: Encoded, specs: Sequence[Spec], kept: Sequence[Any]) -> float:
     """Run over all examples; what rounding to the kept dtype changed at most, as a share of the largest value."""
     error = 0.0
-    for rows, found in infer(prefix, encoded):
+    forward = constants.forward(prefix) if constants.pays(prefix, len(encoded)) else None
+    for rows, found in infer(prefix, encoded, forward=forward):
         for spec, part, values in zip(specs, kept, found, strict=True):
             stored = values.astype(numpy_dtype(spec.dtype), copy=False)
             if stored.dtype != values.dtype:

@@ -10,6 +10,7 @@ from typing import Any, get_args, get_type_hints
 from tfvertical.errors import ConfigError, nearest
 
 CACHE_DTYPES = ("float32", "float16", "bfloat16")
+PRECISIONS = ("auto", "float32", "mixed_bfloat16")
 SCHEDULES = ("cosine", "linear", "constant")
 
 
@@ -38,6 +39,8 @@ class Settings:
         cache_dtype: how they are kept: `float32`, or in half the room as `float16` or `bfloat16`; the loss is told.
         views: augmented views of each example that run through the frozen part once and are kept, shown in turn;
             0 makes new ones in every epoch, for which the frozen part runs in every step.
+        precision: `float32`; `mixed_bfloat16` for products in half the width, weights, head and loss in float32; or
+            `auto` for the latter where the processor is faster at it and nearly the same comes out.
         seed: of data order, dropout and augmentation; the head's first weights follow the task's own `seed`.
 
     Raises:
@@ -62,6 +65,7 @@ class Settings:
     cache_disk: int = 10_000_000_000
     cache_dtype: str = "float32"
     views: int = 0
+    precision: str = "auto"
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -82,6 +86,7 @@ class Settings:
                 ("cache_disk", "0 or more", self.cache_disk >= 0),
                 ("cache_dtype", "one of " + ", ".join(CACHE_DTYPES), self.cache_dtype in CACHE_DTYPES),
                 ("views", "0 or more", self.views >= 0),
+                ("precision", "one of " + ", ".join(PRECISIONS), self.precision in PRECISIONS),
                 ("seed", "0 or more", self.seed >= 0),
             )
             if not right

@@ -64,7 +64,7 @@ class Steps:
         self.model, self.at_once, self.per_epoch, self.first_epoch = model, at_once, per_epoch, first_epoch
         self.rows_of, self.stage = rows_of, stage
         self.taken, self.waited = 0, 0.0
-        self._run = tf.function(self._several, reduce_retracing=True)
+        self._run: Any = None
 
     def __call__(self, iterator: Any) -> Mapping[str, Any]:
         """The next steps; the metrics of the epoch so far.
@@ -73,6 +73,8 @@ class Steps:
             TrainingError: the loss is not finite; says at which step and for which examples.
         """
         count = min(self.at_once, self.per_epoch - self.taken % self.per_epoch)
+        if self._run is None:  # the concrete function: TensorFlow warns of a tf.function that each stage traces anew
+            self._run = tf.function(self._several).get_concrete_function(iterator, tf.TensorSpec([], tf.int32))
         done, waited, logs = self._run(iterator, tf.constant(count))
         self.waited += float(waited)
         if not math.isfinite(loss := float(logs["loss"])):

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfvertical import batches, chunks, memory, planning, proof, stages, steps
+from tfvertical import batches, chunks, memory, planning, precision, proof, stages, steps
 from tfvertical.contracts import Adaptation, Encoded, Objective, Task
 from tfvertical.errors import ConfigError, DataError, TrainingError
 from tfvertical.events import Events
@@ -35,7 +35,7 @@ class History:
         seconds: wall time of the run.
         waited: of it, what training steps waited for their data.
         steps: per stage, how its steps were taken: `stage`, `chunks` (from memory, in one graph), `at_once` (steps a
-            call), `compiled` (by XLA), `why` not in chunks, and seconds `waited` for data.
+            call), `compiled` (by XLA), `why` not in chunks, seconds `waited` for data, `precision` and why.
     """
 
     history: dict[str, list[float]] = field(default_factory=dict)
@@ -167,23 +167,27 @@ def _fit(
     stage, settings, model = resolved.stage, job.settings, trained.model
     schedule = _schedule(settings, (job.total, done * job.steps, stage.epochs * job.steps), previous)
     now = _compile(model, resolved, job.task, settings, schedule, previous)
-    feed = _feed(job, trained, way, done, callbacks)
-    job.events.emit("steps", **feed.how)
+    head = stages.layers(job.task.components["head"])
+    policy, because = precision.choose(settings.precision, model, trained.train, head)
     try:
-        fitted = model.fit(
-            feed.data,
-            steps_per_epoch=feed.steps,
-            initial_epoch=done,
-            epochs=done + stage.epochs,
-            validation_data=feed.validation,
-            callbacks=callbacks,
-            verbose=job.verbose,
-            shuffle=False,  # the dataset is in its order already
-        )
+        with precision.lowered(model, policy, head):
+            feed = _feed(job, trained, way, done, callbacks)
+            how = feed.how | {"precision": policy, "precision_why": because}
+            job.events.emit("steps", **how)
+            fitted = model.fit(
+                feed.data,
+                steps_per_epoch=feed.steps,
+                initial_epoch=done,
+                epochs=done + stage.epochs,
+                validation_data=feed.validation,
+                callbacks=callbacks,
+                verbose=job.verbose,
+                shuffle=False,  # the dataset is in its order already
+            )
     finally:
         model.train_function = model.test_function = None
         trained.release()
-    return fitted, now, feed.how | {"waited": feed.taken.waited}
+    return fitted, now, how | {"waited": feed.taken.waited}
 
 
 @dataclass(frozen=True)
