@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import argparse
 import re
+import subprocess
 
 import pytest
 
 from benchmarks import __main__ as every
-from benchmarks import race, show, verdicts, work
+from benchmarks import processes, race, show, verdicts, work
 from benchmarks.contenders import clock
 from benchmarks.race import Contender, Outcome, Race, Row
+from tfvertical import kernels
 
 TOY = Race(
     "toy",
@@ -87,16 +89,16 @@ def test_extension_leaves_the_compiling_steps_out():
 def test_contenders_take_turns(monkeypatch):
     calls = []
 
-    def run(call, given, peer):
-        calls.append((call, given["whole"], peer))
+    def run(call, given, peer, expert):
+        calls.append((call, given["whole"], peer, expert))
         return {"seconds": 1.0, "quality": 0.5, "rows": {"steady": 2.0}}
 
     monkeypatch.setattr(race.processes, "run", run)
     monkeypatch.setattr(race.processes, "missing", lambda peer, flags: "")
-    contenders = {"ours": Contender("A", "a:a"), "peer": Contender("B", "b:b", True)}
+    contenders = {"ours": Contender("A", "a:a"), "peer": Contender("B", "b:b", True, expert=True)}
     toy = Race("toy", "Who?", contenders, (), lambda smoke: {})
     found = race.compete(toy, race.options(["--rounds", "2"]))
-    assert calls == [("a:a", False, False), ("b:b", False, True)] * 2
+    assert calls == [("a:a", False, False, False), ("b:b", False, True, True)] * 2
     assert found["peer"][1].measures == {"seconds": 1.0, "steady": 2.0}
     found = race.compete(toy, race.options(["--rounds", "1", "--only", "ours"]))
     assert found["peer"][0].missing == "not asked for"
@@ -157,3 +159,18 @@ def test_quality_runs(shared_data, capsys):
 
     table = quality.main(("banking77_head",), seeds=(0,), smoke=True)
     assert re.search(r"^quality: ratio=0\.\d+  range=0\.0000  quality=0/1  target=1\.0000$", table, re.MULTILINE)
+
+
+def test_only_experts_find_onednn_on(tmp_path, monkeypatch):
+    monkeypatch.setenv(kernels.SWITCH, "1")  # as our own import leaves it
+    assert kernels.SWITCH not in processes.environment(tmp_path / "home")
+    seen = {}
+
+    def started(command, env, **options):
+        seen[command[3]] = env.get(kernels.SWITCH)
+        return subprocess.CompletedProcess(command, 0, '{"seconds": 1.0, "quality": null}\n', "")
+
+    monkeypatch.setattr(processes.subprocess, "run", started)
+    for name, expert in (("plain:run", False), ("expert:run", True)):
+        processes.run(name, {}, expert=expert)
+    assert seen == {"plain:run": None, "expert:run": "1"}

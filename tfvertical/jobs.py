@@ -84,7 +84,8 @@ def train(run: Run, out: str | Path, *, overwrite: bool = False, say: Say = prin
     _write(events, out)
     say(f"Saved: {saved}")
     for plan in run.export:
-        written = task.export(out, plan.format, overwrite=overwrite, bundle_hash=seal, **plan.options)
+        with quiet():
+            written = task.export(out, plan.format, overwrite=overwrite, bundle_hash=seal, **plan.options)
         events.emit("exported", name=written.name)
         _write(events, out)
         say(f"Exported and compared with Keras: {written}")
