@@ -15,7 +15,8 @@ from tfvertical.errors import ConfigError
 # What TensorFlow and LiteRT say of themselves, before or beside their own log levels.
 _NOISE = re.compile(
     r"^(?:[IW]\d{4} |E\d{4} .*(?:cuInit|cuda)|WARNING: All log messages before absl"
-    r"|.*(?:oneDNN|cpu_feature_guard|AVX|layout failed)|To enable the following instructions|INFO: Created TensorFlow Lite)"
+    r"|.*(?:oneDNN|cpu_feature_guard|AVX|layout failed)"
+    r"|To enable the following instructions|INFO: Created TensorFlow Lite)"
 )
 
 
