@@ -213,18 +213,19 @@ class Chunks:
         """Take the chunk's steps again, one by one, until the loss is not finite, and say where that was."""
         _assign(self._state(), before)
         self.model.reset_metrics()
-        where, rows_concerned = "", []
+        where = ""
+        concerned: list[int] = []
         for step, (at, size) in enumerate(zip(np.cumsum([0, *sizes]), sizes, strict=False), 1):
             batch, kept = rows[at : at + size], [variable.numpy() for variable in self.model.variables]
             if not math.isfinite(float(self._loop.single(batch)["loss"])):
                 _assign(self.model.variables, kept)
-                where, rows_concerned = self._place(step, batch)
+                where, concerned = self._place(step, batch)
                 break
         raise TrainingError(
             f"Stage {self.stage!r}, epoch {self.first_epoch + self.calls // self.per_epoch + 1}: the loss is {loss}"
             f"{where}; the stage's weights are undone.",
             fix="lower the learning rate, or look for inputs that are not finite",
-            rows=rows_concerned,
+            rows=concerned,
         )
 
     def _place(self, step: int, batch: tf.Tensor) -> tuple[str, list[int]]:

@@ -176,7 +176,7 @@ def _fit(
             job.events.emit("steps", **how)
             fitted = model.fit(
                 feed.data,
-                steps_per_epoch=feed.steps,
+                steps_per_epoch=feed.per_epoch,
                 initial_epoch=done,
                 epochs=done + stage.epochs,
                 validation_data=feed.validation,
@@ -195,7 +195,7 @@ class _Feed:
     """What Keras' `fit` is given: the data, how many steps an epoch has, the data for validation; `taken` trains."""
 
     data: tf.data.Dataset
-    steps: int
+    per_epoch: int
     validation: tf.data.Dataset | None
     taken: chunks.Chunks | steps.Steps
     how: dict[str, Any]
