@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tfvertical import memory
-from tfvertical.columns import Ragged, StreamedRagged
+from tfvertical import memory, stages
+from tfvertical.columns import Dense, StreamedDense
 from tfvertical.contracts import Encoded
 from tfvertical.errors import DataError
 
@@ -77,7 +77,7 @@ def epoch(encoded: Encoded, batch_size: int, seed: int, number: int, grouped: bo
             the model differs in length. A batch of like lengths is a batch of like examples: it teaches a little less.
     """
     if grouped is None:
-        grouped = any(isinstance(column, Ragged | StreamedRagged) for column in encoded.columns.values())
+        grouped = not all(isinstance(column, Dense | StreamedDense) for column in encoded.columns.values())
     order = np.random.default_rng([seed, number]).permutation(len(encoded))
     return plan(encoded.lengths if grouped else None, order, batch_size, seed + number)
 
@@ -194,19 +194,23 @@ def _inputs(model: Any, encoded: Encoded, rows: np.ndarray) -> dict[str, Any]:
 
 
 def traced(model: Any) -> Any:
-    """The model in inference mode as one graph, kept with the model: a stream of small requests must not trace anew."""
+    """The model in inference mode as one graph, kept with the model: a stream of small requests must not trace anew.
+
+    A graph that was traced while the layers computed in another precision is not used again.
+    """
     import tensorflow as tf
 
+    dtypes = tuple(layer.compute_dtype for layer in stages.layers(model))
     kept = vars(model).get(_TRACE)
-    if kept is not None:
-        return kept
+    if kept is not None and kept[0] == dtypes:
+        return kept[1]
     signature = {name: tf.TensorSpec(shape, dtype) for name, shape, dtype in _specs(model)}
 
     @tf.function(input_signature=[signature])
     def run(inputs: Mapping[str, Any]) -> list[Any]:
         return tf.nest.flatten(model(arrange(model, inputs), training=False))
 
-    vars(model)[_TRACE] = run  # past Keras' attribute tracking, which has no business with it
+    vars(model)[_TRACE] = (dtypes, run)  # past Keras' attribute tracking, which has no business with it
     return run
 
 

@@ -41,6 +41,11 @@ def reason_against(model: keras.Model, encoded: Encoded, callbacks: Sequence[ker
         return "its inputs are large"
     if sum(math.prod(variable.shape) for variable in model.weights) > WEIGHTS:
         return "its steps are long"
+    return watched(callbacks)
+
+
+def watched(callbacks: Sequence[keras.callbacks.Callback]) -> str | None:
+    """Which callback has to see every batch, in a few words; None where none has."""
     curious = next((type(callback).__name__ for callback in callbacks if _wants_batches(callback)), None)
     return None if curious is None else f"{curious} asks for every batch"
 
@@ -165,7 +170,7 @@ class Chunks:
         self.stage, self.calls, self.waited = stage, 0, 0.0
         self.model, self.count, self.batch_size = model, len(encoded), batch_size
         self.seed, self.first_epoch = seed, first_epoch
-        # None of its arrays: tf.data never lets go of what it is given.
+        # None of its columns: tf.data never lets go of what it is given.
         bare = Encoded({}, encoded.lengths, encoded.rows, None, encoded.weights)
         self._batches = functools.partial(epoch, bare, batch_size, seed, grouped=grouped)
         self.steps = math.ceil(len(encoded) / batch_size)

@@ -42,6 +42,7 @@ class Trained:
         train: examples to train on.
         validation: examples to choose by.
         transform: what becomes of the examples before each epoch.
+        inside: whether the frozen part is in the model, and runs in every step.
         kept: what was computed for this stage, and ends with it.
     """
 
@@ -49,6 +50,7 @@ class Trained:
     train: Encoded
     validation: Encoded | None
     transform: Transform | None = None
+    inside: bool = False
     kept: tuple[Encoded, ...] = ()
 
     def release(self) -> None:
@@ -85,7 +87,7 @@ class Kept:
                 )
         transform = self.job.augment if way.resolved.stage.augment else None
         model = inline.inline(_present(way.parts.prefix), way.parts.suffix)
-        return Trained(model, train, validation, transform)
+        return Trained(model, train, validation, transform, inside=True)
 
     def _once(self, way: planning.Way) -> Trained:
         """From the group's base where there is one, otherwise from the model's inputs."""
@@ -117,7 +119,7 @@ class Kept:
         views = [self._run(prefix, augment(self.job.train, view)) for view in range(count)]
         validation = None if self.job.validation is None else self._run(prefix, self.job.validation)
         kept = (*views, *([] if validation is None else [validation]))
-        return Trained(way.parts.suffix, views[0], validation, lambda _, epoch: views[epoch % count], kept)
+        return Trained(way.parts.suffix, views[0], validation, lambda _, epoch: views[epoch % count], kept=kept)
 
     def _run(self, prefix: keras.Model, encoded: Encoded) -> Encoded:
         found = features.compute(prefix, encoded, self.keeping)

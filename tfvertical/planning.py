@@ -41,9 +41,9 @@ class Way:
     learning: float
     base: int | None = None
 
-    def step(self) -> float:
-        """FLOPs that a training step spends on one example."""
-        return (1 + BACKWARD) * self.learning + (self.frozen if self.how == "inside" else 0.0)
+    def step(self, inside: bool) -> float:
+        """FLOPs that a training step spends on one example, with the frozen part inside it or without."""
+        return (1 + BACKWARD) * self.learning + (self.frozen if inside else 0.0)
 
     @property
     def frontier(self) -> str:
@@ -101,7 +101,7 @@ class Plan:
 
     def epoch(self, at: int) -> float:
         """FLOPs an example of an epoch of stage `at`."""
-        return self.ways[at].step()
+        return self.ways[at].step(self.ways[at].how == "inside")
 
     def cost(self) -> tuple[float, float]:
         """FLOPs of the whole run, and of the same run without keeping anything."""

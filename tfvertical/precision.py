@@ -35,18 +35,20 @@ def choose(
     """
     if asked != "auto":
         return asked, "asked for"
+    if not any(layer.weights for layer in _changed(model, head)):
+        return "float32", "only the head learns"
     ratio = speed()
     if ratio < FASTER:
-        return "float32", "bfloat16 is not faster here" if ratio else "this processor has no bfloat16 products"
+        return "float32", "bfloat16 is not faster here" if ratio else "no bfloat16 products are known of this processor"
     apart = difference(model, encoded, head)
-    if apart > APART:
+    if not apart <= APART:  # what is not finite, too
         return "float32", f"bfloat16 moves what comes out by {apart:.0%} of its spread"
     return LOW, f"bfloat16 products are {ratio:.1f} times as fast"
 
 
 @functools.cache
 def speed() -> float:
-    """How many times as fast as in float32 a product is in bfloat16, measured once; 0 where the processor has none."""
+    """How many times as fast as in float32 a product is in bfloat16, measured once; 0 where none is known of."""
     information = Path("/proc/cpuinfo")
     known = information.read_text().split() if information.is_file() else ()
     if not set(_FLAGS) & set(known):
@@ -83,8 +85,7 @@ def lowered(model: keras.Model, policy: str, head: Sequence[keras.layers.Layer] 
     if policy == "float32":
         yield
         return
-    spared = {id(layer) for layer in head}
-    changed = [layer for layer in stages.layers(model) if id(layer) not in spared and _float32(layer)]
+    changed = _changed(model, head)
     before = [layer.dtype_policy for layer in changed]
     for layer in changed:
         layer.dtype_policy = policy
@@ -95,5 +96,13 @@ def lowered(model: keras.Model, policy: str, head: Sequence[keras.layers.Layer] 
             layer.dtype_policy = old
 
 
-def _float32(layer: keras.layers.Layer) -> bool:
-    return isinstance(layer, keras.layers.Layer) and layer.dtype_policy.name == "float32"
+def _changed(model: keras.Model, head: Sequence[keras.layers.Layer]) -> list[keras.layers.Layer]:
+    """The layers that compute themselves. Models and inputs only pass on, and would round what they are given."""
+    spared = {id(layer) for layer in head}
+    return [
+        layer
+        for layer in stages.layers(model)
+        if id(layer) not in spared
+        and not isinstance(layer, keras.Model | keras.layers.InputLayer)
+        and layer.dtype_policy.name == "float32"
+    ]

@@ -168,8 +168,8 @@ def _fit(
     schedule = _schedule(settings, (job.total, done * job.steps, stage.epochs * job.steps), previous)
     now = _compile(model, resolved, job.task, settings, schedule, previous)
     head = stages.layers(job.task.components["head"])
-    policy, because = precision.choose(settings.precision, model, trained.train, head)
     try:
+        policy, because = precision.choose(settings.precision, model, trained.train, head)
         with precision.lowered(model, policy, head):
             feed = _feed(job, trained, way, done, callbacks)
             how = feed.how | {"precision": policy, "precision_why": because}
@@ -180,7 +180,7 @@ def _fit(
                 initial_epoch=done,
                 epochs=done + stage.epochs,
                 validation_data=feed.validation,
-                callbacks=callbacks,
+                callbacks=[_count_is_known(), *callbacks],
                 verbose=job.verbose,
                 shuffle=False,  # the dataset is in its order already
             )
@@ -215,7 +215,7 @@ def _feed(
     for encoded in (train, held_out):
         against = against or (chunks.reason_against(model, encoded, callbacks) if encoded is not None else None)
     if against is not None:
-        return _one_by_one(job, trained, way, done, against)
+        return _one_by_one(job, trained, way, done, against, callbacks)
     many = chunks.Chunks(
         model, train, settings.batch_size, settings.seed, done, stage.epochs, stage.name, settings.group_by_length
     )
@@ -228,13 +228,20 @@ def _feed(
     return _Feed(many.dataset(), many.steps, once.dataset(), many, how)
 
 
-def _one_by_one(job: Job, trained: Trained, way: planning.Way, done: int, why: str) -> _Feed:
+def _one_by_one(
+    job: Job,
+    trained: Trained,
+    way: planning.Way,
+    done: int,
+    why: str,
+    callbacks: Sequence[keras.callbacks.Callback],
+) -> _Feed:
     """Batches from a dataset; several to a call, unless a callback wants to see each."""
     settings, model = job.settings, trained.model
-    watched = "every batch" in why
+    watched = chunks.watched(callbacks)
     if watched and job.verbose:
-        print(f"  Steps are taken one by one: {why}.")
-    at_once = 1 if watched else steps.at_once(way.step() * settings.batch_size)
+        print(f"  Steps are taken one by one: {watched}.")
+    at_once = 1 if watched else steps.at_once(way.step(trained.inside) * settings.batch_size)
     order = (settings.batch_size, settings.seed)
     data, per_epoch = batches.training_set(
         trained.train, model, *order, done, trained.transform, settings.group_by_length
@@ -252,6 +259,17 @@ def _one_by_one(job: Job, trained: Trained, way: planning.Way, done: int, why: s
     kept = None if trained.validation is None else batches.validation_set(trained.validation, model, order[0])
     how = {"stage": way.resolved.stage.name, "chunks": False, "at_once": at_once, "compiled": False, "why": why}
     return _Feed(data, per_epoch, kept, taken, how)
+
+
+def _count_is_known() -> keras.callbacks.Callback:
+    """Takes `steps_per_execution` back once `fit` has read it: else a callback's own `predict` unrolls as many steps."""
+    callback = keras.callbacks.Callback()
+
+    def begun(logs: Mapping[str, Any] | None = None) -> None:
+        callback.model.steps_per_execution = 1
+
+    callback.on_train_begin = begun
+    return callback
 
 
 def _epochs_to(events: Events, stage: str) -> keras.callbacks.Callback:

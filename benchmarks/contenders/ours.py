@@ -61,9 +61,8 @@ def full(work: dict[str, Any]) -> dict[str, Any]:
 
 
 def full_bfloat16(work: dict[str, Any]) -> dict[str, Any]:
-    """The same with bfloat16 activations, where the processor computes in it."""
-    keras.config.set_dtype_policy("mixed_bfloat16")
-    return full(work)
+    """The same with bfloat16 products."""
+    return _fitted(work, text_task(work), tv.FullFineTuning(backbone_rate=1.0), precision="mixed_bfloat16")
 
 
 def warm_head(work: dict[str, Any]) -> dict[str, Any]:
@@ -146,15 +145,16 @@ def accuracy(task: Any, work: dict[str, Any]) -> float:
 
 def _settings(work: dict[str, Any], **more: Any) -> Settings:
     """What all contenders train with."""
-    return Settings(
-        epochs=work["epochs"],
-        batch_size=work["batch"],
-        learning_rate=work["rate"],
-        weight_decay=work["decay"],
-        clip_norm=work["clip"],
-        seed=work["seed"],
-        **more,
-    )
+    settings = {
+        "epochs": work["epochs"],
+        "batch_size": work["batch"],
+        "learning_rate": work["rate"],
+        "weight_decay": work["decay"],
+        "clip_norm": work["clip"],
+        "seed": work["seed"],
+        "precision": "float32",
+    }
+    return Settings(**settings | more)
 
 
 def _fitted(work: dict[str, Any], task: Any, how: Adaptation, **more: Any) -> dict[str, Any]:

@@ -213,6 +213,10 @@ def test_only_inputs_that_differ_in_length_are_grouped_by_it():
     lengths = np.random.default_rng(0).integers(1, 50, 64)
     grouped = batches.epoch(encoded(lengths), 8, 0, 3)
     assert max(np.ptp(lengths[rows]) for rows in grouped) < 20
+    texts = tiny.text_task().encode(tiny.texts(64, seed=1))
+    told = [batches.epoch(texts, 8, 0, 3, asked) for asked in (None, True, False)]
+    assert [rows.tolist() for rows in told[0]] == [rows.tolist() for rows in told[1]]
+    assert [rows.tolist() for rows in told[0]] != [rows.tolist() for rows in told[2]]
     same = replace(encoded(lengths), columns={"x": Dense(np.zeros((64, 2), np.float32))})
     plain = batches.epoch(same, 8, 0, 3)
     assert np.concatenate(plain).tolist() == np.random.default_rng([0, 3]).permutation(64).tolist()

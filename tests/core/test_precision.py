@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import keras
 import numpy as np
 import pytest
 
 from tests.core import tiny
-from tfvertical import precision, stages, training
+from tfvertical import batches, precision, stages, training
+from tfvertical.adaptations.frozen import Frozen
 from tfvertical.adaptations.full_fine_tuning import FullFineTuning
 from tfvertical.settings import Settings
 
@@ -23,12 +27,47 @@ def test_training_in_bfloat16_learns_and_leaves_float32(make):
     before = policies(task)
     want = np.asarray(task.scores(examples))
     settings = Settings(epochs=3, batch_size=4, learning_rate=0.01, precision="mixed_bfloat16")
-    history = training.run(task, encoded, None, FullFineTuning(), settings, verbose=0)
+    computed: list[set[str]] = []
+    seen = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: computed.append(
+            {layer.compute_dtype for layer in stages.layers(task.model) if layer.weights}
+        )
+    )
+    history = training.run(task, encoded, None, FullFineTuning(), settings, callbacks=[seen], verbose=0)
+    assert computed[0] == {"float32", "bfloat16"}, "the head and the containers keep theirs"
     assert history.history["loss"][-1] < history.history["loss"][0]
     assert [each["precision"] for each in history.steps] == ["mixed_bfloat16"]
     assert policies(task) == before == {"float32"}
     assert {variable.dtype for variable in task.model.weights} <= {"float32", "uint32", "int32"}
     assert np.asarray(task.scores(examples)).dtype == want.dtype
+
+
+def test_a_head_alone_stays_in_float32():
+    task = tiny.text_task()
+    settings = Settings(epochs=1, batch_size=4, precision="mixed_bfloat16", cache_disk=0)
+    found = [
+        training.run(task, task.encode(tiny.texts(8)), None, Frozen(), replace(settings, precision=how), verbose=0)
+        for task, how in ((tiny.text_task(), "mixed_bfloat16"), (task, "float32"))
+    ]
+    assert found[0].history == found[1].history
+
+
+def test_a_graph_of_another_precision_is_not_used_again():
+    task = tiny.text_task()
+    encoded, rows = task.encode(tiny.texts(4)), np.arange(4)
+    with precision.lowered(task.model, precision.LOW):
+        low = batches.outputs(task.model, encoded, rows)[0]
+    high = batches.outputs(task.model, encoded, rows)[0]
+    want = np.asarray(task.model(batches.batch(encoded, task.model, rows)[0], training=False))
+    np.testing.assert_allclose(high, want, atol=1e-5)
+    assert np.abs(low.astype("float32") - high).max() > 1e-5
+
+
+def test_policies_come_back_after_an_error():
+    task = tiny.text_task()
+    with pytest.raises(ZeroDivisionError), precision.lowered(task.model, precision.LOW):
+        raise ZeroDivisionError
+    assert policies(task) == {"float32"}
 
 
 def test_outputs_in_bfloat16_are_near_those_in_float32():
@@ -43,6 +82,7 @@ def test_outputs_in_bfloat16_are_near_those_in_float32():
         (0.0, 0.0, "float32", "no bfloat16"),
         (1.1, 0.0, "float32", "not faster"),
         (2.0, 0.5, "float32", "50%"),
+        (2.0, float("nan"), "float32", "nan%"),
         (2.0, 0.01, "mixed_bfloat16", "2.0 times"),
     ],
 )

@@ -14,6 +14,7 @@ from tests.core import tiny
 from tests.core.test_features import assert_equal
 from tfvertical import batches, steps, training
 from tfvertical.adaptations.full_fine_tuning import FullFineTuning
+from tfvertical.adaptations.gradual_unfreezing import GradualUnfreezing
 from tfvertical.columns import Dense
 from tfvertical.errors import TrainingError
 from tfvertical.settings import Settings
@@ -87,3 +88,48 @@ def test_fit_names_the_rows_of_a_broken_step(monkeypatch):
     monkeypatch.setattr(training, "run", broken)
     with pytest.raises(TrainingError, match=f"Rows: {examples.ids[5]}, {examples.ids[2]}"):
         task.fit(examples, verbose=0)
+
+
+class EveryBatch(keras.callbacks.Callback):
+    seen = 0
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.seen += 1
+
+
+def test_a_callback_that_asks_for_batches_gets_each(monkeypatch, capsys):
+    monkeypatch.setattr(steps, "at_once", lambda flops: 4)
+    task, every = tiny.text_task(), EveryBatch()
+    settings = Settings(epochs=2, batch_size=4, learning_rate=0.01)
+    encoded = task.encode(tiny.texts(22, seed=2))
+    training.run(task, encoded, None, FullFineTuning(), settings, callbacks=[every], verbose=2)
+    assert every.seen == 2 * 6
+    assert "EveryBatch asks for every batch" in capsys.readouterr().out
+
+
+def test_a_callback_may_predict_with_the_model_of_the_stage(monkeypatch):
+    monkeypatch.setattr(steps, "at_once", lambda flops: 4)
+    task, found = tiny.text_task(), []
+    encoded = task.encode(tiny.texts(6))
+    inputs = batches.batch(encoded, task.model, np.arange(6))[0]
+
+    def predicts(epoch, logs):
+        found.append((looking.model.predict(inputs, batch_size=2, verbose=0).shape, looking.model.steps_per_execution))
+
+    looking = keras.callbacks.LambdaCallback(on_epoch_end=predicts)
+    training.run(
+        task, encoded, None, FullFineTuning(), Settings(epochs=1, batch_size=2), callbacks=[looking], verbose=0
+    )
+    assert found == [((6, 2), 1)]
+
+
+def test_a_frozen_part_that_runs_inside_counts_as_part_of_a_step():
+    task = tiny.text_task()
+    told: list[float] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(steps, "at_once", lambda flops: told.append(flops) or 1)
+        for cache in (True, False):
+            settings = Settings(epochs=1, batch_size=4, cache=cache, cache_disk=0)
+            training.run(task, task.encode(tiny.texts(8)), None, GradualUnfreezing(blocks=1), settings, verbose=0)
+    assert len(told) == 3  # the cached head trains in chunks
+    assert told[1] > 0 and told[2] > told[0]

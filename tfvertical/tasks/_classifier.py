@@ -126,6 +126,8 @@ class Classifier(Task):
                 events=events,
             )
         except TrainingError as error:
+            if not error.rows:
+                raise
             raise _named(error, encoded, examples) from error
         self._train = examples
         self.run = {
@@ -297,8 +299,6 @@ class Classifier(Task):
 
 def _named(error: TrainingError, encoded: Encoded, examples: Examples) -> TrainingError:
     """The error with the names of the rows that it numbers."""
-    if not error.rows:
-        return error
     rows = list(dict.fromkeys(examples.ids[encoded.rows[row]] for row in error.rows))
     return TrainingError(f"{error}\n  Rows: {', '.join(rows[:5])}{', …' * (len(rows) > 5)}.", rows=error.rows)
 
