@@ -262,7 +262,7 @@ def _one_by_one(
 
 
 def _count_is_known() -> keras.callbacks.Callback:
-    """Takes `steps_per_execution` back once `fit` has read it: else a callback's own `predict` unrolls as many steps."""
+    """Takes `steps_per_execution` back once `fit` has read it: a callback's `predict` would unroll as many steps."""
     callback = keras.callbacks.Callback()
 
     def begun(logs: Mapping[str, Any] | None = None) -> None:
