@@ -18,6 +18,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfvertical import stages
 from tfvertical.batches import arrange, epoch
 from tfvertical.columns import Dense
 from tfvertical.contracts import Encoded
@@ -176,7 +177,7 @@ class Chunks:
         self.steps = math.ceil(len(encoded) / batch_size)
         self.size = min(self.steps, _steps(model, batch_size))
         self.per_epoch = -(-self.steps // self.size)
-        self.compiled = self.steps * epochs >= XLA_STEPS
+        self.compiled = self.steps * epochs >= XLA_STEPS and not _draws(model)
         self._loop = _Loop(model, model.train_step, encoded, batch_size, self.compiled)
         make_metrics(model, self._loop.batch(tf.range(min(2, len(encoded)))))
 
@@ -269,6 +270,11 @@ class Validation:
 def _runs(sizes: Sequence[int]) -> list[tuple[int, int]]:
     """Batches of one size that follow each other, as `(size, count)`."""
     return [(size, len(list(group))) for size, group in itertools.groupby(sizes)]
+
+
+def _draws(model: keras.Model) -> bool:
+    """Whether a layer draws random numbers: XLA on processors spends ten times a step on them."""
+    return any(getattr(layer, "seed_generator", None) is not None for layer in stages.layers(model))
 
 
 def _assign(variables: Sequence[Any], values: Sequence[np.ndarray]) -> None:
