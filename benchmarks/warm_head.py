@@ -29,9 +29,7 @@ RACE = Race(
     {
         "ours": Contender("tfvertical, features in its cache", "ours:warm_head"),
         "keras": Contender("Keras `fit`, default", "keras_head:default"),
-        "tuned": Contender(
-            "Keras `fit`, steps_per_execution=64, tensors, oneDNN", "keras_head:tuned", expert=True
-        ),
+        "tuned": Contender("Keras `fit`, steps_per_execution=64, tensors, oneDNN", "keras_head:tuned", expert=True),
         "torch": Contender("PyTorch loop", "torch_loop:warm_head", True),
     },
     (
