@@ -1,7 +1,7 @@
 """A frozen model as a graph of constants, which TensorFlow simplifies once before it runs over many examples.
 
 Normalizations with fixed statistics are multiplied into the convolutions before them, biases and activations fused:
-EfficientNet-Lite0 took a quarter to a third less time for a picture. Transformers gained nothing.
+EfficientNet-Lite0 took about a quarter less time for a picture. Transformers have nothing of the kind to fold.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Have TensorFlow compute with oneDNN, on processors where its own default is not to.
 
 TensorFlow's wheel turns oneDNN on by itself only where the processor has AVX-512 VNNI or newer. On one with AVX2 alone,
-a training step of MiniLM took 1.2 to 1.7 times as long without it, and one of EfficientNet-Lite0 1.2 to 1.8 times.
+a forward pass of MiniLM took 1.3 to 1.9 times as long without it, and a training step of EfficientNet-Lite0 1.2 times.
 TensorFlow reads the switch once, while it is imported: `tfvertical` has to be imported first.
 """
 
