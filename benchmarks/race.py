@@ -2,7 +2,8 @@
 
 A contender is a function of a module in `contenders/`, called in a fresh interpreter with two threads: ours and Keras
 in this environment, the other peers in `.venv-peers` (`make bench-peers`). A ratio is taken within a round, so that a
-machine that slows down slows both; the median over rounds is reported with its range.
+machine that slows down slows both; the median over rounds is reported with its range. Each round has its own seed, and
+quality is the mean over them.
 """
 
 from __future__ import annotations
@@ -101,7 +102,7 @@ def compete(race: Race, options: argparse.Namespace) -> dict[str, list[Outcome]]
     work = race.work(options.smoke) | {"whole": options.whole}
     for at in range(options.rounds):
         for key, contender in race.contenders.items():
-            outcome = _run(key, contender, work, options)
+            outcome = _run(key, contender, work | {"seed": at}, options)
             outcomes[key].append(outcome)
             said = outcome.missing or f"{outcome.measures['seconds']:.1f} s, quality {outcome.quality}"
             print(f"  round {at + 1}, {contender.name}: {said}", file=sys.stderr, flush=True)

@@ -18,7 +18,7 @@ class Verdict:
     Args:
         row: what had to be reached.
         ratios: one a round.
-        quality: the hero's and the peer's median, None where unknown.
+        quality: the hero's and the peer's mean, None where unknown.
     """
 
     row: Row
@@ -65,14 +65,17 @@ def judge(row: Row, outcomes: Outcomes, kept: Mapping[str, float] | None = None)
 
 
 def quality(key: str, outcomes: Outcomes, kept: Mapping[str, float] | None = None) -> float | None:
-    """A contender's median quality: of its whole runs here, or else of the one that is kept."""
+    """A contender's mean quality: of its whole runs here, or else of the one that is kept."""
     found = [outcome.quality for outcome in outcomes[key] if outcome.quality is not None]
-    return statistics.median(found) if found else (kept or {}).get(key)
+    return statistics.fmean(found) if found else (kept or {}).get(key)
 
 
 def table(race: Race, outcomes: Outcomes, kept: Mapping[str, float] | None = None) -> list[str]:
     """The Markdown table: who took how long at which quality, then the ratios."""
-    lines = ["| contender | seconds, median | range | run | test quality | peak memory |", "|---|---|---|---|---|---|"]
+    lines = [
+        "| contender | seconds, median | range | run | test quality, mean | peak memory |",
+        "|---|---|---|---|---|---|",
+    ]
     for key, contender in race.contenders.items():
         ran = [outcome for outcome in outcomes[key] if outcome.measures]
         if not ran:

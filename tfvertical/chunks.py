@@ -18,7 +18,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfvertical import stages
+from tfvertical import draws
 from tfvertical.batches import arrange, epoch
 from tfvertical.columns import Dense
 from tfvertical.contracts import Encoded
@@ -30,7 +30,7 @@ EXAMPLES_BYTES = 512 * 2**20  # TensorFlow holds a copy of its own
 WEIGHTS = 4_000_000  # a model of more is kept busy by its own products
 SECONDS = 0.5  # a chunk, at the rates below; checkpoints and signals wait for its end
 STEP_SECONDS, FLOPS = 4e-4, 2e10  # what a step costs besides its products, and products a second: both on the safe side
-XLA_STEPS = 20_000  # from here on what a compiled step saves is worth compiling it
+XLA_STEPS = 3_000  # from here on what a compiled step saves is worth compiling it
 
 
 def reason_against(model: keras.Model, encoded: Encoded, callbacks: Sequence[keras.callbacks.Callback]) -> str | None:
@@ -71,38 +71,22 @@ class _Loop:
         model: compiled, of inputs of fixed shape.
         step: Keras' own step.
         encoded: the examples, all columns `Dense`.
-        batch_size: examples a step.
-        compiled: whether XLA compiles it.
     """
 
-    def __init__(
-        self, model: keras.Model, step: Callable[[Any], Any], encoded: Encoded, batch_size: int, compiled: bool
-    ):
-        self.model, self.step, self.batch_size, self.compiled = model, step, batch_size, compiled
+    def __init__(self, model: keras.Model, step: Callable[[Any], Any], encoded: Encoded):
+        self.model, self.step = model, step
         dtypes = {tensor.name: tensor.dtype for tensor in model.inputs}
         self.arrays = {name: _tensor(column, dtypes[name]) for name, column in encoded.columns.items()}
         self.labels, self.weights = tf.constant(encoded.labels), tf.constant(encoded.weights, tf.float32)
-        self._one = tf.function(self._single, jit_compile=compiled)
-        self._many: Any = tf.function(self._equal, jit_compile=True) if compiled else None
+        self._many: Any = None
+        self.single = tf.function(self._single, autograph=False)
 
     def run(self, rows: tf.Tensor, sizes: tf.Tensor) -> Mapping[str, Any]:
         """Steps over `rows`, int32 `(examples,)`, in batches of these sizes, int32 `(batches,)`; the metrics so far."""
         if self._many is None:  # the concrete function: TensorFlow warns of a tf.function that each stage traces anew
             free = tf.TensorSpec([None], tf.int32)
-            self._many = tf.function(self._any).get_concrete_function(free, free)
-        if not self.compiled:
-            return self._many(rows, sizes)
-        logs: Mapping[str, Any] = {}
-        at = 0
-        for size, count in _runs(sizes.numpy().tolist()):  # XLA compiles one shape after the other
-            some = rows[at : at + size * count]
-            logs = self.single(some) if count == 1 else self._many(some)
-            at += size * count
-        return logs
-
-    def single(self, rows: tf.Tensor) -> Mapping[str, Any]:
-        """One step on the examples at `rows`; the metrics so far."""
-        return self._one(rows)
+            self._many = tf.function(self._any, autograph=False).get_concrete_function(free, free)
+        return self._many(rows, sizes)
 
     def inputs(self, rows: tf.Tensor) -> dict[str, tf.Tensor]:
         """The model's inputs of the examples at `rows`, by name."""
@@ -116,15 +100,8 @@ class _Loop:
         tf.while_loop(lambda number, at: number < tf.shape(sizes)[0], body, [0, 0], parallel_iterations=1)
         return self.model.get_metrics_result()
 
-    def _equal(self, rows: tf.Tensor) -> Mapping[str, Any]:
-        def body(at: tf.Tensor) -> tf.Tensor:
-            self._take(tf.slice(rows, [at], [self.batch_size]))
-            return at + self.batch_size
-
-        tf.while_loop(lambda at: at < tf.shape(rows)[0], body, [0], parallel_iterations=1)
-        return self.model.get_metrics_result()
-
     def _single(self, rows: tf.Tensor) -> Mapping[str, Any]:
+        """One step on the examples at `rows`; the metrics so far."""
         self._take(rows)
         return self.model.get_metrics_result()
 
@@ -135,6 +112,55 @@ class _Loop:
         """Inputs, labels and weights of the examples at `rows`."""
         inputs = arrange(self.model, self.inputs(rows))
         return inputs, tf.gather(self.labels, rows), tf.gather(self.weights, rows)
+
+
+class _Compiled(_Loop):
+    """The same by XLA, for batches of one size; what its Dropout layers drop is drawn elsewhere.
+
+    Args:
+        batch_size: examples a step; a smaller batch is not compiled, since that takes as long again.
+        size: steps a call at most: with fewer, the rest is idle, so that XLA compiles one shape.
+        drawn: what the model's layers draw.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        step: Callable[[Any], Any],
+        encoded: Encoded,
+        batch_size: int,
+        size: int,
+        drawn: draws.Draws,
+    ):
+        super().__init__(model, step, encoded)
+        self.batch_size, self.size, self.drawn = batch_size, size, drawn
+        self._equal: Any = None
+
+    def run(self, rows: tf.Tensor, sizes: tf.Tensor, *masks: tf.Tensor) -> Mapping[str, Any]:
+        """As ever; `masks` are of `size` steps, one a layer."""
+        if self._equal is None:
+            specs = [tf.TensorSpec([self.size * self.batch_size], tf.int32), tf.TensorSpec([], tf.int32)]
+            specs += [tf.TensorSpec.from_tensor(mask) for mask in masks]
+            self._equal = tf.function(self._of_one_size, jit_compile=True, autograph=False).get_concrete_function(
+                *specs
+            )
+        whole = int(np.count_nonzero(sizes.numpy() == self.batch_size))
+        at = whole * self.batch_size
+        logs: Mapping[str, Any] = {}
+        if whole:
+            rest = self.size * self.batch_size - at
+            logs = self._equal(tf.pad(rows[:at], [[0, rest]]), tf.constant(whole), *masks)
+            self.drawn.passed(whole)
+        return self.single(rows[at:]) if whole < len(sizes) else logs
+
+    def _of_one_size(self, rows: tf.Tensor, steps: tf.Tensor, *masks: tf.Tensor) -> Mapping[str, Any]:
+        def body(number: tf.Tensor) -> tf.Tensor:
+            with self.drawn.supplied([mask[number] for mask in masks]):
+                self._take(tf.slice(rows, [number * self.batch_size], [self.batch_size]))
+            return number + 1
+
+        tf.while_loop(lambda number: number < steps, body, [0], parallel_iterations=1)
+        return self.model.get_metrics_result()
 
 
 class Chunks:
@@ -177,35 +203,52 @@ class Chunks:
         self.steps = math.ceil(len(encoded) / batch_size)
         self.size = min(self.steps, _steps(model, batch_size))
         self.per_epoch = -(-self.steps // self.size)
-        self.compiled = self.steps * epochs >= XLA_STEPS and not _draws(model)
-        self._loop = _Loop(model, model.train_step, encoded, batch_size, self.compiled)
+        found = draws.shapes(model) if self.steps * epochs >= XLA_STEPS else None
+        self._drawn = None if found is None else draws.Draws(found, batch_size)
+        self.compiled = self._drawn is not None
+        if self._drawn is None:
+            self._loop = _Loop(model, model.train_step, encoded)
+        else:
+            self._loop = _Compiled(model, model.train_step, encoded, batch_size, self.size, self._drawn)
         make_metrics(model, self._loop.batch(tf.range(min(2, len(encoded)))))
 
     def dataset(self) -> tf.data.Dataset:
-        """Endless: one chunk after another, as its rows and the sizes of its batches, both int32."""
-        epoch_of, size, first = self._batches, self.size, self.first_epoch  # not self: tf.data never lets go of it
+        """Endless: one chunk after another, as its rows and the sizes of its batches, both int32.
 
-        def chunks() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        Where XLA compiles, what Dropout keeps in its steps comes with them, drawn while the chunk before is trained.
+        """
+        epoch_of, size, first, drawn = self._batches, self.size, self.first_epoch, self._drawn
+        # not self: tf.data never lets go of it
+
+        def chunks() -> Iterator[tuple[np.ndarray, np.ndarray, np.int32]]:
+            step = 0
             for number in itertools.count(first):
                 found = epoch_of(number)
                 for at in range(0, len(found), size):
                     part = found[at : at + size]
-                    yield np.concatenate(part).astype(np.int32), np.array([len(rows) for rows in part], np.int32)
+                    sizes = np.array([len(rows) for rows in part], np.int32)
+                    yield np.concatenate(part).astype(np.int32), sizes, np.int32(step)
+                    step += len(part)
 
-        signature = (tf.TensorSpec([None], tf.int32), tf.TensorSpec([None], tf.int32))
-        return tf.data.Dataset.from_generator(chunks, output_signature=signature).prefetch(1)
+        @tf.autograph.experimental.do_not_convert
+        def with_masks(rows: tf.Tensor, sizes: tf.Tensor, step: tf.Tensor) -> tuple[tf.Tensor, ...]:
+            return rows, sizes, *(() if drawn is None else drawn.masks(step, size))
 
-    def __call__(self, iterator: Iterator[tf.Tensor]) -> Mapping[str, Any]:
+        several = tf.TensorSpec([None], tf.int32)
+        signature = (several, several, tf.TensorSpec([], tf.int32))
+        return tf.data.Dataset.from_generator(chunks, output_signature=signature).map(with_masks).prefetch(1)
+
+    def __call__(self, iterator: Iterator[tuple[tf.Tensor, ...]]) -> Mapping[str, Any]:
         """What Keras calls as its `train_function`: the next chunk's steps; the metrics of the epoch so far.
 
         Raises:
             TrainingError: the loss is not finite; says at which step, which rows and which layer.
         """
         began = time.perf_counter()
-        rows, sizes = next(iterator)
+        rows, sizes, *masks = next(iterator)
         self.waited += time.perf_counter() - began
         before = [variable.numpy() for variable in self._state()]
-        logs = self._loop.run(rows, sizes)
+        logs = self._loop.run(rows, sizes, *masks)
         if not math.isfinite(loss := float(logs["loss"])):
             self._explain(rows, sizes.numpy().tolist(), before, loss)
         self.calls += 1
@@ -256,7 +299,7 @@ class Validation:
     def __init__(self, model: keras.Model, encoded: Encoded, batch_size: int):
         self.count = len(encoded)
         self.sizes = tf.constant([min(batch_size, self.count - at) for at in range(0, self.count, batch_size)])
-        self._loop = _Loop(model, model.test_step, encoded, batch_size, compiled=False)
+        self._loop = _Loop(model, model.test_step, encoded)
 
     def dataset(self) -> tf.data.Dataset:
         """All rows, once."""
@@ -265,16 +308,6 @@ class Validation:
     def __call__(self, iterator: Iterator[tf.Tensor]) -> Mapping[str, Any]:
         """What Keras calls as its `test_function`."""
         return self._loop.run(next(iterator), self.sizes)
-
-
-def _runs(sizes: Sequence[int]) -> list[tuple[int, int]]:
-    """Batches of one size that follow each other, as `(size, count)`."""
-    return [(size, len(list(group))) for size, group in itertools.groupby(sizes)]
-
-
-def _draws(model: keras.Model) -> bool:
-    """Whether a layer draws random numbers: XLA on processors spends ten times a step on them."""
-    return any(getattr(layer, "seed_generator", None) is not None for layer in stages.layers(model))
 
 
 def _assign(variables: Sequence[Any], values: Sequence[np.ndarray]) -> None:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
-
 from tfvertical.errors import TrainingError
+from tfvertical.identity import of_variables
 from tfvertical.stages import Resolved
 
 
@@ -31,11 +29,8 @@ class Proof:
 
 
 def fingerprint(resolved: Resolved) -> dict[str, bytes]:
-    """Address -> hash of the variable's bytes."""
-    return {
-        address: hashlib.blake2b(np.ascontiguousarray(variable.numpy()).tobytes(), digest_size=16).digest()
-        for address, variable in resolved.variables.items()
-    }
+    """Address -> hash of the variable."""
+    return dict(zip(resolved.variables, of_variables(list(resolved.variables.values())), strict=True))
 
 
 def check(resolved: Resolved, before: Mapping[str, bytes], allowed: frozenset[str] = frozenset()) -> Proof:

@@ -74,7 +74,9 @@ class Steps:
         """
         count = min(self.at_once, self.per_epoch - self.taken % self.per_epoch)
         if self._run is None:  # the concrete function: TensorFlow warns of a tf.function that each stage traces anew
-            self._run = tf.function(self._several).get_concrete_function(iterator, tf.TensorSpec([], tf.int32))
+            self._run = tf.function(self._several, autograph=False).get_concrete_function(
+                iterator, tf.TensorSpec([], tf.int32)
+            )
         done, waited, logs = self._run(iterator, tf.constant(count))
         self.waited += float(waited)
         if not math.isfinite(loss := float(logs["loss"])):

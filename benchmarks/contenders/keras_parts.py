@@ -71,8 +71,8 @@ def tokens(preprocessor: Any, items: Sequence[str]) -> dict[str, np.ndarray]:
 def head(pooled: Any, labels: int, dropout: float) -> Any:
     """The layers that tfvertical's default heads have, behind the pooling."""
     if dropout:
-        pooled = keras.layers.Dropout(dropout, seed=0)(pooled)
-    return keras.layers.Dense(labels, kernel_initializer=keras.initializers.GlorotUniform(seed=0))(pooled)
+        pooled = keras.layers.Dropout(dropout)(pooled)
+    return keras.layers.Dense(labels)(pooled)
 
 
 def pooling(body: keras.Model) -> keras.Model:

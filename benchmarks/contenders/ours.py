@@ -122,13 +122,15 @@ def _run_file(work: dict[str, Any], folder: Path) -> Path:
 def text_task(work: dict[str, Any]) -> tv.TextClassifier:
     """MiniLM with the work's length and dropout."""
     return tv.TextClassifier.from_preset(
-        "minilm_l6_v2", labels=work["names"], length=work["length"], dropout=work["dropout"]
+        "minilm_l6_v2", labels=work["names"], length=work["length"], dropout=work["dropout"], seed=work["seed"]
     )
 
 
 def image_task(work: dict[str, Any]) -> tv.ImageClassifier:
     """EfficientNet-Lite0 with the work's dropout."""
-    return tv.ImageClassifier.from_preset("efficientnet_lite0", labels=work["names"], dropout=work["dropout"])
+    return tv.ImageClassifier.from_preset(
+        "efficientnet_lite0", labels=work["names"], dropout=work["dropout"], seed=work["seed"]
+    )
 
 
 def examples(work: dict[str, Any], part: str) -> Examples:

@@ -12,7 +12,7 @@ import pytest
 
 from tests.core import tiny
 from tests.core.test_features import assert_equal
-from tfvertical import chunks, training
+from tfvertical import chunks, draws, training
 from tfvertical.adaptations.frozen import Frozen
 from tfvertical.columns import Dense
 from tfvertical.errors import TrainingError
@@ -38,7 +38,7 @@ class EveryEpoch(keras.callbacks.Callback):
         self.seen.append(dict(logs))
 
 
-def trained(callbacks=(), count: int = 22, events=None, spoil=None, **settings):
+def trained(callbacks=(), count: int = 22, events=None, **settings):
     task = tiny.text_task(dropout=0.3)
     train, held_out = (task.encode(tiny.texts(count, seed=2)), task.encode(tiny.texts(5, seed=3)))
     chosen = Settings(**{"epochs": 3, "batch_size": 4, "learning_rate": 0.01, "cache_disk": 0} | settings)
@@ -60,25 +60,59 @@ def test_chunks_are_the_same_training_as_single_steps(count: int, monkeypatch):
     assert [logs["loss"] for logs in epochwise.seen] == together[0].history["loss"]
 
 
-def test_compiled_steps_are_the_same_without_dropout(monkeypatch):
+def drawn(task) -> list[list[int]]:
+    """Where the generators of the task's layers stand."""
+    layers = task.model._flatten_layers()
+    return [layer.seed_generator.state.numpy().tolist() for layer in layers if hasattr(layer, "seed_generator")]
+
+
+@pytest.mark.parametrize("head", [{"dropout": 0.0}, {"dropout": 0.3}, {"dropout": 0.3, "hidden": [8]}])
+@pytest.mark.parametrize("count", [22, 20, 3])  # with a short last batch, without one, and with nothing else
+def test_compiled_steps_are_the_same(head, count: int, monkeypatch):
     def run():
-        task = tiny.text_task(dropout=0.0)
+        task = tiny.text_task(**head)
         settings = Settings(epochs=2, batch_size=4, learning_rate=0.01, cache_disk=0)
-        return training.run(task, task.encode(tiny.texts(22)), None, Frozen(), settings, verbose=0), tiny.values(
-            task.model
-        )
+        train = task.encode(tiny.texts(count))
+        return training.run(task, train, None, Frozen(), settings, verbose=0), tiny.values(task.model), drawn(task)
 
     plain = run()
     monkeypatch.setattr(chunks, "XLA_STEPS", 0)
-    monkeypatch.setattr(chunks, "SECONDS", 8e-4)
+    monkeypatch.setattr(chunks, "SECONDS", 8e-4)  # two steps a call: the last call of an epoch may have fewer
     compiled = run()
-    assert_equal(plain, compiled)
+    assert_equal(plain[:2], compiled[:2])
+    assert plain[2] == compiled[2], "every generator stands where it would"
     assert [each[0].steps[0]["compiled"] for each in (plain, compiled)] == [False, True]
 
 
-def test_what_draws_at_random_is_not_compiled(monkeypatch):
-    monkeypatch.setattr(chunks, "XLA_STEPS", 0)
-    assert not trained()[0].steps[0]["compiled"]
+def noisy(*layers) -> keras.Model:
+    inputs = keras.Input((4,))
+    outputs = inputs
+    for layer in layers:
+        outputs = layer(outputs)
+    return keras.Model(inputs, outputs)
+
+
+def test_dropout_can_be_drawn_beforehand():
+    one, other = keras.layers.Dropout(0.1), keras.layers.Dropout(0.2)
+    assert draws.shapes(noisy(one, keras.Sequential([keras.layers.Dense(3), other]))) == [(one, (4,)), (other, (3,))]
+    assert draws.shapes(noisy(keras.layers.Dense(2))) == []
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        [keras.layers.GaussianNoise(0.1)],
+        [keras.layers.Dropout(0.1, noise_shape=(None, 1))],
+        [keras.layers.Dropout(0.1, dtype="bfloat16")],
+        [again := keras.layers.Dropout(0.1), keras.layers.Dense(4), again],
+        [keras.layers.Dropout(0.1), keras.layers.SpatialDropout1D(0.1)],
+    ],
+    ids=["noise", "noise_shape", "bfloat16", "twice", "spatial"],
+)
+def test_what_else_draws_is_left_to_the_graph(layers):
+    if isinstance(layers[-1], keras.layers.SpatialDropout1D):
+        layers = [keras.layers.Reshape((2, 2)), *layers]
+    assert draws.shapes(noisy(*layers)) is None
 
 
 def test_why_not_is_told():
@@ -107,7 +141,9 @@ def test_which_callbacks_ask_for_batches(callback, asks: bool):
     assert (chunks.reason_against(model, encoded, [callback]) is not None) == asks
 
 
-def test_a_loss_that_is_not_finite_names_step_operation_and_examples():
+@pytest.mark.parametrize("xla", [False, True])
+def test_a_loss_that_is_not_finite_names_step_operation_and_examples(xla: bool, monkeypatch):
+    monkeypatch.setattr(chunks, "XLA_STEPS", 0 if xla else 10**9)
     rows = np.random.default_rng(0).normal(size=(10, 3)).astype("float32")
     rows[7] = np.inf
     task = tiny.image_task()
@@ -118,6 +154,7 @@ def test_a_loss_that_is_not_finite_names_step_operation_and_examples():
     model.compile(keras.optimizers.SGD(0.1), loss, jit_compile=False)
     model.optimizer.build(model.trainable_variables)
     many = chunks.Chunks(model, encoded, 2, seed=0, first_epoch=3, epochs=1, stage="head")
+    assert many.compiled is xla
     order = np.random.default_rng([0, 3]).permutation(10)
     step = int(np.flatnonzero(order == 7)[0]) // 2 + 1
     with pytest.raises(

@@ -1,0 +1,96 @@
+"""What Keras' `fit` is given in a stage: chunks of many steps, or batches one by one, and how its steps are taken."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfvertical import batches, chunks, planning, steps
+from tfvertical.kept import Job, Trained
+
+
+@dataclass(frozen=True)
+class Feed:
+    """What Keras' `fit` is given: the data, how many steps an epoch has, the data for validation; `taken` trains."""
+
+    data: tf.data.Dataset
+    per_epoch: int
+    validation: tf.data.Dataset | None
+    taken: chunks.Chunks | steps.Steps
+    how: dict[str, Any]
+
+
+def prepare(
+    job: Job,
+    trained: Trained,
+    way: planning.Way,
+    done: int,
+    callbacks: Sequence[keras.callbacks.Callback],
+) -> Feed:
+    """Chunks of many steps where the model is small and its inputs are in memory, otherwise batch by batch."""
+    settings, model, stage = job.settings, trained.model, way.resolved.stage
+    train, held_out = trained.train, trained.validation
+    against = "the inputs change from epoch to epoch" if trained.transform else None
+    for encoded in (train, held_out):
+        against = against or (chunks.reason_against(model, encoded, callbacks) if encoded is not None else None)
+    if against is not None:
+        return _one_by_one(job, trained, way, done, against, callbacks)
+    many = chunks.Chunks(
+        model, train, settings.batch_size, settings.seed, done, stage.epochs, stage.name, settings.group_by_length
+    )
+    model.train_function, model.steps_per_execution = lambda iterator: many(iterator), many.size
+    how = {"stage": stage.name, "chunks": True, "at_once": many.size, "compiled": many.compiled, "why": None}
+    if held_out is None:
+        return Feed(many.dataset(), many.steps, None, many, how)
+    once = chunks.Validation(model, held_out, settings.batch_size)
+    model.test_function = lambda iterator: once(iterator)
+    return Feed(many.dataset(), many.steps, once.dataset(), many, how)
+
+
+def _one_by_one(
+    job: Job,
+    trained: Trained,
+    way: planning.Way,
+    done: int,
+    why: str,
+    callbacks: Sequence[keras.callbacks.Callback],
+) -> Feed:
+    """Batches from a dataset; several to a call, unless a callback wants to see each."""
+    settings, model = job.settings, trained.model
+    watched = chunks.watched(callbacks)
+    if watched and job.verbose:
+        print(f"  Steps are taken one by one: {watched}.")
+    at_once = 1 if watched else steps.at_once(way.step(trained.inside) * settings.batch_size)
+    order = (settings.batch_size, settings.seed)
+    data, per_epoch = batches.training_set(
+        trained.train, model, *order, done, trained.transform, settings.group_by_length
+    )
+    steps.make_metrics(model, batches.batch(trained.train, model, np.arange(min(2, len(trained.train)))))
+    taken = steps.Steps(
+        model,
+        at_once,
+        per_epoch,
+        done,
+        lambda number: batches.epoch(trained.train, *order, number, settings.group_by_length),
+        way.resolved.stage.name,
+    )
+    model.train_function, model.steps_per_execution = lambda iterator: taken(iterator), at_once
+    kept = None if trained.validation is None else batches.validation_set(trained.validation, model, order[0])
+    how = {"stage": way.resolved.stage.name, "chunks": False, "at_once": at_once, "compiled": False, "why": why}
+    return Feed(data, per_epoch, kept, taken, how)
+
+
+def count_is_known() -> keras.callbacks.Callback:
+    """Takes `steps_per_execution` back once `fit` has read it: a callback's `predict` would unroll as many steps."""
+    callback = keras.callbacks.Callback()
+
+    def begun(logs: Mapping[str, Any] | None = None) -> None:
+        callback.model.steps_per_execution = 1
+
+    callback.on_train_begin = begun
+    return callback
