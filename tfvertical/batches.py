@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _TRACE = "_tfvertical_inference"
 AHEAD = 2  # batches that are read while another is computed
+SHORT = 128  # tokens
 POOL = 50  # batches sorted together: larger pads less, smaller shuffles better
 
 
@@ -154,7 +155,7 @@ Forward = Callable[[Mapping[str, Any]], list[Any]]  # inputs by name -> outputs,
 
 
 def infer(
-    model: Any, encoded: Encoded, batch_size: int = 32, forward: Forward | None = None
+    model: Any, encoded: Encoded, batch_size: int | None = None, forward: Forward | None = None
 ) -> Iterator[tuple[np.ndarray, list[np.ndarray]]]:
     """Run `model` in inference mode over all examples: `(rows, outputs)` per batch, sorted by length.
 
@@ -164,12 +165,12 @@ def infer(
     Args:
         model: whose inputs the examples are.
         encoded: the examples.
-        batch_size: examples a call.
+        batch_size: examples a call; None for what is fast on processors: 64 short texts, 32 of anything else.
         forward: what computes it; None for the model's own graph.
     """
     memory.keep_freed()
     forward = forward or traced(model)
-    parts = plan(encoded.lengths, np.arange(len(encoded)), batch_size, None)
+    parts = plan(encoded.lengths, np.arange(len(encoded)), batch_size or _calls_of(encoded.lengths), None)
     with ThreadPoolExecutor(1) as reading:
         coming = deque((rows, reading.submit(_inputs, model, encoded, rows)) for rows in parts[:AHEAD])
         for at in itertools.count(AHEAD):
@@ -179,6 +180,11 @@ def infer(
             if at < len(parts):
                 coming.append((parts[at], reading.submit(_inputs, model, encoded, parts[at])))
             yield rows, [output.numpy() for output in forward(made.result())]
+
+
+def _calls_of(lengths: np.ndarray | None) -> int:
+    """Examples a call: MiniLM over banking77 takes 1.15 times as long in 32s, and no less in 128s."""
+    return 64 if lengths is not None and lengths.max(initial=0) <= SHORT else 32
 
 
 def outputs(model: Any, encoded: Encoded, rows: np.ndarray) -> list[np.ndarray]:
