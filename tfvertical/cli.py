@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -157,7 +157,22 @@ def predict(
 def export(
     bundle: Bundle,
     format: Annotated[str, typer.Option("--format", help="litert (TFLite) or saved_model.")] = "litert",
-    precision: Annotated[str, typer.Option("--precision", help="How numbers are stored.")] = "float32",
+    precision: Annotated[
+        str,
+        typer.Option("--precision", help="float32; for litert also float16, dynamic, int8, or auto: the best by kind."),
+    ] = "float32",
+    data: Annotated[
+        str | None, typer.Option("--data", help="Labelled data to measure what a lower precision loses.")
+    ] = None,
+    calibration: Annotated[
+        str | None, typer.Option("--calibration", help="Training data for int8 (default: a part of --data).")
+    ] = None,
+    text: TextColumn = None,
+    label: Annotated[str | None, typer.Option("--label", help="Column of the label (default: as in training).")] = None,
+    max_drop: Annotated[
+        float, typer.Option("--max-drop", min=0, max=1, help="Accuracy that a lower precision may lose.")
+    ] = 0.01,
+    length: Annotated[int | None, typer.Option("--length", min=1, help="Tokens that a litert file takes.")] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Export a bundle and check the result against Keras."""
@@ -166,7 +181,31 @@ def export(
     Registry("export").module(format)
     from tfvertical import jobs
 
-    print(jobs.export(bundle, format=format, precision=precision, overwrite=overwrite))
+    options: dict[str, Any] = {"max_drop": max_drop} | ({} if length is None else {"length": length})
+    written = jobs.export(
+        bundle,
+        format=format,
+        precision=precision,
+        overwrite=overwrite,
+        source=data,
+        calibration=calibration,
+        text=text,
+        label=label,
+        **options,
+    )
+    print(written)
+
+
+@app.command()
+def inspect(
+    model: Annotated[Path, typer.Argument(help="A .tflite file.", exists=True, dir_okay=False)],
+    tensors: Annotated[bool, typer.Option("--tensors", help="List every tensor with its type and size.")] = False,
+) -> None:
+    """Show what a TFLite file holds: inputs, outputs, operators, sizes, metadata, quantization."""
+    from tfvertical.runtime.contents import contents
+    from tfvertical.runtime.listing import lines
+
+    print("\n".join(lines(contents(model), tensors=tensors)))
 
 
 @presets.command("list")

@@ -116,6 +116,11 @@ def _check_together(content: Mapping[str, Any]) -> list[Mistake]:
         found.append(Mistake(("training", "augment"), f"is for pictures; {task['name']} has no augmentation."))
     split = data.get("split")
     parts = {} if split is None else split.get("fractions") or PARTS
+    for index, item in enumerate(content.get("export") or ()):
+        lower = isinstance(item, dict) and item.get("precision", "float32") != "float32"
+        if lower and not any(data.get(part) or part in parts for part in ("validation", "test")):
+            what = "is measured on validation data, and there are none. Give data.validation or data.split."
+            found.append(Mistake(("export", index, "precision"), what))
     judged = training.early_stopping is not None and training.monitor.startswith("val_")
     if judged and data.get("validation") is None and "validation" not in parts:
         what = f"judges by {training.monitor!r}, but there are no validation data. Give data.validation or data.split."
@@ -239,7 +244,9 @@ def _check_export(values: Any, place: Place, folder: Path) -> list[Mistake]:
         module, rest, wrong = _registered("export", "format", item, (*place, index))
         found += wrong
         if module is not None:
-            found += schema.check(Registry("export").get(module), rest, (*place, index))
+            found += schema.check(
+                Registry("export").get(module), rest, (*place, index), extra={"max_drop": float | None}
+            )
     return found
 
 

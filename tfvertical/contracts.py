@@ -396,10 +396,26 @@ Predict = Callable[[Sequence[Any]], np.ndarray]  # raw items (texts; image paths
 class Exporter(ABC):
     """One format. One file each in `export/`, found by name through the registry."""
 
+    precision: str
+
     @abstractmethod
-    def write(self, task: Task, folder: Path) -> None:
-        """Write every file of the format into the empty `folder`."""
+    def chosen(self, kind: str) -> str:
+        """The precision for a task that takes `"text"` or `"image"`; another than `precision` where that is `auto`."""
+
+    @abstractmethod
+    def write(self, task: Task, folder: Path, calibration: Sequence[Any] = ()) -> None:
+        """Write every file of the format into the empty `folder`.
+
+        Args:
+            task: what is exported.
+            folder: where.
+            calibration: raw training examples, by which activations are quantized.
+        """
 
     @abstractmethod
     def load(self, task: Task, folder: Path) -> Predict:
         """Run what stands in `folder`, so that one generic check can compare it with `task.scores`."""
+
+    @abstractmethod
+    def measured(self, task: Task, folder: Path, items: Sequence[Any]) -> dict[str, Any]:
+        """What else `parity.json` tells of the files, such as their size and how long they take."""

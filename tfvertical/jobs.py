@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
+
 from tfvertical import bundle, data
 from tfvertical._console import load_tensorflow, quiet
 from tfvertical.contracts import Examples
@@ -18,11 +20,12 @@ from tfvertical.data._policy import refuse_warnings
 from tfvertical.data._stream import Item, stream
 from tfvertical.errors import ConfigError
 from tfvertical.events import Events
+from tfvertical.export import CALIBRATION
 from tfvertical.files import check_place, check_room, refuse_filled, write_text
 from tfvertical.registry import Registry
 from tfvertical.report import Report
 from tfvertical.runfiles import schema
-from tfvertical.runfiles.run import DataPlan, Run
+from tfvertical.runfiles.run import DataPlan, ExportPlan, Run
 
 Say = Callable[[str], None]
 
@@ -84,12 +87,22 @@ def train(run: Run, out: str | Path, *, overwrite: bool = False, say: Say = prin
     _write(events, out)
     say(f"Saved: {saved}")
     for plan in run.export:
+        measured_on = _for_export(plan, parts)
         with quiet():
-            written = task.export(out, plan.format, overwrite=overwrite, bundle_hash=seal, **plan.options)
+            written = task.export(
+                out, plan.format, overwrite=overwrite, bundle_hash=seal, **plan.options, **measured_on
+            )
         events.emit("exported", name=written.name)
         _write(events, out)
         say(f"Exported and compared with Keras: {written}")
     return report
+
+
+def _for_export(plan: ExportPlan, parts: Mapping[str, Examples]) -> dict[str, Any]:
+    """What a lower precision is calibrated and measured on: not the test data, where there are others."""
+    if plan.options.get("precision", "float32") == "float32":
+        return {}
+    return {"calibration": parts["train"], "examples": parts["validation"] if "validation" in parts else parts["test"]}
 
 
 def _account(part: Examples) -> dict[str, Any]:
@@ -215,15 +228,58 @@ def _predicted(task: Any, chunk: list[Item], name: str | None) -> Iterator[dict[
             yield row | {"label": prediction.label, "score": round(prediction.score, 6)}
 
 
-def export(path: str | Path, *, format: str, precision: str = "float32", overwrite: bool = False) -> Path:
-    """Export the bundle at `path` beside it, naming the bundle it was made from."""
-    Registry("export").build({"name": format, "precision": precision})  # a mistake in them is told before the load
+def export(
+    path: str | Path,
+    *,
+    format: str,
+    precision: str = "float32",
+    overwrite: bool = False,
+    source: str | None = None,
+    calibration: str | None = None,
+    text: str | None = None,
+    label: str | None = None,
+    **options: Any,
+) -> Path:
+    """Export the bundle at `path` beside it, naming the bundle it was made from.
+
+    Args:
+        path: the bundle.
+        format: a file name in `export/`.
+        precision: of the format.
+        overwrite: replace an export that stands there.
+        source: labelled data to measure a lower precision on.
+        calibration: training data for `int8`; None sets a part of `source` aside for it.
+        text: column of the text; None for the one that the bundle was trained on.
+        label: column of the label; None for the one that the bundle was trained on.
+        **options: of `tfvertical.export`, or the format's own.
+    """
+    name, labels = bundle.description(path)
+    kind = kind_of(name)
+    own = {key: value for key, value in options.items() if key != "max_drop"}
+    exporter = Registry("export").build({"name": format, "precision": precision, **own})
+    chosen = exporter.chosen(kind)  # a mistake in them is told before the load
     seal = bundle.verify(path).hash
-    refuse_filled(Path(path) / "exports" / f"{Registry('export').module(format)}-{precision}", overwrite=overwrite)
+    refuse_filled(Path(path) / "exports" / f"{Registry('export').module(format)}-{chosen}", overwrite=overwrite)
+    found: dict[str, Any] = {}
+    for key, each in (("examples", source), ("calibration", calibration)):
+        if each is not None:
+            columns = _columns(path, each, text=text, label=label)
+            found[key] = data.load(each, kind=kind, labels=labels, **columns)
+    if chosen == "int8" and "examples" in found and "calibration" not in found:
+        found = _set_aside(found["examples"])
     task = _loaded(path)
     with quiet():
-        written: Path = task.export(path, format, precision=precision, overwrite=overwrite, bundle_hash=seal)
+        written: Path = task.export(
+            path, format, precision=chosen, overwrite=overwrite, bundle_hash=seal, **found, **options
+        )
     return written
+
+
+def _set_aside(examples: Examples) -> dict[str, Any]:
+    """A part for calibration, at most half, and the rest to measure on: ranges fit best what they were taken from."""
+    order = np.random.default_rng(0).permutation(len(examples))
+    count = min(CALIBRATION, len(examples) // 2)
+    return {"calibration": examples.take(order[:count]), "examples": examples.take(np.sort(order[count:]))}
 
 
 def kind_of(task: str) -> Any:

@@ -50,8 +50,7 @@ def text_classifier() -> Any:
     return make_text_classifier()
 
 
-@pytest.fixture(scope="session")
-def image_classifier() -> Any:
+def make_image_classifier() -> Any:
     """An `ImageClassifier` on a random convolutional net of one block."""
     from tfvertical.backbones._image_preprocessor import KerasImagePreprocessor
     from tfvertical.tasks.image_classifier import ImageClassifier
@@ -66,3 +65,9 @@ def image_classifier() -> Any:
         model, KerasImagePreprocessor((32, 32), margin=4), ["(?:stem|norm)/"], SourceInfo("tiny", "test", {}, "0" * 64)
     )
     return ImageClassifier(backbone, ["cat", "dog"])
+
+
+@pytest.fixture(scope="session")
+def image_classifier() -> Any:
+    """As it is made."""
+    return make_image_classifier()

@@ -134,7 +134,8 @@ def test_an_operator_of_tensorflow_alone_is_refused(tmp_path: Path):
 def test_flex_is_found_in_a_file():
     import tensorflow as tf
 
-    from tfvertical.export._flatbuffer import contents, refuse_custom
+    from tfvertical.export._convert import refuse_custom
+    from tfvertical.runtime.contents import contents
 
     concrete = tf.function(tf.linalg.cholesky).get_concrete_function(tf.TensorSpec((1, 4, 4), tf.float32))
     converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete])
@@ -142,8 +143,8 @@ def test_flex_is_found_in_a_file():
     model = converter.convert()
     assert contents(model).custom == ("FlexCholesky",)
     with pytest.raises(ExportError, match="FlexCholesky"):
-        refuse_custom(model)
-    with pytest.raises(ExportError, match="no TFLite file"):
+        refuse_custom(contents(model))
+    with pytest.raises(BundleError, match="no TFLite file"):
         contents(b"nothing of the kind")
 
 

@@ -13,9 +13,9 @@ import pytest
 from tests.bundle import fakes
 from tfvertical.errors import BundleError, DataError
 from tfvertical.export import export
-from tfvertical.export._flatbuffer import contents
 from tfvertical.export._inputs import fixed_inputs
 from tfvertical.runtime import LiteRT, Predictor
+from tfvertical.runtime.contents import contents
 
 SCRIPT = """
 import sys, json

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tfvertical.contracts import Exporter, Task
-from tfvertical.errors import ExportError
+import numpy as np
+
+from tfvertical.contracts import Examples, Exporter, Task
+from tfvertical.errors import ConfigError, ExportError
 from tfvertical.files import new_folder, write_json, write_text
 from tfvertical.registry import Registry
 
+if TYPE_CHECKING:
+    from tfvertical.export import _parity
+
 SCHEMA_VERSION = 1
+CALIBRATION = 200  # examples; more change the ranges little, and each takes a run of the float model
 
 
 def export(
@@ -22,20 +29,28 @@ def export(
     format: str = "litert",
     *,
     precision: str = "float32",
-    examples: Sequence[Any] | None = None,
+    examples: Examples | Sequence[Any] | None = None,
+    calibration: Examples | Sequence[Any] | None = None,
+    max_drop: float = 0.01,
     overwrite: bool = False,
     bundle_hash: str | None = None,
     **options: Any,
 ) -> Path:
     """Write `<path>/exports/<format>-<precision>/`, run it, and compare it with the task's own scores.
 
+    A float32 file must give the task's scores. A file of lower precision must give the task's labels on 99 of 100
+    examples, and lose at most `max_drop` of its accuracy; both are only known on real examples.
+
     Args:
         task: what to export. A model in mixed precision is exported, and compared, with float32 in its place.
         path: the folder that holds `bundle/` and `exports/`; `bundle/` is never touched.
         format: `"litert"` or `"saved_model"`.
-        precision: of weights and arithmetic; `"float32"`.
-        examples: raw items to compare on: texts, or pictures (paths, encoded bytes, uint8 arrays). None for built-in
-            texts of all scripts, or drawn pictures of several sizes.
+        precision: of weights and arithmetic: `"float32"`, and for LiteRT `"float16"`, `"dynamic"`, `"int8"`, `"auto"`.
+        examples: raw items to compare on: texts, or pictures (paths, encoded bytes, uint8 arrays); or `Examples` with
+            labels, on which accuracy is measured too. None, for float32, means built-in texts of all scripts, or drawn
+            pictures of several sizes.
+        calibration: raw training items for `"int8"`, some 200; activations are quantized to the ranges seen on them.
+        max_drop: how much accuracy, as a share of all examples, a lower precision may lose.
         overwrite: replace an export that stands there.
         bundle_hash: the `hash` of the bundle's manifest, by which a stale export is known.
         **options: the format's own, such as `length` (tokens) for LiteRT.
@@ -44,9 +59,8 @@ def export(
         The export's folder: the format's files, `labels.txt`, `parity.json` and `manifest.json`.
 
     Raises:
-        ConfigError: no such format, precision or option.
-        ExportError: the file cannot be written in built-in operators, or its scores differ by more than 1e-5. Nothing
-            is left behind.
+        ConfigError: no such format, precision or option; a lower precision without examples.
+        ExportError: the file cannot be written in built-in operators, or it is not faithful. Nothing is left behind.
         BundleError: an export is there already, or no space is left.
         MissingPackageError: the format needs a package that is not installed.
     """
@@ -54,17 +68,48 @@ def export(
     from tfvertical.export import _float32, _parity
 
     exporter: Exporter = Registry("export").build({"name": format, "precision": precision, **options})
+    precision = exporter.chosen(task.preprocessor.kind)
+    exporter = replace(exporter, precision=precision)  # type: ignore[type-var]
+    gate = _parity.Gate(precision, max_drop)
+    _check(gate, examples, calibration)
     name = type(exporter).__module__.rsplit(".", 1)[-1]
     folder = Path(path) / "exports" / f"{name}-{precision}"
     with new_folder(folder, overwrite=overwrite) as temporary:
         task = _float32.twin(task)
-        exporter.write(task, temporary)
+        exporter.write(task, temporary, _some(_items(calibration)))
         write_text(temporary / "labels.txt", _label_lines(task))
-        found = _parity.compare(task, exporter, temporary, examples)
+        found = _parity.compare(task, exporter, temporary, examples, gate)
         description = {"format": name, "precision": precision, "bundle_hash": bundle_hash}
         write_json(temporary / "parity.json", description | found)
         manifest.seal(temporary, kind="export", schema_version=SCHEMA_VERSION)
     return folder
+
+
+def _items(examples: Examples | Sequence[Any] | None) -> list[Any]:
+    return list(examples.inputs if isinstance(examples, Examples) else examples or ())
+
+
+def _some(items: list[Any]) -> list[Any]:
+    """As many as calibration takes, from all over: folders and tables are often sorted by label."""
+    return [items[at] for at in np.random.default_rng(0).permutation(len(items))[:CALIBRATION]]
+
+
+def _check(gate: _parity.Gate, examples: Any, calibration: Any) -> None:
+    """Say what is missing before a minute of conversion."""
+    if not 0 <= gate.max_drop <= 1:
+        raise ConfigError(f"max_drop is {gate.max_drop}.", expected="a share of examples, 0 to 1")
+    if gate.exact:
+        return
+    if not _items(examples):
+        raise ConfigError(
+            f"What precision {gate.precision!r} loses is only known on real examples.",
+            fix="give examples=… (on the command line: --data FILE), with labels if accuracy counts",
+        )
+    if gate.precision == "int8" and not _items(calibration):
+        raise ConfigError(
+            "Precision 'int8' needs training examples to take the ranges of activations from.",
+            fix="give calibration=…, some 200 training items",
+        )
 
 
 def _label_lines(task: Task) -> str:

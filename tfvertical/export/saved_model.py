@@ -33,7 +33,10 @@ class SavedModel(Exporter):
         if self.precision != "float32":
             raise ConfigError(f"saved_model has no precision {self.precision!r}.", expected="'float32'")
 
-    def write(self, task: Task, folder: Path) -> None:
+    def chosen(self, kind: str) -> str:
+        return self.precision
+
+    def write(self, task: Task, folder: Path, calibration: Sequence[Any] = ()) -> None:
         import tensorflow as tf
 
         preprocess, labels = task.preprocessor.graph(), tf.constant(task.labels)
@@ -67,6 +70,9 @@ class SavedModel(Exporter):
             return np.concatenate(scores)
 
         return predict
+
+    def measured(self, task: Task, folder: Path, items: Sequence[Any]) -> dict[str, Any]:
+        return {"bytes": sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())}
 
 
 def raw(item: Any) -> bytes:

@@ -1,0 +1,114 @@
+"""Lower precision: smaller files, gated on real examples; nothing is left behind by one that loses too much."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.bundle import fakes
+from tfvertical.contracts import Examples
+from tfvertical.errors import ConfigError, ExportError
+from tfvertical.export import _parity, export
+from tfvertical.runtime import LiteRT, Predictor
+from tfvertical.runtime.contents import contents
+
+TEXTS = ["the card never arrived", "card", "the the never", "arrived 12 .", "карта", "a b c d e f g"] * 20
+
+
+def pictures(count: int = 120) -> list[np.ndarray]:
+    """Noise, dark and bright in turn."""
+    draw = np.random.default_rng(0)
+    return [
+        np.clip(draw.normal((60, 190)[number % 2], 40, (40, 50, 3)), 0, 255).astype(np.uint8) for number in range(count)
+    ]
+
+
+@pytest.fixture(scope="session")
+def sure_image_classifier(image_classifier: Any) -> Any:
+    """The same with a head that is far from undecided: on a coin's toss, any rounding changes the label."""
+    from tests.export.conftest import make_image_classifier
+
+    task = make_image_classifier()
+    kernel, bias = task.components["head"].trainable_variables[-2:]
+    kernel.assign(kernel * 20)
+    logits = np.log(task.scores(fakes.examples(pictures())))
+    dark, bright = logits[::2], logits[1::2]
+    bias.assign(-(dark.mean(0) + bright.mean(0)) / 2)
+    return task
+
+
+def parity(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "parity.json").read_text())
+
+
+@pytest.mark.parametrize("precision", ["float16", "dynamic", "auto"])
+def test_a_text_file_of_lower_precision_tells_what_it_lost(tmp_path: Path, text_classifier, precision: str):
+    labels = [text_classifier.labels[at] for at in text_classifier.scores(fakes.examples(TEXTS)).argmax(1)]
+    examples = Examples(TEXTS, labels, [str(number) for number in range(len(TEXTS))])
+    folder = export(text_classifier, tmp_path, precision=precision, examples=examples, max_drop=0.0)
+    assert folder.name == f"litert-{'dynamic' if precision == 'auto' else precision}"
+    told = parity(folder)
+    assert told["n"] == 120 and told["agreement"] == 1.0 and told["drop"] == 0.0 and told["max_drop"] == 0.0
+    assert told["accuracy"]["float32"] == 1.0 and told["bytes"] == (folder / "model.tflite").stat().st_size
+    assert set(told["milliseconds"]) == {"1", "2"} and told["milliseconds"]["1"]["p50"] > 0
+    found = Predictor(folder).scores(TEXTS[:6])
+    expected = text_classifier.scores(fakes.examples(TEXTS[:6]))
+    assert 0 < np.abs(found - expected).max() < 0.02, "the file is another one, and near"
+
+
+@pytest.mark.parametrize("integer_io", [False, True])
+def test_full_integer_takes_ranges_from_training_pictures(tmp_path: Path, sure_image_classifier, integer_io: bool):
+    task, seen = sure_image_classifier, pictures()
+    folder = export(task, tmp_path, precision="int8", examples=seen, calibration=seen[:40], integer_io=integer_io)
+    found = contents(folder / "model.tflite")
+    assert found.sizes["int8 constants"] > found.sizes.get("float32 constants", 0)
+    assert found.inputs[0].dtype == ("UINT8" if integer_io else "FLOAT32")
+    assert any(tensor.scales > 1 for tensor in found.tensors), "kernels are quantized by channel"
+    scores = Predictor(folder).scores(seen[:20])
+    np.testing.assert_allclose(scores, task.scores(fakes.examples(seen[:20])), atol=0.1)
+    if integer_io:
+        runner = LiteRT(folder / "model.tflite")
+        assert runner.inputs["images"][1] == np.uint8 and runner._steps["images"] == (1.0, 0), "a pixel is itself"
+
+
+def test_a_file_that_loses_too_much_is_refused(tmp_path: Path, text_classifier, monkeypatch):
+    monkeypatch.setattr(_parity, "AGREEMENT", 1.1)
+    with pytest.raises(ExportError, match=r"'dynamic' loses too much; nothing was written(.|\n)*same label on"):
+        export(text_classifier, tmp_path, precision="dynamic", examples=TEXTS)
+    assert not list(tmp_path.glob("exports/*"))
+
+
+def test_a_drop_in_accuracy_is_refused():
+    class Task:
+        labels = ("a", "b")
+
+    expected, received = np.array([[0.9, 0.1]] * 200), np.array([[0.9, 0.1]] * 199 + [[0.4, 0.6]])
+    truth = ["a"] * 200
+    held = _parity._losses(Task(), expected, received, truth, _parity.Gate("int8", 0.01))
+    assert held["drop"] == pytest.approx(0.005)
+    with pytest.raises(ExportError, match=r"accuracy 0.9950 instead of 1.0000"):
+        _parity._losses(Task(), expected, received, truth, _parity.Gate("int8", 0.004))
+    with pytest.raises(ExportError, match="no numbers"):
+        _parity._losses(Task(), expected, received * np.nan, None, _parity.Gate("int8", 1.0))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"precision": "dynamic"}, "only known on real examples"),
+        ({"precision": "int8", "examples": TEXTS}, "needs training examples"),
+        ({"precision": "int4"}, "no precision 'int4'.*float16, dynamic, int8, auto"),
+        ({"precision": "float16", "integer_io": True}, "goes with precision `int8`"),
+        ({"precision": "dynamic", "examples": TEXTS, "max_drop": 2.0}, "max_drop is 2.0"),
+        ({"label_names": {"de": ["ja", "nein"]}}, r"label_names\['de'\](.|\n)*3 names"),
+        ({"format": "saved_model", "precision": "int8"}, "saved_model has no precision"),
+    ],
+)
+def test_mistakes_are_told_and_nothing_is_written(tmp_path: Path, text_classifier, options, message: str):
+    with pytest.raises(ConfigError, match=message):
+        export(text_classifier, tmp_path, **options)
+    assert not list(tmp_path.glob("exports/*"))

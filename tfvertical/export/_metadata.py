@@ -1,0 +1,118 @@
+"""What MediaPipe Tasks reads in a TFLite file: how inputs are made, what outputs mean, vocabulary and label names.
+
+The schema is TensorFlow Lite's `metadata_schema.fbs` (identifier M001); the numbers below are its field slots and
+union members. Files are kept as a ZIP behind the model, stored, with a fixed date: equal models are equal bytes.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tfvertical.export._tables import Byte, Table, Unsigned, written
+
+IDENTIFIER, ENTRY = b"M001", "TFLITE_METADATA"
+_LABELS, _VOCABULARY = 2, 5  # AssociatedFileType
+_FEATURE, _IMAGE = 1, 2  # ContentProperties
+_NORMALIZATION, _BERT = 1, 4  # ProcessUnitOptions
+_RGB = 1  # ColorSpaceType
+_DATE = (1980, 1, 1, 0, 0, 0)  # the first that a ZIP can hold
+
+
+def text_classifier(name: str, roles: Sequence[str], label_files: Mapping[str, str]) -> bytes:
+    """For a BERT-like model of three int32 inputs.
+
+    Args:
+        name: of the model.
+        roles: `ids`, `mask` or `segment_ids` of each input, in the file's order.
+        label_files: locale (`""` for the file everyone reads) -> its name in the ZIP.
+    """
+    vocabulary = Table({0: "vocab.txt", 2: Byte(_VOCABULARY)})
+    tokenizer = Table({0: Byte(_BERT), 1: Table({0: [vocabulary]})})
+    inputs = [Table({0: role, 3: _content(_FEATURE, Table())}) for role in roles]
+    return _model(name, inputs, [_scores(label_files)], "1.1.0", [tokenizer])
+
+
+def image_classifier(
+    name: str, size: tuple[int, int], mean: Sequence[float], std: Sequence[float], label_files: Mapping[str, str]
+) -> bytes:
+    """For a model of one RGB picture.
+
+    Args:
+        name: of the model.
+        size: height and width in pixels.
+        mean, std: what MediaPipe does to a float model's pixels: `(pixel - mean) / std`; empty for an integer model.
+        label_files: locale (`""` for the file everyone reads) -> its name in the ZIP.
+    """
+    return _model(name, [_picture(size, mean, std)], [_scores(label_files)], "1.0.0")
+
+
+def _model(name: str, inputs: Sequence[Table], outputs: Sequence[Table], parser: str, units: Any = None) -> bytes:
+    graph = Table({2: inputs, 3: outputs, 5: units})
+    return written(Table({0: name, 3: [graph], 7: parser}), IDENTIFIER)
+
+
+def _content(kind: int, properties: Table) -> Table:
+    return Table({0: Byte(kind), 1: properties})
+
+
+def _picture(size: tuple[int, int], mean: Sequence[float], std: Sequence[float]) -> Table:
+    height, width = size
+    properties = Table({0: Byte(_RGB), 1: Table({0: Unsigned(width), 1: Unsigned(height)})})
+    normalization = Table({0: Byte(_NORMALIZATION), 1: Table({0: list(mean), 1: list(std)})})
+    units = [normalization] if mean else None
+    stats = Table({0: [255.0] * 3, 1: [0.0] * 3})
+    return Table({0: "image", 3: _content(_IMAGE, properties), 4: units, 5: stats})
+
+
+def _scores(label_files: Mapping[str, str]) -> Table:
+    files = [Table({0: file, 2: Byte(_LABELS), 3: locale or None}) for locale, file in label_files.items()]
+    stats = Table({0: [1.0], 1: [0.0]})
+    return Table({0: "probability", 3: _content(_FEATURE, Table()), 5: stats, 6: files})
+
+
+def attach(model: bytes, metadata: bytes, files: Mapping[str, bytes]) -> bytes:
+    """The TFLite file with `metadata` in the place of any that it had, and `files` as a ZIP behind it."""
+    import flatbuffers
+    from ai_edge_litert import schema_py_generated as schema
+
+    class Aligned(schema.BufferT):  # type: ignore[misc, name-defined, unused-ignore]
+        """A buffer at a multiple of 16, as the schema demands and the generated Python code does not do."""
+
+        def Pack(self, builder: Any) -> Any:
+            offset = None
+            if self.data is not None:
+                builder.StartVector(1, len(self.data), 16)
+                builder.head -= len(self.data)
+                builder.Bytes[builder.head : builder.head + len(self.data)] = self.data.tobytes()
+                offset = builder.EndVector()
+            schema.BufferStart(builder)
+            if offset is not None:
+                schema.BufferAddData(builder, offset)
+            return schema.BufferEnd(builder)
+
+    root = schema.ModelT.InitFromPackedBuf(model, 0)
+    root.metadata = [entry for entry in root.metadata or () if entry.name != ENTRY.encode()]
+    entry = schema.MetadataT()
+    entry.name, entry.buffer = ENTRY, len(root.buffers)
+    root.metadata.append(entry)
+    added = schema.BufferT()
+    added.data = np.frombuffer(metadata, np.uint8)
+    root.buffers.append(added)
+    for buffer in root.buffers:
+        buffer.__class__ = Aligned
+    builder = flatbuffers.Builder(len(model) + len(metadata) + 4096)
+    builder.Finish(root.Pack(builder), b"TFL3")
+    return bytes(builder.Output()) + _zip(files)
+
+
+def _zip(files: Mapping[str, bytes]) -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_STORED) as archive:
+        for name, data in files.items():
+            archive.writestr(zipfile.ZipInfo(name, _DATE), data)
+    return content.getvalue()
