@@ -13,7 +13,7 @@ import pytest
 from tests.bundle import fakes
 from tfvertical import bundle, manifest
 from tfvertical.errors import BundleError, ConfigError, ExportError, MissingPackageError
-from tfvertical.export import _parity, export
+from tfvertical.export import _parity, _samples, export
 from tfvertical.registry import Registry
 
 
@@ -34,7 +34,7 @@ def test_built_in_examples_agree(tmp_path: Path, kind: str, format: str, request
 
 def test_built_in_texts_are_told_apart(text_classifier):
     """A parity check on texts that all score alike would check nothing."""
-    scores = text_classifier.scores(fakes.examples(_parity.TEXTS))
+    scores = text_classifier.scores(fakes.examples(_samples.TEXTS))
     assert len(np.unique(scores.round(6), axis=0)) >= 10
 
 

@@ -8,6 +8,7 @@ from tfvertical.contracts import Task
 from tfvertical.errors import ConfigError
 from tfvertical.export import _metadata
 from tfvertical.export._convert import SIGNATURE
+from tfvertical.export._handover import reads_words
 from tfvertical.runtime.contents import contents, roles
 
 _ROLES = {"token_ids": "ids", "padding_mask": "mask", "segment_ids": "segment_ids"}
@@ -32,7 +33,7 @@ def described(model: bytes, task: Task, label_names: Mapping[str, Sequence[str]]
     files = {label_files[locale]: "".join(f"{name}\n" for name in names[locale]).encode() for locale in names}
     preprocessor, title = task.preprocessor, type(task).__name__
     order = roles(model, SIGNATURE)
-    if type(preprocessor).__name__ == "WordPiecePreprocessor" and set(order) == set(_ROLES):
+    if reads_words(preprocessor) and set(order) == set(_ROLES):
         metadata = _metadata.text_classifier(title, [_ROLES[name] for name in order], label_files)
         files["vocab.txt"] = preprocessor.assets()["vocab.txt"]
     elif type(preprocessor).__name__ == "KerasImagePreprocessor":

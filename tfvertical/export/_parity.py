@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import io
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,29 +13,11 @@ import numpy as np
 
 from tfvertical.contracts import Examples, Exporter, Task
 from tfvertical.errors import ExportError, TfverticalError
+from tfvertical.export import _samples
 
 AGREEMENT = 0.99  # labels that a file of lower precision must share with the task
 TOLERANCE = 1e-5  # largest difference of two scores; float32 arithmetic in another order stays a hundred times below
 _PACKAGES = ("tfvertical", "tensorflow", "keras", "keras-hub", "tensorflow-text", "ai-edge-litert", "numpy")
-
-TEXTS = (
-    "",
-    "a",
-    "The card never arrived.",
-    "THE CARD NEVER ARRIVED!!!",
-    "Why was I charged £3.50 (twice) on 2024-02-29? https://example.org/?a=b&c=%20d #card @bank",
-    "tabs\tand\nlines\r\nand   spaces\u00a0here",
-    "Caf\u00e9, na\u00efve, Stra\u00dfe, \u0130stanbul, e\u0301 as two characters",
-    "Карта так и не пришла.",
-    "البطاقة لم تصل بعد",
-    "カードがまだ届きません。卡还没到",
-    "कार्ड अभी तक नहीं आया",
-    "𝒜 \uff26\uff55\uff4c\uff4c\uff57\uff49\uff44\uff54\uff48 \U0001f469\u200d\U0001f467 \U0001f6a8\u2764\ufe0f",
-    "ΟΔΥΣΣΕΥΣ, Οδυσσεύς; literal [SEP] and [MASK] and ##s",
-    "zero\u200bwidth\ufeff and control\x07 characters\u0000 here",
-    "unbelievablylongwordthatnovocabularyhas" * 8,
-    "A long complaint about a card that was stolen. " * 60,
-)
 
 
 @dataclass(frozen=True)
@@ -159,24 +140,7 @@ def _run(task: Task, exporter: Exporter, folder: Path, items: Sequence[Any]) -> 
 
 def default_items(task: Task) -> list[Any]:
     """Texts of many scripts and sizes; or pictures with edges, gradients and noise, as PNG, in several shapes."""
-    return list(TEXTS) if task.preprocessor.kind == "text" else [_picture(*shape) for shape in _SHAPES]
-
-
-_SHAPES = ((224, 224), (480, 640), (333, 97), (32, 32), (601, 700))
-
-
-def _picture(height: int, width: int) -> bytes:
-    from PIL import Image
-
-    draw = np.random.default_rng([height, width])
-    rows, columns = np.mgrid[0:height, 0:width]
-    smooth = np.stack([rows * 255 // height, columns * 255 // width, (rows + columns) % 256], -1)
-    noise = draw.integers(0, 256, (height, width, 3))
-    edges = ((rows // 16 + columns // 16) % 2 * 255)[..., None]
-    picture = np.where(columns[..., None] < width // 3, smooth, np.where(columns[..., None] < width // 2, noise, edges))
-    content = io.BytesIO()
-    Image.fromarray(picture.astype(np.uint8)).save(content, "PNG")
-    return content.getvalue()
+    return list(_samples.TEXTS) if task.preprocessor.kind == "text" else _samples.large_pictures()
 
 
 def _fits(task: Task, exporter: Exporter, items: Sequence[Any]) -> list[bool]:

@@ -11,11 +11,13 @@ import numpy as np
 
 from tfvertical.contracts import Exporter, Predict, Task, TextPreprocessor
 from tfvertical.errors import ConfigError, ExportError
-from tfvertical.export import _mediapipe
+from tfvertical.export import _handover, _mediapipe
 from tfvertical.export._convert import PRECISIONS, convert
 from tfvertical.export._inputs import fixed_inputs
 from tfvertical.export._timing import latency
 from tfvertical.files import write_bytes, write_json
+from tfvertical.runtime.litert import LiteRT as Runner
+from tfvertical.runtime.litert import interpreter_class
 
 
 @dataclass(frozen=True)
@@ -59,8 +61,6 @@ class LiteRT(Exporter):
         return "dynamic" if kind == "text" else "int8"
 
     def write(self, task: Task, folder: Path, calibration: Sequence[Any] = ()) -> None:
-        from tfvertical.runtime.litert import interpreter_class
-
         interpreter_class()  # a missing package is better said before a minute of conversion
         length = self._length(task)
         model = convert(task, length, self.precision, calibration, self.integer_io)
@@ -68,16 +68,16 @@ class LiteRT(Exporter):
         write_bytes(folder / "model.tflite", model)
         preprocessor = task.preprocessor
         config = {"class": type(preprocessor).__name__, **preprocessor.config()}
-        description = {"kind": preprocessor.kind, "length": length, "config": config}
+        description = {"schema_version": 1, "kind": preprocessor.kind, "length": length, "config": config}
         write_json(folder / "preprocessing.json", description)
         for name, content in preprocessor.assets().items():
             if (folder / name).exists():
                 raise ExportError(f"The preprocessor's file {name!r} has the name of one of the export's own.")
             write_bytes(folder / name, content)
+        run = Runner(folder / "model.tflite")
+        _handover.write(task, folder, length, lambda inputs: run(inputs)["scores"][0])
 
     def load(self, task: Task, folder: Path) -> Predict:
-        from tfvertical.runtime.litert import LiteRT as Runner
-
         runner, length = Runner(folder / "model.tflite"), self._length(task)
 
         def predict(items: Sequence[Any]) -> np.ndarray:

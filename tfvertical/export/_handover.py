@@ -1,0 +1,77 @@
+"""What an app's developer needs beside a `.tflite` file: its text normalizer, sources that call it, golden answers."""
+
+from __future__ import annotations
+
+import base64
+import json
+import struct
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfvertical.codecs.text import Table, table
+from tfvertical.contracts import Preprocessor, Task
+from tfvertical.export import _samples
+from tfvertical.export._inputs import fixed_inputs
+from tfvertical.files import write_bytes, write_text
+
+MAGIC = 0x314E5654  # "TVN1", little-endian
+_SNIPPETS = Path(__file__).parent / "snippets"
+_OF_KIND = {
+    "words": ("Tokenizer.kt", "Tokenizer.swift", "TextExample.kt", "TextExample.swift", "example.py"),
+    "image": ("ImageExample.kt", "ImageExample.swift", "example.py"),
+}
+
+
+def write(
+    task: Task, folder: Path, length: int | None, scores: Callable[[Mapping[str, np.ndarray]], np.ndarray]
+) -> None:
+    """Write `golden.jsonl`, `snippets/`, and for a text model with a WordPiece vocabulary `normalizer.bin`.
+
+    Args:
+        task: what is exported.
+        folder: the export's.
+        length: tokens that the file takes.
+        scores: runs the written file: model inputs -> float32 `(labels,)`.
+    """
+    preprocessor = task.preprocessor
+    normalizer = getattr(preprocessor, "normalizer", None) if reads_words(preprocessor) else None
+    if normalizer is not None:
+        write_bytes(folder / "normalizer.bin", packed(table(normalizer)))
+    items = _samples.texts() if preprocessor.kind == "text" else _samples.pictures()
+    lines = [_golden(task, item, fixed_inputs(preprocessor, item, length), scores) for item in items]
+    write_text(folder / "golden.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
+    kind = "words" if normalizer is not None else preprocessor.kind
+    if kind in _OF_KIND:
+        (folder / "snippets").mkdir()
+    for name in _OF_KIND.get(kind, ()):
+        write_bytes(folder / "snippets" / name, (_SNIPPETS / name).read_bytes())
+
+
+def reads_words(preprocessor: Preprocessor) -> bool:
+    """Whether it is ours for WordPiece vocabularies, which snippets, runtime and MediaPipe have too."""
+    return type(preprocessor).__name__ == "WordPiecePreprocessor"
+
+
+def packed(table: Table) -> bytes:
+    """`normalizer.bin`: magic number, lengths of `pages`, `codes` and `extras`, width of `extras`, then the three.
+
+    All int32, little-endian; what the numbers mean stands with `codecs.text.Table`.
+    """
+    arrays = [np.ascontiguousarray(array, "<i4") for array in (table.pages, table.codes, table.extras)]
+    head = struct.pack("<5i", MAGIC, *(array.size for array in arrays), table.extras.shape[1])
+    return head + b"".join(array.tobytes() for array in arrays)
+
+
+def _golden(
+    task: Task, item: Any, inputs: Mapping[str, np.ndarray], scores: Callable[[Mapping[str, np.ndarray]], np.ndarray]
+) -> dict[str, Any]:
+    """One line: the input, the ids it becomes, the label and the scores of the file itself."""
+    found = scores(inputs)
+    answer = {"label": task.labels[int(found.argmax())], "scores": [round(float(score), 7) for score in found]}
+    if not isinstance(item, str):
+        return {"png": base64.b64encode(item).decode()} | answer
+    ids: Sequence[int] = inputs["token_ids"][0].tolist() if "token_ids" in inputs else []
+    return {"text": item, "token_ids": ids} | answer

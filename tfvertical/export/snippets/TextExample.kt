@@ -1,0 +1,31 @@
+// Android, with com.google.ai.edge.litert:litert and this folder's model.tflite, vocab.txt, normalizer.bin and labels.txt
+// in the app's assets. Inputs are bound by name: their order in the file is the converter's.
+package tfvertical
+
+import android.content.Context
+import org.tensorflow.lite.Interpreter
+import java.nio.ByteBuffer
+import java.nio.ByteOrder
+
+class TextExample(context: Context, length: Int) {
+    private val assets = context.assets
+    private fun bytes(name: String) = assets.open(name).use { it.readBytes() }
+    private fun lines(name: String) = String(bytes(name), Charsets.UTF_8).removeSuffix("\n").split("\n")
+
+    private val model = bytes("model.tflite").let {
+        ByteBuffer.allocateDirect(it.size).order(ByteOrder.nativeOrder()).apply { put(it); rewind() }
+    }
+    private val interpreter = Interpreter(model, Interpreter.Options().setNumThreads(2))
+    private val labels = lines("labels.txt")
+    private val tokenizer = Tokenizer(lines("vocab.txt"), Normalizer(bytes("normalizer.bin")), length)
+
+    /** The best label and its score. */
+    fun classify(text: String): Pair<String, Float> {
+        val wanted = interpreter.getSignatureInputs("serving_default").toSet()
+        val inputs = tokenizer.inputs(text).filterKeys { it in wanted }.mapValues { arrayOf(it.value) as Any }
+        val scores = arrayOf(FloatArray(labels.size))
+        interpreter.runSignature(inputs, mapOf<String, Any>("scores" to scores), "serving_default")
+        val best = scores[0].indices.maxByOrNull { scores[0][it] }!!
+        return labels[best] to scores[0][best]
+    }
+}

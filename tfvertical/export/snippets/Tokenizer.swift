@@ -1,0 +1,110 @@
+// Texts to the ids that the model was trained on: copy this file into the app, vocab.txt and normalizer.bin beside it.
+// Plain Swift; the same steps as tfvertical's own, which golden.jsonl lets you check.
+import Foundation
+
+/// What stands in the place of each code point; `table` is the content of normalizer.bin.
+public struct Normalizer {
+    private let pages: [Int32], codes: [Int32], extras: [Int32], width: Int
+
+    public init(table: Data) {
+        let bytes = [UInt8](table)
+        func number(_ at: Int) -> Int32 {
+            let value = (0..<4).reduce(UInt32(0)) { $0 | UInt32(bytes[4 * at + $1]) << UInt32(8 * $1) }
+            return Int32(bitPattern: value)
+        }
+        precondition(number(0) == 0x314E_5654, "this is no normalizer.bin of version 1")
+        let sizes = (1...3).map { Int(number($0)) }
+        width = Int(number(4))
+        var at = 5
+        func next(_ count: Int) -> [Int32] {
+            defer { at += count }
+            return (0..<count).map { number(at + $0) }
+        }
+        pages = next(sizes[0])
+        codes = next(sizes[1])
+        extras = next(sizes[2])
+    }
+
+    /// The text as words between single spaces. MediaPipe's classify wants it so, too.
+    public func normalize(_ text: String) -> String {
+        var mapped = String.UnicodeScalarView()
+        func append(_ point: Int32) {
+            if let scalar = Unicode.Scalar(UInt32(bitPattern: point)) { mapped.append(scalar) }
+        }
+        for scalar in text.unicodeScalars {
+            let point = Int32(bitPattern: scalar.value)
+            let code = codes[Int(pages[Int(point >> 8)]) * 256 + Int(point & 255)]
+            let value = code >> 2
+            switch code & 3 {
+            case 0: append(point + value)
+            case 2: [32, point + value, 32].forEach(append)
+            case 3:
+                for place in Int(value) * width..<(Int(value) + 1) * width {
+                    if extras[place] < 0 { break }
+                    append(extras[place])
+                }
+            default: break
+            }
+        }
+        return Normalizer.words(String(mapped)).map { String($0) }.joined(separator: " ")
+    }
+
+    /// Words between spaces, told apart by scalars: Swift's characters may join a space and a mark.
+    static func words(_ text: String) -> [Substring.UnicodeScalarView] {
+        text.unicodeScalars.split(separator: " ").map { $0 }
+    }
+}
+
+/// WordPiece; `vocabulary` are the lines of vocab.txt, `length` the tokens that the model takes.
+public struct Tokenizer {
+    private var starts: [[UInt32]: Int32] = [:], continues: [[UInt32]: Int32] = [:]
+    private let normalizer: Normalizer, length: Int, longest: Int
+    private let unknown: Int32, first: Int32, last: Int32, pad: Int32
+
+    public init(vocabulary: [String], normalizer: Normalizer, length: Int) {
+        self.normalizer = normalizer
+        self.length = length
+        for (id, piece) in vocabulary.enumerated() {
+            let scalars = piece.unicodeScalars.map { $0.value }  // Swift's strings compare equal where their scalars differ
+            if !scalars.isEmpty { starts[scalars] = Int32(id) }
+            if piece.hasPrefix("##") && scalars.count > 2 { continues[Array(scalars.dropFirst(2))] = Int32(id) }
+        }
+        longest = vocabulary.map { $0.unicodeScalars.count }.max() ?? 0
+        func special(_ piece: String, _ known: [[UInt32]: Int32]) -> Int32 {
+            guard let id = known[piece.unicodeScalars.map { $0.value }] else { fatalError("no \(piece) in vocab.txt") }
+            return id
+        }
+        unknown = special("[UNK]", starts)
+        first = special("[CLS]", starts)
+        last = special("[SEP]", starts)
+        pad = special("[PAD]", starts)
+    }
+
+    /// The model's inputs by name, each of `length` numbers.
+    public func inputs(_ text: String) -> [String: [Int32]] {
+        let words = Normalizer.words(normalizer.normalize(text))
+        let pieces = words.flatMap { cut($0.map { $0.value }) }
+        let wrapped = [first] + pieces.prefix(length - 2) + [last]
+        let empty = length - wrapped.count
+        return [
+            "token_ids": wrapped + Array(repeating: pad, count: empty),
+            "padding_mask": Array(repeating: 1, count: wrapped.count) + Array(repeating: 0, count: empty),
+            "segment_ids": Array(repeating: 0, count: length),
+        ]
+    }
+
+    private func cut(_ word: [UInt32]) -> [Int32] {
+        let bytes = word.reduce(0) { $0 + ($1 < 0x80 ? 1 : $1 < 0x800 ? 2 : $1 < 0x10000 ? 3 : 4) }
+        if bytes > 100 { return [unknown] }
+        var pieces: [Int32] = [], start = 0
+        while start < word.count {
+            let known = start == 0 ? starts : continues
+            var end = min(word.count, start + longest)
+            while end > start && known[Array(word[start..<end])] == nil { end -= 1 }
+            if end == start { return [unknown] }
+            pieces.append(known[Array(word[start..<end])]!)
+            start = end
+        }
+        return pieces
+    }
+}
