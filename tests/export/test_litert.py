@@ -78,8 +78,20 @@ def test_predictor_says_what_it_cannot(tmp_path: Path, text_classifier):
     described = json.loads((folder / "preprocessing.json").read_text())
     described["config"]["class"] = "HubTextPreprocessor"
     (folder / "preprocessing.json").write_text(json.dumps(described))
-    with pytest.raises(BundleError, match="no form without TensorFlow"):
+    with pytest.raises(BundleError, match="'preprocessing.json' was changed"):
         Predictor(folder)
+    with pytest.raises(BundleError, match="no form without TensorFlow"):
+        Predictor(folder, verify=False)
     (folder / "labels.txt").unlink()
     with pytest.raises(BundleError, match=r"labels.txt is missing"):
+        Predictor(folder)
+
+
+@pytest.mark.parametrize("name", ["model.tflite", "vocab.txt", "labels.txt", "golden.jsonl"])
+def test_one_flipped_bit_is_refused(tmp_path: Path, text_classifier, name: str):
+    folder = export(text_classifier, tmp_path)
+    content = bytearray((folder / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (folder / name).write_bytes(content)
+    with pytest.raises(BundleError, match=f"'{name}' was changed"):
         Predictor(folder)

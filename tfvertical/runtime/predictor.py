@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from tfvertical import manifest
 from tfvertical.codecs import pixels
 from tfvertical.codecs.labels import LabelCodec, Prediction
 from tfvertical.codecs.text import Normalizer
@@ -25,9 +26,11 @@ class Predictor:
     Args:
         folder: `exports/litert-…` of a saved model: `model.tflite`, `labels.txt`, `preprocessing.json` and its files.
         threads: of the interpreter.
+        verify: check every file's SHA-256 against `manifest.json` first (0.1 s for 90 MB). One flipped bit in a
+            `.tflite` file goes unnoticed more often than not.
 
     Raises:
-        BundleError: the folder is no LiteRT export, or its preprocessing has no NumPy form.
+        BundleError: the folder is no LiteRT export, a file of it was changed, or its preprocessing has no NumPy form.
         MissingPackageError: ai-edge-litert is not installed.
 
     Example:
@@ -36,11 +39,13 @@ class Predictor:
         'card_arrival'
     """
 
-    def __init__(self, folder: str | Path, *, threads: int = 1):
+    def __init__(self, folder: str | Path, *, threads: int = 1, verify: bool = True):
         folder = Path(folder)
         missing = [n for n in ("model.tflite", "labels.txt", "preprocessing.json") if not (folder / n).is_file()]
         if missing:
             raise BundleError(f"{folder} is no LiteRT export: {missing[0]} is missing.")
+        if verify:
+            manifest.check(folder, kind="export")
         description = json.loads((folder / "preprocessing.json").read_text(encoding="utf-8"))
         self._prepare = _prepare(folder, description["config"], description["length"])
         self._codec = LabelCodec((folder / "labels.txt").read_text(encoding="utf-8").splitlines())
