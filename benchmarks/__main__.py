@@ -27,6 +27,7 @@ NAMES = (
     "full_ft",
     "cold_probe_image",
     "growth",
+    "edge",
 )
 RESULTS = Path(__file__).parent / "RESULTS.md"
 
@@ -56,7 +57,7 @@ def run(name: str, arguments: list[str]) -> tuple[str, bool]:
     module = importlib.import_module(f"benchmarks.{name}")
     if name == "quality":
         return module.main(), True
-    if name == "growth":
+    if name in ("growth", "edge"):
         return module.main(arguments)
     from benchmarks import show
 

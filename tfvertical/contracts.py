@@ -391,6 +391,7 @@ class Task(ABC):
 
 # --------------------------------------------------------------------------------------------------------- export
 Predict = Callable[[Sequence[Any]], np.ndarray]  # raw items (texts; image paths or bytes) -> scores (items, labels)
+Margin = Callable[[Predict], float]  # how far a candidate file is above its limits
 
 
 class Exporter(ABC):
@@ -403,13 +404,16 @@ class Exporter(ABC):
         """The precision for a task that takes `"text"` or `"image"`; another than `precision` where that is `auto`."""
 
     @abstractmethod
-    def write(self, task: Task, folder: Path, calibration: Sequence[Any] = ()) -> None:
-        """Write every file of the format into the empty `folder`.
+    def write(
+        self, task: Task, folder: Path, calibration: Sequence[Any] = (), margin: Margin | None = None
+    ) -> dict[str, Any]:
+        """Write every file of the format into the empty `folder`; what `parity.json` tells of how that was done.
 
         Args:
             task: what is exported.
             folder: where.
             calibration: raw training examples, by which activations are quantized.
+            margin: how far a candidate is above what a lower precision must hold; below 0, it would be refused.
         """
 
     @abstractmethod

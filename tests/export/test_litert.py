@@ -78,7 +78,7 @@ def test_predictor_says_what_it_cannot(tmp_path: Path, text_classifier):
     described = json.loads((folder / "preprocessing.json").read_text())
     described["config"]["class"] = "HubTextPreprocessor"
     (folder / "preprocessing.json").write_text(json.dumps(described))
-    with pytest.raises(BundleError, match="'preprocessing.json' was changed"):
+    with pytest.raises(BundleError, match=r"'preprocessing\.json' was changed"):
         Predictor(folder)
     with pytest.raises(BundleError, match="no form without TensorFlow"):
         Predictor(folder, verify=False)

@@ -12,7 +12,7 @@ import pytest
 from tests.bundle import fakes
 from tfvertical.contracts import Examples
 from tfvertical.errors import ConfigError, ExportError
-from tfvertical.export import _parity, export
+from tfvertical.export import _parity, _selective, export
 from tfvertical.runtime import LiteRT, Predictor
 from tfvertical.runtime.contents import contents
 
@@ -82,18 +82,90 @@ def test_a_file_that_loses_too_much_is_refused(tmp_path: Path, text_classifier, 
     assert not list(tmp_path.glob("exports/*"))
 
 
-def test_a_drop_in_accuracy_is_refused():
-    class Task:
-        labels = ("a", "b")
+class Recorded:
+    """A task and its exporter that answer what they are told to."""
 
+    labels = ("a", "b")
+
+    def __init__(self, expected: np.ndarray, received: np.ndarray):
+        self.expected, self.received = expected, received
+
+    def scores(self, examples: Examples) -> np.ndarray:
+        return self.expected
+
+    def load(self, task: Any, folder: Path) -> Any:
+        return lambda items: self.received
+
+    def measured(self, task: Any, folder: Path, items: Any) -> dict[str, Any]:
+        return {}
+
+
+def test_a_drop_in_accuracy_is_refused(tmp_path: Path, monkeypatch):
     expected, received = np.array([[0.9, 0.1]] * 200), np.array([[0.9, 0.1]] * 199 + [[0.4, 0.6]])
-    truth = ["a"] * 200
-    held = _parity._losses(Task(), expected, received, truth, _parity.Gate("int8", 0.01))
-    assert held["drop"] == pytest.approx(0.005)
+    monkeypatch.setattr(_parity, "_fits", lambda task, exporter, items: [True] * len(items))
+    examples = Examples(["x"] * 200, ["a"] * 200, [str(number) for number in range(200)])
+
+    def compared(received: np.ndarray, max_drop: float) -> _parity.Comparison:
+        recorded = Recorded(expected, received)
+        return _parity.Comparison(recorded, recorded, examples, _parity.Gate("int8", max_drop))
+
+    held = compared(received, 0.01)
+    assert held.check(tmp_path)["drop"] == pytest.approx(0.005)
+    assert held.margin(lambda items: received) == pytest.approx(0.005)
     with pytest.raises(ExportError, match=r"accuracy 0.9950 instead of 1.0000"):
-        _parity._losses(Task(), expected, received, truth, _parity.Gate("int8", 0.004))
+        compared(received, 0.004).check(tmp_path)
     with pytest.raises(ExportError, match="no numbers"):
-        _parity._losses(Task(), expected, received * np.nan, None, _parity.Gate("int8", 1.0))
+        compared(received * np.nan, 1.0).check(tmp_path)
+
+
+class Counted:
+    """What `_selective.smallest` asks for: a file's size grows by 10 with every operator in float."""
+
+    def too_large(self, model: bytes) -> bool:
+        return len(model) > 100
+
+    def groups(self) -> list[list[str]]:
+        return [["a", "b"], ["c"], ["d", "e"]]
+
+    def model(self, floats: Any = ()) -> bytes:
+        return ",".join(sorted(floats)).encode().ljust(50 + 10 * len(floats))
+
+
+@pytest.mark.parametrize(
+    ("needed", "kept"),
+    [([], []), (["c"], ["c"]), (["a"], ["a", "b"]), (["a", "c"], ["a", "b", "c"]), (["c", "d"], ["c", "d", "e"])],
+)
+def test_as_little_as_possible_stays_in_float(needed: list[str], kept: list[str]):
+    def margin(model: bytes) -> float:
+        floats = model.decode().strip().split(",")
+        return -0.1 * sum(each not in floats for each in needed)
+
+    model, told = _selective.smallest(Counted(), margin)
+    assert sorted(told["float_operators"]) == kept and margin(model) >= 0
+
+
+def test_a_file_with_too_much_in_float_is_refused():
+    with pytest.raises(ExportError, match="float16 is smaller"):
+        _selective.smallest(Counted(), lambda model: -0.2)
+
+
+def test_an_operator_in_float_is_really_in_float(tmp_path: Path, sure_image_classifier, monkeypatch):
+    task, seen = sure_image_classifier, pictures()
+    tried: list[float] = []
+    true_margin = _parity.Comparison.margin
+
+    def picky(self: Any, predict: Any) -> float:
+        tried.append(true_margin(self, predict))
+        return -1.0 if len(tried) <= 2 else tried[-1]  # all in integers, and the first group in float, are refused
+
+    monkeypatch.setattr(_parity.Comparison, "margin", picky)
+    folder = export(task, tmp_path, precision="int8", examples=seen, calibration=seen[:40])
+    told = parity(folder)
+    assert len(tried) > 2 and told["float_operators"]
+    kept = {tensor.name: tensor.dtype for tensor in contents(folder / "model.tflite").tensors}
+    assert [kept[name] for name in told["float_operators"] if name in kept] == ["FLOAT32"] * len(
+        told["float_operators"]
+    )
 
 
 @pytest.mark.parametrize(

@@ -76,11 +76,11 @@ def export(
     folder = Path(path) / "exports" / f"{name}-{precision}"
     with new_folder(folder, overwrite=overwrite) as temporary:
         task = _float32.twin(task)
-        exporter.write(task, temporary, _some(_items(calibration)))
+        comparison = _parity.Comparison(task, exporter, examples, gate)
+        how = exporter.write(task, temporary, _some(_items(calibration)), comparison.margin)
         write_text(temporary / "labels.txt", _label_lines(task))
-        found = _parity.compare(task, exporter, temporary, examples, gate)
         description = {"format": name, "precision": precision, "bundle_hash": bundle_hash}
-        write_json(temporary / "parity.json", description | found)
+        write_json(temporary / "parity.json", description | how | comparison.check(temporary))
         manifest.seal(temporary, kind="export", schema_version=SCHEMA_VERSION)
     return folder
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import tempfile
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from tfvertical.contracts import Task
 from tfvertical.errors import ExportError
+from tfvertical.export import _selective
 from tfvertical.export._inputs import call, fixed_inputs
 from tfvertical.runtime.contents import Contents, contents
 
@@ -24,7 +24,8 @@ def convert(
     precision: str = "float32",
     calibration: Sequence[Any] = (),
     integer_io: bool = False,
-) -> bytes:
+    margin: Callable[[bytes], float] = lambda model: 0.0,
+) -> tuple[bytes, dict[str, Any]]:
     """The task's model with its activation as a TFLite file with one signature, `serving_default`.
 
     The way goes through a SavedModel of a bare module that holds nothing but the variables: it keeps input names and
@@ -36,10 +37,14 @@ def convert(
         precision: `float32`; `float16` (weights); `dynamic` (weights int8, activations quantized as they come); `int8`
             (weights and activations).
         calibration: raw training examples, from which `int8` takes the ranges of activations.
-        integer_io: with `int8`, whether pixels come in, and scores go out, as uint8.
+        integer_io: with `int8`, whether pixels come in, and scores go out, as uint8; then nothing stays in float.
+        margin: how far a candidate in `int8` is above what it must hold; operators stay in float until it is 0 or more.
+
+    Returns:
+        The file, and what `parity.json` tells of it.
 
     Raises:
-        ExportError: the model does not convert to built-in operators.
+        ExportError: the model does not convert to built-in operators, or loses too much in integers.
     """
     import tensorflow as tf
 
@@ -59,10 +64,15 @@ def convert(
         _choose(converter, precision, integer_io)
         if precision == "int8":
             converter.representative_dataset = lambda: _representative(task, length, calibration, set(specs))
+        how: dict[str, Any] = {}
         try:
-            with warnings.catch_warnings():  # the converter calibrates with an interpreter that it calls outdated
-                warnings.filterwarnings("ignore", r"\s*Warning: tf\.lite\.Interpreter is deprecated", UserWarning)
-                model = bytes(converter.convert())
+            with _selective.quiet_interpreter():
+                if precision == "int8" and not integer_io:
+                    model, how = _selective.smallest(_selective.Integers(converter), margin)
+                else:
+                    model = bytes(converter.convert())
+        except ExportError:
+            raise
         except Exception as error:  # the converter's own errors have no public class
             lines = [line.strip() for line in str(error).splitlines() if "error:" in line or "TF Select ops" in line]
             raise ExportError(
@@ -70,7 +80,7 @@ def convert(
                 received="; ".join(lines)[:500] or f"{type(error).__name__}: {str(error)[:300]}",
                 fix="replace the layer named above, or export as saved_model",
             ) from error
-    return _checked(model, set(specs))
+    return _checked(model, set(specs)), how
 
 
 def _choose(converter: Any, precision: str, integer_io: bool) -> None:

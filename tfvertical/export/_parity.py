@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tfvertical.contracts import Examples, Exporter, Task
+from tfvertical.contracts import Examples, Exporter, Predict, Task
 from tfvertical.errors import ExportError, TfverticalError
 from tfvertical.export import _samples
 
@@ -38,53 +38,105 @@ class Gate:
         return self.precision == "float32"
 
 
-def compare(
-    task: Task, exporter: Exporter, folder: Path, examples: Examples | Sequence[Any] | None, gate: Gate
-) -> dict[str, Any]:
-    """Run `folder` on the examples and compare.
+class Comparison:
+    """A task's own scores on examples, against which files are held.
 
     Examples that the file sees less of than the task does (a long text that the task reads in windows, or one longer
     than the file's own length) have no common truth; they are counted and left out.
 
-    Returns:
-        For `parity.json`: `n`, `left_out`, `examples`, `max_difference`, `agreement`, the limits, what the exporter
-        measured, `versions`; with labels and a lower precision, `accuracy` and `drop` too.
+    Args:
+        task: computing in float32.
+        exporter: what writes the file.
+        examples: raw items, or `Examples`; None for built-in ones.
+        gate: what the file must hold.
 
     Raises:
-        ExportError: not faithful, no number at all, or nothing to compare.
+        ExportError: nothing to compare.
     """
-    every = (
-        examples if isinstance(examples, Examples) else _examples(default_items(task) if examples is None else examples)
-    )
-    fits = _fits(task, exporter, every.inputs)
-    comparable = [item for item, fit in zip(every.inputs, fits, strict=True) if fit]
-    if not comparable:
-        raise ExportError(
-            "No example fits into the exported model, so it cannot be checked.", fix="give shorter examples"
-        )
-    expected = np.asarray(task.scores(_examples(comparable)), np.float32)
-    received = _run(task, exporter, folder, comparable)
-    if received.shape != expected.shape:
-        raise ExportError(
-            "The exported model's scores have another shape.",
-            expected=f"{expected.shape}",
-            received=f"{received.shape}",
-        )
-    found = _differences(expected, received)
-    if gate.exact:
-        _refuse_different(expected, received)
-        found["tolerance"] = TOLERANCE
-    else:
-        truth = None if every.labels is None else [label for label, fit in zip(every.labels, fits, strict=True) if fit]
-        found |= _losses(task, expected, received, truth, gate)
-    counts = {"n": len(comparable), "left_out": len(every.inputs) - len(comparable)}
-    source = {"examples": "built-in" if examples is None else "given"}
-    return counts | source | found | exporter.measured(task, folder, comparable) | {"versions": versions()}
 
+    def __init__(self, task: Task, exporter: Exporter, examples: Examples | Sequence[Any] | None, gate: Gate):
+        self.task, self.exporter, self.gate = task, exporter, gate
+        self.source = "built-in" if examples is None else "given"
+        given = default_items(task) if examples is None else examples
+        every = given if isinstance(given, Examples) else _examples(given)
+        fits = np.flatnonzero(_fits(task, exporter, every.inputs))
+        if not len(fits):
+            raise ExportError(
+                "No example fits into the exported model, so it cannot be checked.", fix="give shorter examples"
+            )
+        kept = every.take(fits)
+        self.items, self.left_out = list(kept.inputs), len(every) - len(kept)
+        self.expected = np.asarray(task.scores(_examples(self.items)), np.float32)
+        numbers = {label: number for number, label in enumerate(task.labels)}
+        self.truth = None if kept.labels is None else np.array([numbers[label] for label in kept.labels])
 
-def _differences(expected: np.ndarray, received: np.ndarray) -> dict[str, Any]:
-    agreement = float(np.mean(received.argmax(1) == expected.argmax(1)))
-    return {"max_difference": float(np.abs(received - expected).max()), "agreement": agreement}
+    def margin(self, predict: Predict) -> float:
+        """How far a file of lower precision is above its limits; below 0, it loses too much."""
+        return self._margin(np.asarray(predict(self.items), np.float32))
+
+    def check(self, folder: Path) -> dict[str, Any]:
+        """Run the written files.
+
+        Returns:
+            For `parity.json`: `n`, `left_out`, `examples`, `max_difference`, `agreement`, the limits, what the exporter
+            measured, `versions`; with labels and a lower precision, `accuracy` and `drop` too.
+
+        Raises:
+            ExportError: not faithful, or no number at all.
+        """
+        received = _run(self.task, self.exporter, folder, self.items)
+        if received.shape != self.expected.shape:
+            raise ExportError(
+                "The exported model's scores have another shape.",
+                expected=f"{self.expected.shape}",
+                received=f"{received.shape}",
+            )
+        counts = {"n": len(self.items), "left_out": self.left_out, "examples": self.source}
+        found = {
+            "max_difference": float(np.abs(received - self.expected).max()),
+            "agreement": self._agreement(received),
+        }
+        if self.gate.exact:
+            _refuse_different(self.expected, received)
+            found["tolerance"] = TOLERANCE
+        else:
+            found |= self._losses(received)
+        return counts | found | self.exporter.measured(self.task, folder, self.items) | {"versions": versions()}
+
+    def _agreement(self, received: np.ndarray) -> float:
+        return float(np.mean(received.argmax(1) == self.expected.argmax(1)))
+
+    def _accuracy(self, scores: np.ndarray) -> float:
+        return float(np.mean(scores.argmax(1) == self.truth))
+
+    def _margin(self, received: np.ndarray) -> float:
+        if not np.isfinite(received).all():
+            return -1.0
+        margin = self._agreement(received) - AGREEMENT
+        if self.truth is None:
+            return margin
+        return min(margin, self.gate.max_drop - (self._accuracy(self.expected) - self._accuracy(received)))
+
+    def _losses(self, received: np.ndarray) -> dict[str, Any]:
+        """Limits, and accuracy before and after where the truth is known; refused where too much is lost."""
+        found: dict[str, Any] = {"least_agreement": AGREEMENT}
+        said = f"the same label on {self._agreement(received):.4f} of {len(self.items)} examples"
+        if self.truth is not None:
+            before, after = self._accuracy(self.expected), self._accuracy(received)
+            said += f", accuracy {after:.4f} instead of {before:.4f}"
+            found |= {
+                "accuracy": {"float32": before, self.gate.precision: after},
+                "drop": before - after,
+                "max_drop": self.gate.max_drop,
+            }
+        if self._margin(received) < 0:
+            raise ExportError(
+                f"Precision {self.gate.precision!r} loses too much; nothing was written.",
+                expected=f"the same label on {AGREEMENT} of the examples, accuracy at most {self.gate.max_drop} lower",
+                received=said if np.isfinite(received).all() else "scores that are no numbers",
+                fix="export in float16, which has half the size, or allow more with max_drop=… if labels still agree",
+            )
+        return found
 
 
 def _refuse_different(expected: np.ndarray, received: np.ndarray) -> None:
@@ -92,40 +144,12 @@ def _refuse_different(expected: np.ndarray, received: np.ndarray) -> None:
     differences = np.abs(received - expected).max(axis=1)
     worst = int(np.argmax(np.where(np.isnan(differences), np.inf, differences)))
     if not differences[worst] <= TOLERANCE:
-        agreement = _differences(expected, received)["agreement"]
+        agreement = float(np.mean(received.argmax(1) == expected.argmax(1)))
         raise ExportError(
             "The exported model does not score as the task does; nothing was written.",
             expected=f"a difference of at most {TOLERANCE}",
             received=f"{differences[worst]} on example {worst}, agreement {agreement:.4f} over {len(expected)}",
         )
-
-
-def _losses(
-    task: Task, expected: np.ndarray, received: np.ndarray, truth: Sequence[str] | None, gate: Gate
-) -> dict[str, Any]:
-    """Agreement of labels, and accuracy before and after where the truth is known; refused where too much is lost."""
-    agreement = _differences(expected, received)["agreement"]
-    found: dict[str, Any] = {"least_agreement": AGREEMENT}
-    wrong = [] if agreement >= AGREEMENT else [f"the same label on {agreement:.4f} of {len(expected)} examples"]
-    if truth is not None:
-        numbers = {label: number for number, label in enumerate(task.labels)}
-        targets = np.array([numbers[label] for label in truth])
-        before, after = (float(np.mean(scores.argmax(1) == targets)) for scores in (expected, received))
-        found |= {
-            "accuracy": {"float32": before, gate.precision: after},
-            "drop": before - after,
-            "max_drop": gate.max_drop,
-        }
-        if before - after > gate.max_drop:
-            wrong.append(f"accuracy {after:.4f} instead of {before:.4f}")
-    if wrong or not np.isfinite(received).all():
-        raise ExportError(
-            f"Precision {gate.precision!r} loses too much; nothing was written.",
-            expected=f"the same label on {AGREEMENT} of the examples, and accuracy at most {gate.max_drop} lower",
-            received=" and ".join(wrong) or "scores that are no numbers",
-            fix="export in float16, which has half the size, or allow more with max_drop=… if labels still agree",
-        )
-    return found
 
 
 def _run(task: Task, exporter: Exporter, folder: Path, items: Sequence[Any]) -> np.ndarray:

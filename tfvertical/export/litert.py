@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tfvertical.contracts import Exporter, Predict, Task, TextPreprocessor
+from tfvertical.contracts import Exporter, Margin, Predict, Task, TextPreprocessor
 from tfvertical.errors import ConfigError, ExportError
 from tfvertical.export import _handover, _mediapipe
 from tfvertical.export._convert import PRECISIONS, convert
@@ -60,10 +60,16 @@ class LiteRT(Exporter):
             return self.precision
         return "dynamic" if kind == "text" else "int8"
 
-    def write(self, task: Task, folder: Path, calibration: Sequence[Any] = ()) -> None:
+    def write(
+        self, task: Task, folder: Path, calibration: Sequence[Any] = (), margin: Margin | None = None
+    ) -> dict[str, Any]:
         interpreter_class()  # a missing package is better said before a minute of conversion
         length = self._length(task)
-        model = convert(task, length, self.precision, calibration, self.integer_io)
+
+        def above(candidate: bytes) -> float:
+            return 0.0 if margin is None else margin(self._predict(task, candidate))
+
+        model, how = convert(task, length, self.precision, calibration, self.integer_io, above)
         model = _mediapipe.described(model, task, self.label_names)
         write_bytes(folder / "model.tflite", model)
         preprocessor = task.preprocessor
@@ -76,9 +82,13 @@ class LiteRT(Exporter):
             write_bytes(folder / name, content)
         run = Runner(folder / "model.tflite")
         _handover.write(task, folder, length, lambda inputs: run(inputs)["scores"][0])
+        return how
 
     def load(self, task: Task, folder: Path) -> Predict:
-        runner, length = Runner(folder / "model.tflite"), self._length(task)
+        return self._predict(task, folder / "model.tflite")
+
+    def _predict(self, task: Task, model: Path | bytes) -> Predict:
+        runner, length = Runner(model), self._length(task)
 
         def predict(items: Sequence[Any]) -> np.ndarray:
             rows = [runner(fixed_inputs(task.preprocessor, item, length))["scores"][0] for item in items]

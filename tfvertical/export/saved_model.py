@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tfvertical.contracts import Exporter, Predict, Task
+from tfvertical.contracts import Exporter, Margin, Predict, Task
 from tfvertical.errors import ConfigError
 from tfvertical.export._inputs import call
 
@@ -36,7 +36,9 @@ class SavedModel(Exporter):
     def chosen(self, kind: str) -> str:
         return self.precision
 
-    def write(self, task: Task, folder: Path, calibration: Sequence[Any] = ()) -> None:
+    def write(
+        self, task: Task, folder: Path, calibration: Sequence[Any] = (), margin: Margin | None = None
+    ) -> dict[str, Any]:
         import tensorflow as tf
 
         preprocess, labels = task.preprocessor.graph(), tf.constant(task.labels)
@@ -59,6 +61,7 @@ class SavedModel(Exporter):
         tf.saved_model.save(module, str(folder), signatures={"serving_default": serve, "classes": classes})
         if not any((folder / "assets").iterdir()):
             (folder / "assets").rmdir()
+        return {}
 
     def load(self, task: Task, folder: Path) -> Predict:
         import tensorflow as tf

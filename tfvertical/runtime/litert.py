@@ -17,7 +17,7 @@ class LiteRT:
     Inputs are bound by name: converters reorder them, and a wrong order is silent garbage.
 
     Args:
-        path: the `.tflite` file.
+        model: the path of a `.tflite` file, or its bytes.
         threads: of the interpreter.
 
     Raises:
@@ -29,8 +29,9 @@ class LiteRT:
         (1, 77)
     """
 
-    def __init__(self, path: str | Path, *, threads: int = 1):
-        self._interpreter = interpreter_class()(model_path=str(path), num_threads=threads)
+    def __init__(self, model: str | Path | bytes, *, threads: int = 1):
+        given = {"model_content": model} if isinstance(model, bytes) else {"model_path": str(model)}
+        self._interpreter = interpreter_class()(**given, num_threads=threads)
         (key,) = self._interpreter.get_signature_list()
         self._run = self._interpreter.get_signature_runner(key)
         details = self._run.get_input_details()

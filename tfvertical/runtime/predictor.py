@@ -29,6 +29,9 @@ class Predictor:
         verify: check every file's SHA-256 against `manifest.json` first (0.1 s for 90 MB). One flipped bit in a
             `.tflite` file goes unnoticed more often than not.
 
+    Attributes:
+        prepare: one raw item -> the model's inputs by name, batch 1.
+
     Raises:
         BundleError: the folder is no LiteRT export, a file of it was changed, or its preprocessing has no NumPy form.
         MissingPackageError: ai-edge-litert is not installed.
@@ -47,7 +50,7 @@ class Predictor:
         if verify:
             manifest.check(folder, kind="export")
         description = json.loads((folder / "preprocessing.json").read_text(encoding="utf-8"))
-        self._prepare = _prepare(folder, description["config"], description["length"])
+        self.prepare = _prepare(folder, description["config"], description["length"])
         self._codec = LabelCodec((folder / "labels.txt").read_text(encoding="utf-8").splitlines())
         self._run = LiteRT(folder / "model.tflite", threads=threads)
 
@@ -58,7 +61,7 @@ class Predictor:
 
     def scores(self, items: Iterable[Any]) -> np.ndarray:
         """float32 `(items, labels)`: of texts; or of pictures (paths, encoded bytes, uint8 arrays)."""
-        rows = [self._run(self._prepare(item))["scores"][0] for item in items]
+        rows = [self._run(self.prepare(item))["scores"][0] for item in items]
         return np.stack(rows) if rows else np.zeros((0, len(self.labels)), np.float32)
 
     def predict(self, items: Iterable[Any]) -> list[Prediction]:

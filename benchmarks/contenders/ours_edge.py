@@ -1,0 +1,147 @@
+"""tfvertical's files for phones: float against lower precision, the predictor's start, and MediaPipe's answers."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks.contenders.clock import figures
+
+REPEATS = 1_000  # what `seconds` counts: inferences, one after the other
+
+
+def prepare(work: dict[str, Any]) -> dict[str, Any]:
+    """A head on the frozen backbone, exported in every precision that is compared, with the test inputs beside."""
+    import numpy as np
+
+    import tfvertical as tv
+    from benchmarks.contenders import ours
+    from tfvertical.export._inputs import fixed_inputs
+
+    folder = Path(work["folder"])
+    text = "lite0" not in work
+    task = ours.text_task(work) if text else ours.image_task(work)
+    train, test = ours.examples(work, "train"), ours.examples(work, "test")
+    task.fit(train, adaptation=tv.Frozen(), verbose=0, **vars(ours._settings(work)))
+    task.export(folder)
+    for precision in ("float16", "dynamic") if text else ("float16", "int8"):
+        task.export(folder, precision=precision, examples=test.take(range(min(300, len(test)))), calibration=train)
+    inputs = [fixed_inputs(task.preprocessor, item, work.get("length")) for item in work["test"]["items"]]
+    stacked = {name: np.concatenate([each[name] for each in inputs]) for name in inputs[0]}
+    np.savez(folder / "inputs.npz", **stacked)
+    kernel, bias = (variable.numpy() for variable in task.components["head"].trainable_variables)
+    np.savez(folder / "head.npz", kernel=kernel, bias=bias)
+    return figures(0.0, ours.accuracy(task, work))
+
+
+def float32(work: dict[str, Any]) -> dict[str, Any]:
+    """The float file, one thread."""
+    return _run(work, "float32")
+
+
+def float16(work: dict[str, Any]) -> dict[str, Any]:
+    """Weights in float16."""
+    return _run(work, "float16")
+
+
+def dynamic(work: dict[str, Any]) -> dict[str, Any]:
+    """Dynamic range."""
+    return _run(work, "dynamic")
+
+
+def int8(work: dict[str, Any]) -> dict[str, Any]:
+    """Full integer."""
+    return _run(work, "int8")
+
+
+def _run(work: dict[str, Any], precision: str) -> dict[str, Any]:
+    """`seconds` for a thousand inputs at the median, accuracy over all test inputs, and the file's `bytes`."""
+    import numpy as np
+
+    from tfvertical.runtime import LiteRT
+
+    path = Path(work["folder"]) / "exports" / f"litert-{precision}" / "model.tflite"
+    run = LiteRT(path, threads=1)
+    with np.load(Path(work["folder"]) / "inputs.npz") as file:
+        inputs = {name: file[name] for name in file.files}
+    taken, right = [], 0
+    for at, label in enumerate(work["test"]["labels"]):
+        one = {name: value[at : at + 1] for name, value in inputs.items()}
+        began = time.perf_counter()
+        scores = run(one)["scores"][0]
+        taken.append(time.perf_counter() - began)
+        right += int(scores.argmax()) == label
+    seconds = float(np.median(taken)) * REPEATS
+    return figures(seconds, right / len(taken), bytes=float(path.stat().st_size))
+
+
+def start(work: dict[str, Any]) -> dict[str, Any]:
+    """From the import to the first answer, and the memory that is resident then."""
+    began = time.perf_counter()
+    from tfvertical.runtime import Predictor
+
+    Predictor(Path(work["folder"]) / "exports" / "litert-dynamic").predict(["The card never arrived."])
+    seconds = time.perf_counter() - began
+    unit = 1 if sys.platform == "darwin" else 1024
+    resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return figures(seconds, 1.0, resident=float(resident))
+
+
+def mediapipe_texts(work: dict[str, Any]) -> dict[str, Any]:
+    """How many of 500 texts MediaPipe scores as the file does, given what the normalizer makes of them."""
+    from mediapipe.tasks.python import BaseOptions, text
+
+    from tfvertical.codecs.text import Normalizer
+    from tfvertical.runtime import Predictor
+
+    folder = Path(work["folder"]) / "exports" / "litert-float32"
+    hard = ["", " ", "🚨❤️ 👩‍👧", "a" * 10_000, "the card " * 1_112, "Café naïve Straße", "tab\tand\x00nul"]
+    items = [*hard, *work["test"]["items"]][:500]
+    options = text.TextClassifierOptions(base_options=BaseOptions(model_asset_path=str(folder / "model.tflite")))
+    predictor, normalize = Predictor(folder), Normalizer(True, True)
+    with text.TextClassifier.create_from_options(options) as classifier:
+        answers = [classifier.classify(normalize(item)).classifications[0].categories for item in items]
+    return _agreeing(predictor, items, answers)
+
+
+def mediapipe_pictures(work: dict[str, Any]) -> dict[str, Any]:
+    """The same of pictures, cut and resized as in training."""
+    import mediapipe
+    import numpy as np
+    from mediapipe.tasks.python import BaseOptions, vision
+
+    from tfvertical.runtime import Predictor
+
+    folder = Path(work["folder"]) / "exports" / "litert-float32"
+    predictor, draw = Predictor(folder), np.random.default_rng(0)
+    hard = [np.full((1, 1, 3), 200, np.uint8), draw.integers(0, 256, (4_000, 4_000, 3)).astype(np.uint8)]
+    items: list[Any] = [*hard, *(Path(item) for item in work["test"]["items"]), *map(Path, work["train"]["items"])][
+        :500
+    ]
+    options = vision.ImageClassifierOptions(base_options=BaseOptions(model_asset_path=str(folder / "model.tflite")))
+    answers = []
+    with vision.ImageClassifier.create_from_options(options) as classifier:
+        for item in items:
+            (pixels,) = predictor.prepare(item).values()
+            data = np.ascontiguousarray(pixels[0].astype(np.uint8))
+            image = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=data)
+            answers.append(classifier.classify(image).classifications[0].categories)
+    return _agreeing(predictor, items, answers)
+
+
+def _agreeing(predictor: Any, items: list[Any], answers: list[Any]) -> dict[str, Any]:
+    """The share of items whose scores differ by at most 1e-5, as `quality`; the largest difference of those that do."""
+    import numpy as np
+
+    expected, differences = predictor.scores(items), []
+    for scores, categories in zip(expected, answers, strict=True):
+        found = {each.category_name: each.score for each in categories}
+        if set(found) != set(predictor.labels):
+            differences.append(np.inf)
+            continue
+        differences.append(max(abs(found[name] - score) for name, score in zip(predictor.labels, scores, strict=True)))
+    near = np.array(differences) <= 1e-5
+    return figures(0.0, float(near.mean()), items=float(len(items)), largest=float(np.array(differences)[near].max()))

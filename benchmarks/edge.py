@@ -1,0 +1,116 @@
+"""Files for phones: how much smaller and faster is lower precision, how fast is a start, does MediaPipe agree?"""
+
+from __future__ import annotations
+
+import atexit
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks import processes, show, work
+from benchmarks.race import Contender, Outcome, Race, Row
+
+TEXT = {"length": 64, "epochs": 10, "rate": 5e-3, "decay": 0.1, "dropout": 0.3, "clip": None, "whole": True}
+IMAGE = {"epochs": 10, "rate": 2e-3, "decay": 0.1, "dropout": 0.2, "clip": None, "whole": True}
+
+
+def _built(made: dict[str, Any], smoke: bool) -> dict[str, Any]:
+    """A trained head's exports in a folder that lasts as long as this process."""
+    folder = Path(tempfile.mkdtemp(prefix="edge_"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    made |= {"folder": str(folder)} | ({"epochs": 2} if smoke else {})
+    processes.run("ours_edge:prepare", made)
+    return made
+
+
+def _once(build: Callable[[bool], dict[str, Any]]) -> Callable[[bool], dict[str, Any]]:
+    """Two races share one building."""
+    made: dict[bool, dict[str, Any]] = {}
+
+    def built(smoke: bool) -> dict[str, Any]:
+        if smoke not in made:
+            made[smoke] = build(smoke)
+        return made[smoke]
+
+    return built
+
+
+texts = _once(lambda smoke: _built(work.banking77(smoke) | TEXT, smoke))
+pictures = _once(lambda smoke: _built(work.clothing(smoke) | IMAGE, smoke))
+
+
+def _resident(outcomes: Any) -> list[str]:
+    found = [each.measures["resident"] / 2**20 for each in outcomes["ours"] if "resident" in each.measures]
+    return [f"Resident after the first answer: {max(found):.0f} MiB (target 150)."] if found else []
+
+
+def _agreement(call: str, built: Callable[[bool], dict[str, Any]]) -> Callable[[Any], list[str]]:
+    def notes(outcomes: Any) -> list[str]:
+        found = Outcome.read(processes.run(call, built(False)))
+        many, largest = found.measures["items"], found.measures["largest"]
+        said = f"{found.quality:.1%} of {many:.0f} inputs within 1e-5, those by at most {largest:.1e}"
+        return [f"MediaPipe Tasks on the float32 file: {said} (target 99 %)."]
+
+    return notes
+
+
+RACES = (
+    Race(
+        "edge_text",
+        "MiniLM, 77 classes, length 64, one thread: seconds for 1,000 texts, and the file's bytes.",
+        {
+            "ours": Contender("dynamic range", "ours_edge:dynamic"),
+            "float32": Contender("float32", "ours_edge:float32"),
+            "float16": Contender("float16", "ours_edge:float16"),
+            "onnx": Contender("onnxruntime, dynamic int8", "onnx:dynamic", True),
+        },
+        (
+            Row("float32", 3, tolerance=0.005),
+            Row("onnx", 1.4, tolerance=0.005),
+            Row("float32", 1 / 0.27, tolerance=0.005, measure="bytes"),
+        ),
+        texts,
+        _agreement("ours_edge:mediapipe_texts", texts),
+    ),
+    Race(
+        "edge_image",
+        "EfficientNet-Lite0, 10 classes, one thread: seconds for 1,000 pictures, and the file's bytes.",
+        {
+            "ours": Contender("full integer", "ours_edge:int8"),
+            "float32": Contender("float32", "ours_edge:float32"),
+            "float16": Contender("float16", "ours_edge:float16"),
+        },
+        (
+            Row("float32", 2, tolerance=0.01),
+            Row("float32", 1 / 0.30, tolerance=0.01, measure="bytes"),
+        ),
+        pictures,
+        _agreement("ours_edge:mediapipe_pictures", pictures),
+    ),
+    Race(
+        "edge_start",
+        "From the import to the first answer in a new process, files in the page cache.",
+        {
+            "ours": Contender("tfvertical.runtime.Predictor, dynamic range", "ours_edge:start"),
+            "pipeline": Contender("transformers pipeline", "hf_pipeline:start", True),
+        },
+        (Row("pipeline", 5, tolerance=0.0),),
+        texts,
+        _resident,
+    ),
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> tuple[str, bool]:
+    """Run the three races: their sections of RESULTS.md as one, and whether all contenders ran well."""
+    found = [show.main(race, arguments) for race in RACES]
+    parts = [section.split("\n", 2) for section, _ in found]
+    lines = ["## edge", *(f"\n### {head.removeprefix('## ')}\n{rest}" for head, _, rest in parts)]
+    return "\n".join(lines), all(good for _, good in found)
+
+
+if __name__ == "__main__":
+    sys.exit(0 if main()[1] else 1)
