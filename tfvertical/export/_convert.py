@@ -48,7 +48,7 @@ def convert(
     """
     import tensorflow as tf
 
-    sample = fixed_inputs(task.preprocessor, _any_item(task), length)
+    sample = fixed_inputs(task.preprocessor, any_item(task), length)
     specs = {name: tf.TensorSpec(value.shape, value.dtype, name=name) for name, value in sorted(sample.items())}
 
     @tf.function(autograph=False)
@@ -61,7 +61,7 @@ def convert(
     with tempfile.TemporaryDirectory(prefix="tfvertical-") as folder:
         tf.saved_model.save(module, folder, signatures={SIGNATURE: concrete})
         converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[SIGNATURE])
-        _choose(converter, precision, integer_io)
+        choose(converter, precision, integer_io)
         if precision == "int8":
             converter.representative_dataset = lambda: _representative(task, length, calibration, set(specs))
         how: dict[str, Any] = {}
@@ -83,7 +83,8 @@ def convert(
     return _checked(model, set(specs)), how
 
 
-def _choose(converter: Any, precision: str, integer_io: bool) -> None:
+def choose(converter: Any, precision: str, integer_io: bool = False) -> None:
+    """Set a `tf.lite.TFLiteConverter` up for built-in operators in a precision."""
     import tensorflow as tf
 
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
@@ -136,5 +137,6 @@ def refuse_custom(found: Contents) -> None:
         )
 
 
-def _any_item(task: Task) -> Any:
+def any_item(task: Task) -> Any:
+    """Something that the task takes, for its shape."""
     return "a" if task.preprocessor.kind == "text" else np.zeros((64, 64, 3), np.uint8)

@@ -11,7 +11,7 @@ import numpy as np
 
 from tfvertical.contracts import Exporter, Margin, Predict, Task, TextPreprocessor
 from tfvertical.errors import ConfigError, ExportError
-from tfvertical.export import _handover, _mediapipe
+from tfvertical.export import _handover, _mediapipe, _personal
 from tfvertical.export._convert import PRECISIONS, convert
 from tfvertical.export._inputs import fixed_inputs
 from tfvertical.export._timing import latency
@@ -33,6 +33,7 @@ class LiteRT(Exporter):
             `dynamic` for texts, `int8` for pictures.
         length: tokens the file takes, special ones included; the preprocessor's own where None. Shorter is faster.
         integer_io: with `int8`, pixels come in and scores go out as uint8.
+        trainable_head: write `features.tflite` and `head.tflite` too, with which an app trains the last layer further.
         label_names: locale (`de`) -> the label names in that language, in the order of the task's.
 
     Raises:
@@ -44,6 +45,7 @@ class LiteRT(Exporter):
     precision: str = "float32"
     length: int | None = None
     integer_io: bool = False
+    trainable_head: bool = False
     label_names: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -70,6 +72,8 @@ class LiteRT(Exporter):
             return 0.0 if margin is None else margin(self._predict(task, candidate))
 
         model, how = convert(task, length, self.precision, calibration, self.integer_io, above)
+        for name, content in _personal.files(task, length, self.precision).items() if self.trainable_head else ():
+            write_bytes(folder / name, content)
         model = _mediapipe.described(model, task, self.label_names)
         write_bytes(folder / "model.tflite", model)
         preprocessor = task.preprocessor

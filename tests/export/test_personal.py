@@ -1,0 +1,79 @@
+"""A head that learns on the device learns as it does in Keras."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from ai_edge_litert.interpreter import Interpreter
+
+from tests.bundle import fakes
+from tfvertical.errors import ConfigError
+from tfvertical.export import _personal, export
+from tfvertical.export._inputs import fixed_inputs
+from tfvertical.runtime import LiteRT
+from tfvertical.runtime.contents import contents
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, text_classifier) -> Path:
+    return export(text_classifier, tmp_path_factory.mktemp("personal"), trainable_head=True)
+
+
+def runners(folder: Path) -> dict[str, Any]:
+    interpreter = Interpreter(model_path=str(folder / "head.tflite"))
+    return {name: interpreter.get_signature_runner(name) for name in _personal.SIGNATURES}
+
+
+def examples(width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Three classes that a line can tell apart, nearly."""
+    draw = np.random.default_rng(0)
+    labels = draw.integers(0, 3, 120).astype(np.int32)
+    centres = draw.normal(size=(3, width)).astype(np.float32)
+    return centres[labels] + draw.normal(0, 0.5, (120, width)).astype(np.float32), labels
+
+
+def test_the_two_files_are_the_model(folder: Path, text_classifier):
+    texts = ["the card never arrived", "", "card"]
+    features, head = LiteRT(folder / "features.tflite"), runners(folder)
+    for text, expected in zip(texts, text_classifier.scores(fakes.examples(texts)), strict=True):
+        found = features(fixed_inputs(text_classifier.preprocessor, text))["features"]
+        np.testing.assert_allclose(head["infer"](features=found)["scores"][0], expected, atol=1e-5)
+    assert contents(folder / "head.tflite").custom == ()
+    assert (folder / "head.tflite").stat().st_size < 20_000
+
+
+def test_fifty_steps_on_the_device_are_fifty_steps_in_keras(folder: Path):
+    head = runners(folder)
+    start = head["get_weights"]()
+    seen, labels = examples(len(start["kernel"]))
+    inputs = keras.Input((len(start["kernel"]),))
+    model = keras.Model(inputs, keras.layers.Dense(3)(inputs))
+    model.layers[-1].set_weights([start["kernel"], start["bias"]])
+    model.compile(keras.optimizers.SGD(0.2), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    before = float(np.mean(head["infer"](features=seen)["scores"].argmax(1) == labels))
+    for step in range(50):
+        rows = np.arange(step * 8, step * 8 + 8) % 120
+        on_device = head["train"](features=seen[rows], labels=labels[rows], rate=np.float32(0.2))["loss"]
+        model.reset_metrics()  # the loss of this step alone
+        assert float(on_device) == pytest.approx(float(model.train_on_batch(seen[rows], labels[rows])), rel=1e-3)
+    after = float(np.mean(head["infer"](features=seen)["scores"].argmax(1) == labels))
+    assert after > before + 0.2 and after == float(np.mean(model.predict(seen, verbose=0).argmax(1) == labels))
+    learned = head["get_weights"]()
+    for name, expected in zip(("kernel", "bias"), model.layers[-1].get_weights(), strict=True):
+        np.testing.assert_allclose(learned[name], expected, atol=1e-5)
+    again = runners(folder)  # the app was closed, and is opened again
+    np.testing.assert_array_equal(again["get_weights"]()["kernel"], start["kernel"])
+    again["set_weights"](**learned)
+    found = again["infer"](features=seen)["scores"]
+    np.testing.assert_array_equal(found, head["infer"](features=seen)["scores"])
+
+
+def test_a_head_that_does_not_end_in_a_linear_layer_is_refused(text_classifier, monkeypatch):
+    last = _personal._last(text_classifier)
+    monkeypatch.setattr(last, "activation", keras.activations.relu)
+    with pytest.raises(ConfigError, match="ends in a linear layer"):
+        _personal.files(text_classifier, None)
