@@ -13,9 +13,10 @@ import numpy as np
 
 from tfvertical.codecs.text import Table, table
 from tfvertical.contracts import Preprocessor, Task
+from tfvertical.errors import ExportError
 from tfvertical.export import _samples
 from tfvertical.export._inputs import fixed_inputs
-from tfvertical.files import write_bytes, write_text
+from tfvertical.files import write_bytes, write_json, write_text
 
 MAGIC = 0x314E5654  # "TVN1", little-endian
 _SNIPPETS = Path(__file__).parent / "snippets"
@@ -23,6 +24,22 @@ _OF_KIND = {
     "words": ("Tokenizer.kt", "Tokenizer.swift", "TextExample.kt", "TextExample.swift", "example.py"),
     "image": ("ImageExample.kt", "ImageExample.swift", "example.py"),
 }
+
+
+def preprocessing(task: Task, folder: Path, length: int | None) -> None:
+    """Write `preprocessing.json`, what becomes of an example before the model, and the files that it names.
+
+    Raises:
+        ExportError: one of them has the name of a file that is there.
+    """
+    preprocessor = task.preprocessor
+    config = {"class": type(preprocessor).__name__, **preprocessor.config()}
+    description = {"schema_version": 1, "kind": preprocessor.kind, "length": length, "config": config}
+    write_json(folder / "preprocessing.json", description)
+    for name, content in preprocessor.assets().items():
+        if (folder / name).exists():
+            raise ExportError(f"The preprocessor's file {name!r} has the name of one of the export's own.")
+        write_bytes(folder / name, content)
 
 
 def write(

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from tfvertical.contracts import Exporter, Margin, Predict, Task, TextPreprocessor
-from tfvertical.errors import ConfigError, ExportError
+from tfvertical.errors import ConfigError
 from tfvertical.export import _handover, _mediapipe, _personal
 from tfvertical.export._convert import PRECISIONS, convert
 from tfvertical.export._inputs import fixed_inputs
 from tfvertical.export._timing import latency
-from tfvertical.files import write_bytes, write_json
+from tfvertical.files import write_bytes
 from tfvertical.runtime.litert import LiteRT as Runner
 from tfvertical.runtime.litert import interpreter_class
 
@@ -76,14 +76,7 @@ class LiteRT(Exporter):
             write_bytes(folder / name, content)
         model = _mediapipe.described(model, task, self.label_names)
         write_bytes(folder / "model.tflite", model)
-        preprocessor = task.preprocessor
-        config = {"class": type(preprocessor).__name__, **preprocessor.config()}
-        description = {"schema_version": 1, "kind": preprocessor.kind, "length": length, "config": config}
-        write_json(folder / "preprocessing.json", description)
-        for name, content in preprocessor.assets().items():
-            if (folder / name).exists():
-                raise ExportError(f"The preprocessor's file {name!r} has the name of one of the export's own.")
-            write_bytes(folder / name, content)
+        _handover.preprocessing(task, folder, length)
         run = Runner(folder / "model.tflite")
         _handover.write(task, folder, length, lambda inputs: run(inputs)["scores"][0])
         return how

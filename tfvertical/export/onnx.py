@@ -1,0 +1,116 @@
+"""ONNX, by way of Keras' own exporter: for servers and devices that run onnxruntime."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfvertical.contracts import Exporter, Margin, Predict, Task, TextPreprocessor
+from tfvertical.errors import ConfigError, ExportError, MissingPackageError
+from tfvertical.export import _handover
+from tfvertical.export._convert import any_item
+from tfvertical.export._inputs import call, fixed_inputs
+from tfvertical.files import write_bytes
+
+_FIX = "pip install 'tfvertical[onnx]'"
+
+
+@dataclass(frozen=True)
+class Onnx(Exporter):
+    """A `.onnx` file: model inputs by name, any number of examples of one length, to `scores`.
+
+    Preprocessing stays outside; `preprocessing.json` and the assets beside say how.
+
+    Args:
+        precision: `"float32"`.
+
+    Raises:
+        ConfigError: another precision.
+        ExportError: an operator that ONNX, or Keras' way to it, does not have.
+        MissingPackageError: tf2onnx, which writes the file, or onnxruntime, which runs it for the check, is missing.
+    """
+
+    precision: str = "float32"
+
+    def __post_init__(self) -> None:
+        if self.precision != "float32":
+            raise ConfigError(f"onnx has no precision {self.precision!r}.", expected="'float32'")
+
+    def chosen(self, kind: str) -> str:
+        return self.precision
+
+    def write(
+        self, task: Task, folder: Path, calibration: Sequence[Any] = (), margin: Margin | None = None
+    ) -> dict[str, Any]:
+        _session_class()  # a missing package is better said before a minute of conversion
+        length = task.preprocessor.length if isinstance(task.preprocessor, TextPreprocessor) else None
+        path = folder / "model.onnx"
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of the converter, about NumPy
+                _export(task, path, length)
+        except ImportError as error:
+            raise MissingPackageError("Writing ONNX needs tf2onnx.", fix=_FIX) from error
+        except Exception as error:  # the converter's own errors have no common class
+            raise ExportError(
+                "The model does not convert to ONNX.",
+                received=f"{type(error).__name__}: {str(error).strip()[:500]}",
+                fix="replace the layer named above, or export as litert or saved_model",
+            ) from error
+        _handover.preprocessing(task, folder, length)
+        return {}
+
+    def load(self, task: Task, folder: Path) -> Predict:
+        session = _session_class()(str(folder / "model.onnx"), providers=["CPUExecutionProvider"])
+        names = [each.name for each in session.get_inputs()]
+
+        def predict(items: Sequence[Any]) -> np.ndarray:
+            rows = []
+            for item in items:
+                inputs = fixed_inputs(task.preprocessor, item)
+                rows.append(session.run(["scores"], {name: inputs[name] for name in names})[0][0])
+            return np.stack(rows)
+
+        return predict
+
+    def measured(self, task: Task, folder: Path, items: Sequence[Any]) -> dict[str, Any]:
+        return {"bytes": (folder / "model.onnx").stat().st_size}
+
+
+def _export(task: Task, path: Path, length: int | None) -> None:
+    """Keras' file, its output called `scores`."""
+    import keras
+    import onnx
+
+    class Scores(keras.layers.Layer):
+        def call(self, outputs: Any) -> Any:
+            return task.activation(outputs)
+
+    whole = keras.Model(task.model.input, Scores()(task.model.output))
+    sample = fixed_inputs(task.preprocessor, any_item(task), length)
+    call(whole, sample)  # Keras' exporter refuses a model that was never called
+
+    def spec(tensor: Any) -> keras.InputSpec:
+        return keras.InputSpec(shape=(None, *sample[tensor.name].shape[1:]), dtype=tensor.dtype, name=tensor.name)
+
+    structure = whole.input[0] if isinstance(whole.input, list) and len(whole.input) == 1 else whole.input
+    signature = [keras.tree.map_structure(spec, structure)]
+    whole.export(str(path), format="onnx", verbose=False, input_signature=signature)
+    model = onnx.load(path)
+    (output,) = model.graph.output
+    model.graph.node.append(onnx.helper.make_node("Identity", [output.name], ["scores"]))
+    output.name = "scores"
+    write_bytes(path, model.SerializeToString())
+
+
+def _session_class() -> Any:
+    try:
+        from onnxruntime import InferenceSession
+    except ImportError as error:
+        raise MissingPackageError("Checking an ONNX file needs onnxruntime.", fix=_FIX) from error
+    return InferenceSession
