@@ -1,24 +1,41 @@
-"""The notebook runs from its first cell to its last."""
+"""The notebooks run from their first cells to their last."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-NOTEBOOK = Path(__file__).parent.parent / "notebooks" / "quickstart.ipynb"
+NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
+
+
+def executed(name: str, folder: Path) -> Any:
+    nbformat = pytest.importorskip("nbformat")
+    nbclient = pytest.importorskip("nbclient")
+    notebook = nbformat.read(NOTEBOOKS / name, as_version=4)
+    resources = {"metadata": {"path": folder}}
+    nbclient.NotebookClient(notebook, timeout=300, kernel_name="python3", resources=resources).execute()
+    return notebook
 
 
 @pytest.mark.real
 def test_the_quickstart_runs(tmp_path, monkeypatch):
-    nbformat = pytest.importorskip("nbformat")
-    nbclient = pytest.importorskip("nbclient")
     monkeypatch.setenv("QUICKSTART_POSTS", "240")
     monkeypatch.setenv("QUICKSTART_OUT", str(tmp_path / "model"))
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
-    nbclient.NotebookClient(
-        notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": tmp_path}}
-    ).execute()
-    last = notebook.cells[-1].outputs[-1]["data"]["text/plain"]
+    last = executed("quickstart.ipynb", tmp_path).cells[-1].outputs[-1]["data"]["text/plain"]
     assert last.startswith("[Prediction(label=")
     assert (tmp_path / "model" / "exports" / "litert-float32" / "model.tflite").is_file()
+
+
+@pytest.mark.real
+def test_the_way_to_an_app_runs(tmp_path, monkeypatch):
+    pytest.importorskip("mediapipe")
+    monkeypatch.setenv("EDGE_POSTS", "400")
+    monkeypatch.setenv("EDGE_OUT", str(tmp_path / "model"))
+    cells = executed("edge.ipynb", tmp_path).cells
+    before, after = json.loads("[" + cells[-1].outputs[-1]["data"]["text/plain"].strip("()") + "]")
+    assert after > before + 0.1, "the head has learned on the device"
+    told = json.loads((tmp_path / "model" / "exports" / "litert-dynamic" / "parity.json").read_text())
+    assert told["agreement"] >= 0.99 and told["bytes"] < 30e6
