@@ -125,6 +125,11 @@ def test_three_mistakes_are_all_told_with_line_and_nearest_name(folder: Path) ->
         ("epochs: 2", "augment: {crops: 1}", ["training.augment.crops", "Nearest: 'crop'"]),
         ("- litert", "- lite", ["export.0.format", "Nearest: 'litert'"]),
         ("- litert", "- {format: litert, precision: float8}", ["export.0.precision"]),
+        ("- litert", "- {format: litert, max_drop: 5}", ["export.0.max_drop"]),
+        ("- litert", "- {format: litert, max_drop: null}", ["export.0.max_drop"]),
+        ("- litert", "- {format: litert, length: 500}", ["export.0.length"]),
+        ("- litert", "- {format: litert, precision: auto, integer_io: true}", ["export.0", "is for pictures"]),
+        ("{format: saved_model}", "{format: litert, length: 8}", ["export.1", "a second export to litert-float32"]),
         ("training:", "trainig:", ["trainig", "unknown section. Nearest: 'training'"]),
         ("epochs: 2", "epochs: 2\n  epochs: 3", ["line 12, training.epochs", "written twice"]),
         ("blocks: 1}", "blocks: 1, decay: 0.5, blok: 1}", ["has 2 mistakes", "adaptation.decay", "adaptation.blok"]),
@@ -135,6 +140,21 @@ def test_each_mistake_is_named(folder: Path, old: str, new: str, expected: list[
     message = mistakes(folder, GOOD.replace(old, new))
     for part in expected:
         assert part in message
+
+
+@pytest.mark.parametrize(
+    ("task", "export"),
+    [
+        ("TextClassifier", "{format: litert, precision: auto, length: 32, max_drop: 0.02, trainable_head: true}"),
+        ("ImageClassifier", "{format: litert, precision: int8, integer_io: true, label_names: {de: [ja, nein]}}"),
+    ],
+)
+def test_an_export_s_options_are_taken(folder: Path, task: str, export: str) -> None:
+    text = GOOD.replace("- litert", f"- {export}").replace("TextClassifier", task)
+    if task == "ImageClassifier":
+        text = text.replace("minilm_l6_v2\n  length: 64", "efficientnet_lite0")
+    run = config.load(written(folder, text))
+    assert run.export[0].options["precision"] in ("auto", "int8")
 
 
 @pytest.mark.parametrize("text", ["", "[]", "3", "task: 3\ndata: x\n", "task:\ndata:\n"])

@@ -18,7 +18,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfvertical import draws
+from tfvertical import draws, stages
 from tfvertical.batches import arrange, epoch
 from tfvertical.columns import Dense
 from tfvertical.contracts import Encoded
@@ -134,11 +134,19 @@ class _Compiled(_Loop):
     ):
         super().__init__(model, step, encoded)
         self.batch_size, self.size, self.drawn = batch_size, size, drawn
+        self.broken = False
         self._equal: Any = None
 
     def run(self, rows: tf.Tensor, sizes: tf.Tensor, *masks: tf.Tensor) -> Mapping[str, Any]:
-        """As ever; `masks` are of `size` steps, one a layer."""
-        if self._equal is None:
+        """As ever; `masks` are of `size` steps, one a layer.
+
+        Batches that are grouped by length may have the short one anywhere, and what XLA cannot compile is found out at
+        its first call, before any step: both are taken as they are elsewhere.
+        """
+        if self.broken or (sizes.numpy()[:-1] != self.batch_size).any():
+            return super().run(rows, sizes)
+        first = self._equal is None
+        if first:
             specs = [tf.TensorSpec([self.size * self.batch_size], tf.int32), tf.TensorSpec([], tf.int32)]
             specs += [tf.TensorSpec.from_tensor(mask) for mask in masks]
             self._equal = tf.function(self._of_one_size, jit_compile=True, autograph=False).get_concrete_function(
@@ -149,7 +157,13 @@ class _Compiled(_Loop):
         logs: Mapping[str, Any] = {}
         if whole:
             rest = self.size * self.batch_size - at
-            logs = self._equal(tf.pad(rows[:at], [[0, rest]]), tf.constant(whole), *masks)
+            try:
+                logs = self._equal(tf.pad(rows[:at], [[0, rest]]), tf.constant(whole), *masks)
+            except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError):
+                if not first:
+                    raise
+                self.broken = True
+                return super().run(rows, sizes)
             self.drawn.passed(whole)
         return self.single(rows[at:]) if whole < len(sizes) else logs
 
@@ -179,7 +193,6 @@ class Chunks:
     Attributes:
         steps: steps an epoch, for `fit(steps_per_epoch=…)`.
         size: steps a chunk, which Keras calls `steps_per_execution`.
-        compiled: whether XLA compiles the steps.
         waited: seconds that the steps have waited for data so far.
     """
 
@@ -203,14 +216,18 @@ class Chunks:
         self.steps = math.ceil(len(encoded) / batch_size)
         self.size = min(self.steps, _steps(model, batch_size))
         self.per_epoch = -(-self.steps // self.size)
-        found = draws.shapes(model) if self.steps * epochs >= XLA_STEPS else None
+        found = draws.shapes(model) if self.steps * epochs >= XLA_STEPS and _dense(model) else None
         self._drawn = None if found is None else draws.Draws(found, batch_size)
-        self.compiled = self._drawn is not None
         if self._drawn is None:
             self._loop = _Loop(model, model.train_step, encoded)
         else:
             self._loop = _Compiled(model, model.train_step, encoded, batch_size, self.size, self._drawn)
         make_metrics(model, self._loop.batch(tf.range(min(2, len(encoded)))))
+
+    @property
+    def compiled(self) -> bool:
+        """Whether XLA compiles the steps."""
+        return isinstance(self._loop, _Compiled) and not self._loop.broken
 
     def dataset(self) -> tf.data.Dataset:
         """Endless: one chunk after another, as its rows and the sizes of its batches, both int32.
@@ -308,6 +325,12 @@ class Validation:
     def __call__(self, iterator: Iterator[tf.Tensor]) -> Mapping[str, Any]:
         """What Keras calls as its `test_function`."""
         return self._loop.run(next(iterator), self.sizes)
+
+
+def _dense(model: keras.Model) -> bool:
+    """Whether all its weights are those of dense layers, on which XLA has been measured to be faster."""
+    holding = [layer for layer in stages.layers(model) if layer.weights]
+    return all(isinstance(layer, keras.layers.Dense | keras.Model) for layer in holding)
 
 
 def _assign(variables: Sequence[Any], values: Sequence[np.ndarray]) -> None:

@@ -156,7 +156,7 @@ def predict(
 @app.command()
 def export(
     bundle: Bundle,
-    format: Annotated[str, typer.Option("--format", help="litert (TFLite) or saved_model.")] = "litert",
+    format: Annotated[str, typer.Option("--format", help="litert (TFLite), saved_model or onnx.")] = "litert",
     precision: Annotated[
         str,
         typer.Option("--precision", help="float32; for litert also float16, dynamic, int8, or auto: the best by kind."),

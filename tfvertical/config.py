@@ -6,6 +6,7 @@ adaptation's fields, `Settings`, `Augment`, an exporter's fields. Nothing of tha
 
 from __future__ import annotations
 
+import functools
 import inspect
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +15,7 @@ from typing import Any, get_args
 
 from tfvertical.augment import Augment
 from tfvertical.errors import ConfigError, TfverticalError, nearest
+from tfvertical.kinds import Drop
 from tfvertical.registry import Registry
 from tfvertical.runfiles import runfile, schema
 from tfvertical.runfiles.run import DataPlan, EvaluationPlan, ExportPlan, Run
@@ -116,15 +118,39 @@ def _check_together(content: Mapping[str, Any]) -> list[Mistake]:
         found.append(Mistake(("training", "augment"), f"is for pictures; {task['name']} has no augmentation."))
     split = data.get("split")
     parts = {} if split is None else split.get("fractions") or PARTS
-    for index, item in enumerate(content.get("export") or ()):
-        lower = isinstance(item, dict) and item.get("precision", "float32") != "float32"
-        if lower and not any(data.get(part) or part in parts for part in ("validation", "test")):
-            what = "is measured on validation data, and there are none. Give data.validation or data.split."
-            found.append(Mistake(("export", index, "precision"), what))
+    judged_on = any(data.get(part) or part in parts for part in ("validation", "test"))
+    found += _check_exports(content.get("export") or (), kind, task, judged_on)
     judged = training.early_stopping is not None and training.monitor.startswith("val_")
     if judged and data.get("validation") is None and "validation" not in parts:
         what = f"judges by {training.monitor!r}, but there are no validation data. Give data.validation or data.split."
         found.append(Mistake(("training", "early_stopping"), what))
+    return found
+
+
+def _check_exports(plans: Sequence[Any], kind: str, task: Mapping[str, Any], judged_on: bool) -> list[Mistake]:
+    """What an export needs of the task and the data; two that would be written to one folder."""
+    found, folders = [], set()
+    for index, plan in enumerate(plans):
+        named = _named(plan, "format")
+        module = Registry("export").module(named["format"])
+        own = {key: value for key, value in named.items() if key not in ("format", "max_drop")}
+        exporter = Registry("export").build({"name": module, **own})
+        if wrong := _said(functools.partial(exporter.chosen, kind), ("export", index)):
+            found += wrong
+            continue
+        precision = exporter.chosen(kind)
+        if precision != "float32" and not judged_on:
+            what = "is measured on validation data, and there are none. Give data.validation or data.split."
+            found.append(Mistake(("export", index, "precision"), what))
+        if (module, precision) in folders:
+            what = f"a second export to {module}-{precision}; one would replace the other."
+            found.append(Mistake(("export", index), what))
+        folders.add((module, precision))
+        length, most = named.get("length"), task.get("length")
+        if length is not None and kind != "text":
+            found.append(Mistake(("export", index, "length"), f"counts tokens; {task['name']} reads no text."))
+        elif length is not None and most is not None and length > most:
+            found.append(Mistake(("export", index, "length"), f"is {length}; the task reads {most} tokens."))
     return found
 
 
@@ -244,9 +270,7 @@ def _check_export(values: Any, place: Place, folder: Path) -> list[Mistake]:
         module, rest, wrong = _registered("export", "format", item, (*place, index))
         found += wrong
         if module is not None:
-            found += schema.check(
-                Registry("export").get(module), rest, (*place, index), extra={"max_drop": float | None}
-            )
+            found += schema.check(Registry("export").get(module), rest, (*place, index), extra={"max_drop": Drop})
     return found
 
 

@@ -86,7 +86,8 @@ def _drawing(rate: float, shape: Sequence[int], before: np.ndarray) -> Any:
     """Step -> mask, as `keras.layers.Dropout` draws it when its generator is at `before` in step 0."""
 
     def mask(step: tf.Tensor) -> tf.Tensor:
-        seed = tf.constant(before.astype(np.int32)) + tf.stack([0, step])  # wraps, as the generator's state does
+        state = tf.constant(before, tf.int64) + tf.stack([tf.constant(0, tf.int64), tf.cast(step, tf.int64)])
+        seed = tf.cast(tf.math.floormod(state, tf.int32.max - 1), tf.int32)  # as Keras casts it
         return tf.random.stateless_uniform(shape, seed) >= rate
 
     return mask

@@ -18,7 +18,7 @@ from tfvertical._console import load_tensorflow, quiet
 from tfvertical.contracts import Examples
 from tfvertical.data._policy import refuse_warnings
 from tfvertical.data._stream import Item, stream
-from tfvertical.errors import ConfigError
+from tfvertical.errors import ConfigError, ExportError
 from tfvertical.events import Events
 from tfvertical.export import CALIBRATION
 from tfvertical.files import check_place, check_room, refuse_filled, write_text
@@ -86,15 +86,25 @@ def train(run: Run, out: str | Path, *, overwrite: bool = False, say: Say = prin
     events.emit("bundle_saved", hash=seal)
     _write(events, out)
     say(f"Saved: {saved}")
+    refused = []
     for plan in run.export:
         measured_on = _for_export(plan, parts)
-        with quiet():
-            written = task.export(
-                out, plan.format, overwrite=overwrite, bundle_hash=seal, **plan.options, **measured_on
-            )
+        try:
+            with quiet():
+                written = task.export(
+                    out, plan.format, overwrite=overwrite, bundle_hash=seal, **plan.options, **measured_on
+                )
+        except ExportError as error:  # the bundle is there, and other exports may be good
+            refused.append(f"{plan.format}: {error}")
+            continue
         events.emit("exported", name=written.name)
         _write(events, out)
         say(f"Exported and compared with Keras: {written}")
+    if refused:
+        if report is not None:
+            say(str(report))
+        counts = f"{len(refused)} of {len(run.export)} exports are not"
+        raise ExportError(f"The bundle is saved in {out}, but {counts}:\n" + "\n".join(refused))
     return report
 
 
@@ -258,6 +268,8 @@ def export(
     own = {key: value for key, value in options.items() if key != "max_drop"}
     exporter = Registry("export").build({"name": format, "precision": precision, **own})
     chosen = exporter.chosen(kind)  # a mistake in them is told before the load
+    if chosen != "float32" and source is None:
+        raise ConfigError(f"What precision {chosen!r} loses is only known on real examples.", fix="--data FILE")
     seal = bundle.verify(path).hash
     refuse_filled(Path(path) / "exports" / f"{Registry('export').module(format)}-{chosen}", overwrite=overwrite)
     found: dict[str, Any] = {}

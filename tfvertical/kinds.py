@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from annotated_types import Ge, Lt
+from annotated_types import Ge, Le, Lt
 
 Count = Annotated[int, Ge(1)]
 Seed = Annotated[int, Ge(0)]
 Share = Annotated[float, Ge(0), Lt(1)]  # of what is dropped, held out, …
+Drop = Annotated[float, Ge(0), Le(1)]  # of accuracy
 Length = Annotated[int, Ge(3)]  # tokens, of which two are special
 
 TextPooling = Literal["mean", "first", "max", "attention"]

@@ -50,6 +50,7 @@ class Steps:
 
     Attributes:
         waited: seconds that the steps have waited for data so far.
+        compiled: whether XLA compiles them; it does not.
     """
 
     def __init__(
@@ -63,7 +64,7 @@ class Steps:
     ):
         self.model, self.at_once, self.per_epoch, self.first_epoch = model, at_once, per_epoch, first_epoch
         self.rows_of, self.stage = rows_of, stage
-        self.taken, self.waited = 0, 0.0
+        self.taken, self.waited, self.compiled = 0, 0.0, False
         self._run: Any = None
 
     def __call__(self, iterator: Any) -> Mapping[str, Any]:

@@ -187,7 +187,7 @@ def _fit(
     finally:
         model.train_function = model.test_function = None
         trained.release()
-    return fitted, now, how | {"waited": given.taken.waited}
+    return fitted, now, how | {"waited": given.taken.waited, "compiled": given.taken.compiled}
 
 
 def _epochs_to(events: Events, stage: str) -> keras.callbacks.Callback:

@@ -9,6 +9,7 @@ from dataclasses import replace
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tests.core import tiny
 from tests.core.test_features import assert_equal
@@ -66,12 +67,13 @@ def drawn(task) -> list[list[int]]:
     return [layer.seed_generator.state.numpy().tolist() for layer in layers if hasattr(layer, "seed_generator")]
 
 
+@pytest.mark.parametrize("grouped", [None, True])  # where batches are grouped, the short one stands anywhere
 @pytest.mark.parametrize("head", [{"dropout": 0.0}, {"dropout": 0.3}, {"dropout": 0.3, "hidden": [8]}])
 @pytest.mark.parametrize("count", [22, 20, 3])  # with a short last batch, without one, and with nothing else
-def test_compiled_steps_are_the_same(head, count: int, monkeypatch):
+def test_compiled_steps_are_the_same(head, count: int, grouped: bool | None, monkeypatch):
     def run():
         task = tiny.text_task(**head)
-        settings = Settings(epochs=2, batch_size=4, learning_rate=0.01, cache_disk=0)
+        settings = Settings(epochs=2, batch_size=4, learning_rate=0.01, cache_disk=0, group_by_length=grouped)
         train = task.encode(tiny.texts(count))
         return training.run(task, train, None, Frozen(), settings, verbose=0), tiny.values(task.model), drawn(task)
 
@@ -82,6 +84,30 @@ def test_compiled_steps_are_the_same(head, count: int, monkeypatch):
     assert_equal(plain[:2], compiled[:2])
     assert plain[2] == compiled[2], "every generator stands where it would"
     assert [each[0].steps[0]["compiled"] for each in (plain, compiled)] == [False, True]
+
+
+def test_what_xla_cannot_compile_is_trained_without(monkeypatch):
+    plain = trained()
+    monkeypatch.setattr(chunks, "XLA_STEPS", 0)
+
+    def of_strings(self, rows, steps, *masks):
+        return {"loss": tf.strings.to_number(tf.strings.as_string(steps))}  # XLA has no strings
+
+    monkeypatch.setattr(chunks._Compiled, "_of_one_size", of_strings)
+    history = trained()
+    assert_equal(plain, history)
+    assert not history[0].steps[0]["compiled"]
+
+
+@pytest.mark.parametrize("state", [[3, 5], [2**31 - 3, 2**31 - 2], [2**31 - 1, 2**31 - 1], [2**40, 7]])
+def test_masks_are_those_that_the_layer_draws(state: list[int]):
+    layer = keras.layers.Dropout(0.5)
+    model = noisy(layer)
+    layer.seed_generator.state.assign(np.array(state))
+    ones = tf.ones((6, 4))
+    (masks,) = draws.Draws(draws.shapes(model), 6).masks(tf.constant(0), tf.constant(4))
+    for mask in masks:
+        assert np.array_equal(mask.numpy(), layer(ones, training=True).numpy() > 0)
 
 
 def noisy(*layers) -> keras.Model:

@@ -11,9 +11,9 @@ import pytest
 from typer.testing import CliRunner
 
 from tfvertical.cli import app
-from tfvertical.errors import BundleError
+from tfvertical.errors import BundleError, ConfigError
 from tfvertical.export import _metadata, export
-from tfvertical.export._tables import Byte, Table, Unsigned, written
+from tfvertical.export._tables import Byte, Table, written
 from tfvertical.runtime.contents import contents, roles
 from tfvertical.runtime.listing import lines
 from tfvertical.runtime.tables import Reader
@@ -69,9 +69,9 @@ def test_attaching_again_replaces_the_old(text_file: bytes):
 
 
 def test_tables_are_read_as_written():
-    table = Table({0: "name", 1: Byte(4), 2: Unsigned(70_000), 3: [1.5, -2.0], 4: [Table({0: "inner"})], 6: Table()})
+    table = Table({0: "name", 1: Byte(4), 3: [1.5, -2.0], 4: [Table({0: "inner"})], 6: Table()})
     found = Reader(written(table, b"M001"))
-    assert (found.string(0), found.byte(1), found.unsigned(2), found.floats(3)) == ("name", 4, 70_000, [1.5, -2.0])
+    assert (found.string(0), found.byte(1), found.floats(3)) == ("name", 4, [1.5, -2.0])
     assert [each.string(0) for each in found.tables(4)] == ["inner"]
     assert found.table(5) is None and found.table(6) is not None and found.tables(9) == [] and found.string(9) == ""
 
@@ -94,6 +94,29 @@ def _read_or_refuse(damaged: bytes) -> None:
         contents(damaged)
     except BundleError:
         return
+
+
+def test_a_small_file_cannot_take_all_memory(text_file: bytes):
+    """Ten thousand locales name one file; a table stands in a vector a million times over."""
+    many = {f"x{number}": "labels.txt" for number in range(10_000)}
+    metadata = _metadata.text_classifier("many", ["ids", "mask", "segment_ids"], many)
+    found = contents(_metadata.attach(text_file, metadata, {"labels.txt": b"a\n" * 100_000})).metadata
+    assert found is not None and len({id(names) for names in found.labels.values()}) == 1, "read once"
+    one = Table({0: "x"})
+    bomb = _metadata.attach(text_file, written(Table({3: [Table({2: [one] * 1_100_000})]}), b"M001"), {})
+    with pytest.raises(BundleError, match="made to take all memory"):
+        contents(bomb)
+    with pytest.raises(BundleError, match="cannot be read"):
+        contents("no such file.tflite")
+
+
+def test_metadata_is_for_vocabularies_without_capitals(tmp_path: Path, text_classifier, monkeypatch):
+    preprocessor = text_classifier.preprocessor
+    config = preprocessor.config() | {"lowercase": False}
+    monkeypatch.setattr(type(preprocessor), "config", lambda self: config)
+    assert contents(export(text_classifier, tmp_path) / "model.tflite").metadata is None
+    with pytest.raises(ConfigError, match="MediaPipe cannot make this model's inputs"):
+        export(text_classifier, tmp_path / "other", label_names={"de": ["a", "b", "c"]})
 
 
 def test_inspect_prints_it(tmp_path: Path, text_file: bytes):

@@ -11,7 +11,7 @@ import pytest
 
 from tests.bundle import fakes
 from tfvertical.contracts import Examples
-from tfvertical.errors import ConfigError, ExportError
+from tfvertical.errors import ConfigError, DataError, ExportError
 from tfvertical.export import _parity, _selective, export
 from tfvertical.runtime import LiteRT, Predictor
 from tfvertical.runtime.contents import contents
@@ -118,6 +118,41 @@ def test_a_drop_in_accuracy_is_refused(tmp_path: Path, monkeypatch):
         compared(received * np.nan, 1.0).check(tmp_path)
 
 
+@pytest.mark.parametrize("count", [50, 100, 300])
+def test_the_limit_itself_is_held(count: int, tmp_path: Path, monkeypatch):
+    """One example in a hundred fewer is not more than 0.01, whatever accuracy it started from."""
+    monkeypatch.setattr(_parity, "_fits", lambda task, exporter, items: [True] * len(items))
+    monkeypatch.setattr(_parity, "AGREEMENT", 0.0)
+    lost = max(1, count // 100)
+    for right in range(lost, count):
+        expected = np.array([[0.9, 0.1]] * right + [[0.1, 0.9]] * (count - right))
+        received = expected.copy()
+        received[:lost] = [0.1, 0.9]
+        examples = Examples(["x"] * count, ["a"] * count, [str(number) for number in range(count)])
+        recorded = Recorded(expected, received)
+        held = _parity.Comparison(recorded, recorded, examples, _parity.Gate("int8", lost / count))
+        assert held.margin(lambda items, received=received: received) >= 0
+        assert held.check(tmp_path)["drop"] == pytest.approx(lost / count)
+
+
+def test_too_few_examples_tell_nothing(tmp_path: Path, text_classifier):
+    with pytest.raises(ConfigError, match="49 examples do not tell"):
+        export(text_classifier, tmp_path, precision="dynamic", examples=TEXTS[:49])
+    with pytest.raises(ConfigError, match="Examples are a list"):
+        export(text_classifier, tmp_path, precision="dynamic", examples="validation.csv")
+    with pytest.raises(DataError, match=r"label 'neagtive' that the model does not know(.|\n)*Nearest: 'negative'"):
+        wrong = Examples(TEXTS, ["neagtive"] * len(TEXTS), [str(number) for number in range(len(TEXTS))])
+        export(text_classifier, tmp_path, precision="dynamic", examples=wrong)
+    assert not list(tmp_path.glob("exports/*"))
+
+
+def test_a_task_reads_examples_from_a_file(tmp_path: Path, text_classifier):
+    lines = "".join(f"{text},{text_classifier.labels[0]}\n" for text in TEXTS if "." not in text)
+    (tmp_path / "held.csv").write_text("text,label\n" + lines)
+    folder = text_classifier.export(tmp_path, precision="dynamic", examples=tmp_path / "held.csv", max_drop=1.0)
+    assert parity(folder)["n"] == 100 and "accuracy" in parity(folder)
+
+
 class Counted:
     """What `_selective.smallest` asks for: a file's size grows by 10 with every operator in float."""
 
@@ -174,9 +209,12 @@ def test_an_operator_in_float_is_really_in_float(tmp_path: Path, sure_image_clas
         ({"precision": "dynamic"}, "only known on real examples"),
         ({"precision": "int8", "examples": TEXTS}, "needs training examples"),
         ({"precision": "int4"}, "no precision 'int4'.*float16, dynamic, int8, auto"),
-        ({"precision": "float16", "integer_io": True}, "goes with precision `int8`"),
         ({"precision": "dynamic", "examples": TEXTS, "max_drop": 2.0}, "max_drop is 2.0"),
         ({"label_names": {"de": ["ja", "nein"]}}, r"label_names\['de'\](.|\n)*3 names"),
+        ({"label_names": {"de": ["ja", "nein", "a\nb"]}}, "does not fit on a line"),
+        ({"label_names": {"": ["ja", "nein", "doch"]}}, "no locale"),
+        ({"label_names": {"de": "abc"}}, r"label_names\['de'\]"),
+        ({"precision": "int8", "integer_io": True, "examples": TEXTS, "calibration": TEXTS}, "is for pictures"),
         ({"format": "saved_model", "precision": "int8"}, "saved_model has no precision"),
     ],
 )

@@ -44,7 +44,7 @@ def export(
     Args:
         task: what to export. A model in mixed precision is exported, and compared, with float32 in its place.
         path: the folder that holds `bundle/` and `exports/`; `bundle/` is never touched.
-        format: `"litert"` or `"saved_model"`.
+        format: `"litert"`, `"saved_model"` or `"onnx"`.
         precision: of weights and arithmetic: `"float32"`, and for LiteRT `"float16"`, `"dynamic"`, `"int8"`, `"auto"`.
         examples: raw items to compare on: texts, or pictures (paths, encoded bytes, uint8 arrays); or `Examples` with
             labels, on which accuracy is measured too. None, for float32, means built-in texts of all scripts, or drawn
@@ -86,7 +86,13 @@ def export(
 
 
 def _items(examples: Examples | Sequence[Any] | None) -> list[Any]:
-    return list(examples.inputs if isinstance(examples, Examples) else examples or ())
+    if isinstance(examples, str | bytes | Path) or not isinstance(examples, Examples | Sequence | np.ndarray | None):
+        raise ConfigError(
+            "Examples are a list of raw items, or `Examples`.",
+            received=type(examples).__name__,
+            fix="load them first: tv.data.load(…)",
+        )
+    return [] if examples is None else list(examples.inputs if isinstance(examples, Examples) else examples)
 
 
 def _some(items: list[Any]) -> list[Any]:
@@ -108,7 +114,7 @@ def _check(gate: _parity.Gate, examples: Any, calibration: Any) -> None:
     if gate.precision == "int8" and not _items(calibration):
         raise ConfigError(
             "Precision 'int8' needs training examples to take the ranges of activations from.",
-            fix="give calibration=…, some 200 training items",
+            fix="give calibration=…, some 200 training items (on the command line: --calibration FILE)",
         )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tfvertical.contracts import Task
-from tfvertical.errors import ExportError
+from tfvertical.errors import ExportError, TfverticalError
 from tfvertical.export import _selective
 from tfvertical.export._inputs import call, fixed_inputs
 from tfvertical.runtime.contents import Contents, contents
@@ -71,7 +71,7 @@ def convert(
                     model, how = _selective.smallest(_selective.Integers(converter), margin)
                 else:
                     model = bytes(converter.convert())
-        except ExportError:
+        except TfverticalError:
             raise
         except Exception as error:  # the converter's own errors have no public class
             lines = [line.strip() for line in str(error).splitlines() if "error:" in line or "TF Select ops" in line]

@@ -12,9 +12,12 @@ from typing import Any
 import numpy as np
 
 from tfvertical.contracts import Examples, Exporter, Predict, Task
-from tfvertical.errors import ExportError, TfverticalError
+from tfvertical.errors import ConfigError, DataError, ExportError, TfverticalError, nearest
 from tfvertical.export import _samples
 
+LEAST = 50  # real examples by which a lower precision is judged; of fewer than 100, all labels must be shared
+SEARCHED = 500  # examples that candidates are tried on; the one that is kept is tried on all
+ROUNDING = 1e-9
 AGREEMENT = 0.99  # labels that a file of lower precision must share with the task
 TOLERANCE = 1e-5  # largest difference of two scores; float32 arithmetic in another order stays a hundred times below
 _PACKAGES = ("tfvertical", "tensorflow", "keras", "keras-hub", "tensorflow-text", "ai-edge-litert", "numpy")
@@ -64,15 +67,21 @@ class Comparison:
             raise ExportError(
                 "No example fits into the exported model, so it cannot be checked.", fix="give shorter examples"
             )
+        if not gate.exact and len(fits) < LEAST:
+            raise ConfigError(
+                f"{len(fits)} examples do not tell what precision {gate.precision!r} loses.",
+                expected=f"{LEAST} or more that fit into the file whole",
+                fix="give more examples; a few hundred are better",
+            )
         kept = every.take(fits)
         self.items, self.left_out = list(kept.inputs), len(every) - len(kept)
         self.expected = np.asarray(task.scores(_examples(self.items)), np.float32)
-        numbers = {label: number for number, label in enumerate(task.labels)}
-        self.truth = None if kept.labels is None else np.array([numbers[label] for label in kept.labels])
+        self.truth = None if kept.labels is None else _numbers(kept.labels, task.labels)
 
     def margin(self, predict: Predict) -> float:
-        """How far a file of lower precision is above its limits; below 0, it loses too much."""
-        return self._margin(np.asarray(predict(self.items), np.float32))
+        """How far a file is above the limits of a lower precision, on some examples; below 0, it loses too much."""
+        rows = np.random.default_rng(0).permutation(len(self.items))[:SEARCHED]
+        return self._margin(np.asarray(predict([self.items[at] for at in rows]), np.float32), rows)
 
     def check(self, folder: Path) -> dict[str, Any]:
         """Run the written files.
@@ -109,13 +118,15 @@ class Comparison:
     def _accuracy(self, scores: np.ndarray) -> float:
         return float(np.mean(scores.argmax(1) == self.truth))
 
-    def _margin(self, received: np.ndarray) -> float:
+    def _margin(self, received: np.ndarray, rows: np.ndarray) -> float:
         if not np.isfinite(received).all():
             return -1.0
-        margin = self._agreement(received) - AGREEMENT
+        margin = float(np.mean(received.argmax(1) == self.expected[rows].argmax(1))) - AGREEMENT + ROUNDING
         if self.truth is None:
             return margin
-        return min(margin, self.gate.max_drop - (self._accuracy(self.expected) - self._accuracy(received)))
+        right = [int((scores.argmax(1) == self.truth[rows]).sum()) for scores in (self.expected[rows], received)]
+        lost = (right[0] - right[1]) / len(received)
+        return min(margin, self.gate.max_drop + ROUNDING - lost)
 
     def _losses(self, received: np.ndarray) -> dict[str, Any]:
         """Limits, and accuracy before and after where the truth is known; refused where too much is lost."""
@@ -129,14 +140,26 @@ class Comparison:
                 "drop": before - after,
                 "max_drop": self.gate.max_drop,
             }
-        if self._margin(received) < 0:
+        if self._margin(received, np.arange(len(received))) < 0:
             raise ExportError(
                 f"Precision {self.gate.precision!r} loses too much; nothing was written.",
                 expected=f"the same label on {AGREEMENT} of the examples, accuracy at most {self.gate.max_drop} lower",
                 received=said if np.isfinite(received).all() else "scores that are no numbers",
-                fix="export in float16, which has half the size, or allow more with max_drop=… if labels still agree",
+                fix="export in float32 or another precision, or allow more with max_drop=… if labels still agree",
             )
         return found
+
+
+def _numbers(labels: Sequence[str], known: Sequence[str]) -> np.ndarray:
+    numbers = {label: number for number, label in enumerate(known)}
+    unknown = sorted({label for label in labels if label not in numbers})
+    if unknown:
+        raise DataError(
+            f"The examples have a label {unknown[0]!r} that the model does not know.",
+            received=f"{len(unknown)} such labels",
+            nearest=nearest(str(unknown[0]), known),
+        )
+    return np.array([numbers[label] for label in labels])
 
 
 def _refuse_different(expected: np.ndarray, received: np.ndarray) -> None:

@@ -8,11 +8,14 @@ backbone twice for one example.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from tfvertical import stages
-from tfvertical.contracts import Task
+from tfvertical.contracts import Predict, Task
 from tfvertical.errors import ConfigError
 from tfvertical.export import _convert
 from tfvertical.export._inputs import call, fixed_inputs
@@ -39,13 +42,40 @@ def files(task: Task, length: int | None, precision: str = "float32") -> dict[st
     return {FEATURES: _features(task, length, "float16" if precision == "int8" else precision), HEAD: _head(task)}
 
 
+def check(task: Task) -> None:
+    """Say that the head cannot be trained so, before a minute of conversion.
+
+    Raises:
+        ConfigError: its last layer is not linear.
+    """
+    _last(task)
+
+
+def predictor(task: Task, folder: Path, length: int | None) -> Predict:
+    """Features, then `infer`: what an app does before it has trained."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    from tfvertical.runtime.litert import LiteRT
+
+    features, head = LiteRT(folder / FEATURES), Interpreter(model_path=str(folder / HEAD))
+    infer = head.get_signature_runner("infer")
+
+    def predict(items: Sequence[Any]) -> np.ndarray:
+        found = [features(fixed_inputs(task.preprocessor, item, length))["features"] for item in items]
+        return np.concatenate([infer(features=each)["scores"] for each in found])
+
+    return predict
+
+
 def _last(task: Task) -> Any:
     import keras
 
     last = stages.layers(task.components["head"])[-1]
-    if not isinstance(last, keras.layers.Dense) or last.activation is not keras.activations.linear:
+    plain = isinstance(last, keras.layers.Dense) and last.activation is keras.activations.linear and last.use_bias
+    if not plain:
         raise ConfigError(
-            "trainable_head needs a head that ends in a linear layer.", received=f"{type(last).__name__} {last.name!r}"
+            "trainable_head needs a head that ends in a linear layer with a bias.",
+            received=f"{type(last).__name__} {last.name!r}",
         )
     return last
 

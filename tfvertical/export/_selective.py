@@ -33,9 +33,14 @@ class Integers:
 
     def model(self, floats: Sequence[str] = ()) -> bytes:
         """The file in which the operators with these outputs compute in float."""
-        with quiet_interpreter():
-            self._debugger.options = self._but(floats)
-            return bytes(self._debugger.get_nondebug_quantized_model())
+        try:
+            with quiet_interpreter():
+                self._debugger.options = self._but(floats)
+                return bytes(self._debugger.get_nondebug_quantized_model())
+        except ValueError as error:  # nothing is left for the debugger to look at
+            raise ExportError(
+                "With these operators in float, no integers are left.", fix="export in float16"
+            ) from error
 
     def groups(self) -> list[list[str]]:
         """Outputs of the operators, in the order of computation, cut into `GROUPS` parts."""
@@ -72,7 +77,7 @@ def smallest(integers: Integers, margin: Callable[[bytes], float]) -> tuple[byte
     if margin(whole) >= 0:
         return whole, {"float_operators": []}
     groups = integers.groups()
-    alone = [(margin(model), -len(model), model, group) for group in groups for model in [integers.model(group)]]
+    alone = [_tried(integers, margin, group) for group in groups]
     holding = [(size, model, group) for reached, size, model, group in alone if reached >= 0]
     if holding:
         _, model, floats = max(holding, key=lambda each: each[0])
@@ -87,16 +92,26 @@ def smallest(integers: Integers, margin: Callable[[bytes], float]) -> tuple[byte
     return model, {"float_operators": floats}
 
 
+def _tried(
+    integers: Integers, margin: Callable[[bytes], float], floats: list[str]
+) -> tuple[float, int, bytes, list[str]]:
+    try:
+        model = integers.model(floats)
+    except ExportError:  # no integers are left
+        return -1.0, 0, b"", floats
+    return margin(model), -len(model), model, floats
+
+
 def _added(
     integers: Integers, margin: Callable[[bytes], float], alone: Sequence[tuple[float, int, bytes, list[str]]]
 ) -> Iterator[tuple[bytes, list[str]]]:
     floats: list[str] = []
     for _, _, _, group in alone:
         floats = [*floats, *group]
-        model = integers.model(floats)
-        if integers.too_large(model):
+        reached, _, model, _ = _tried(integers, margin, floats)
+        if not model or integers.too_large(model):
             return
-        if margin(model) >= 0:
+        if reached >= 0:
             yield model, floats
 
 

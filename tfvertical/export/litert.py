@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tfvertical.contracts import Exporter, Margin, Predict, Task, TextPreprocessor
-from tfvertical.errors import ConfigError
+from tfvertical.errors import ConfigError, ExportError
 from tfvertical.export import _handover, _mediapipe, _personal
 from tfvertical.export._convert import PRECISIONS, convert
 from tfvertical.export._inputs import fixed_inputs
@@ -53,11 +53,13 @@ class LiteRT(Exporter):
             raise ConfigError(
                 f"LiteRT has no precision {self.precision!r}.", expected="one of " + ", ".join((*PRECISIONS, "auto"))
             )
-        if self.integer_io and self.precision not in ("int8", "auto"):
-            raise ConfigError("`integer_io` goes with precision `int8`.", received=self.precision)
 
     def chosen(self, kind: str) -> str:
         """The precision for a task that reads texts or pictures: what was measured to be smallest and fastest."""
+        if self.integer_io and kind != "image":
+            raise ConfigError("`integer_io` is for pictures, whose pixels are integers.", fix="leave it out")
+        if self.integer_io and self.precision not in ("int8", "auto"):
+            raise ConfigError("`integer_io` goes with precision `int8`.", received=self.precision)
         if self.precision != "auto":
             return self.precision
         return "dynamic" if kind == "text" else "int8"
@@ -67,6 +69,9 @@ class LiteRT(Exporter):
     ) -> dict[str, Any]:
         interpreter_class()  # a missing package is better said before a minute of conversion
         length = self._length(task)
+        if self.trainable_head:
+            _personal.check(task)
+        _mediapipe.check(task, self.label_names)
 
         def above(candidate: bytes) -> float:
             return 0.0 if margin is None else margin(self._predict(task, candidate))
@@ -74,6 +79,11 @@ class LiteRT(Exporter):
         model, how = convert(task, length, self.precision, calibration, self.integer_io, above)
         for name, content in _personal.files(task, length, self.precision).items() if self.trainable_head else ():
             write_bytes(folder / name, content)
+        if self.trainable_head and margin is not None and margin(_personal.predictor(task, folder, length)) < 0:
+            raise ExportError(
+                f"{_personal.FEATURES} and {_personal.HEAD} do not answer as the task does.",
+                fix="export with another precision, or without trainable_head",
+            )
         model = _mediapipe.described(model, task, self.label_names)
         write_bytes(folder / "model.tflite", model)
         _handover.preprocessing(task, folder, length)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tfvertical.contracts import Exporter, Margin, Predict, Task, TextPreprocessor
-from tfvertical.errors import ConfigError, ExportError, MissingPackageError
+from tfvertical.errors import ConfigError, ExportError, MissingPackageError, TfverticalError
 from tfvertical.export import _handover
 from tfvertical.export._convert import any_item
 from tfvertical.export._inputs import call, fixed_inputs
@@ -54,6 +54,8 @@ class Onnx(Exporter):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of the converter, about NumPy
                 _export(task, path, length)
+        except TfverticalError:
+            raise
         except ImportError as error:
             raise MissingPackageError("Writing ONNX needs tf2onnx.", fix=_FIX) from error
         except Exception as error:  # the converter's own errors have no common class

@@ -5,16 +5,17 @@ from __future__ import annotations
 import io
 import zipfile
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tfvertical.errors import BundleError, MissingPackageError
-from tfvertical.runtime.tables import Reader
+from tfvertical.errors import BundleError, MissingPackageError, nearest_paths
+from tfvertical.runtime.tables import Budget, Reader
 
 ENTRY = "TFLITE_METADATA"
 _MOST_TEXT = 2**20  # bytes of a file of label names
+_MOST_FILES, _MOST_UNPACKED = 100, 64 * 2**20  # of the ZIP
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ def contents(model: bytes | str | Path) -> Contents:
         BundleError: it is none, or it is damaged.
         MissingPackageError: ai-edge-litert is not installed.
     """
-    content = model if isinstance(model, bytes) else Path(model).read_bytes()
+    content = model if isinstance(model, bytes) else _read(Path(model))
     if content[4:8] != b"TFL3":
         raise BundleError("This is no TFLite file.", expected="'TFL3' at byte 4", received=repr(content[4:8]))
     try:
@@ -99,6 +100,13 @@ def contents(model: bytes | str | Path) -> Contents:
         raise BundleError(
             "The TFLite file is cut short or damaged.", received=f"{type(error).__name__}: {error}"[:200]
         ) from error
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise BundleError(f"{path} cannot be read: {error.strerror}.", nearest=nearest_paths(path)) from error
 
 
 def roles(model: bytes, key: str) -> list[str]:
@@ -114,63 +122,65 @@ def roles(model: bytes, key: str) -> list[str]:
 
 
 def _parsed(content: bytes) -> Contents:
-    schema = _schema()
+    schema, budget = _schema(), Budget()
+
+    def every(item: Any, count: int) -> list[Any]:
+        budget.spend(count)
+        return [item(index) for index in range(count)]
+
     root = schema.Model.GetRootAs(content, 0)
-    sizes = [buffer.DataLength() for buffer in _all(root.Buffers, root.BuffersLength())]
+    sizes = [buffer.DataLength() for buffer in every(root.Buffers, root.BuffersLength())]
     if any(not 0 <= size <= len(content) for size in sizes):
         raise ValueError("a buffer larger than the file")
     dtypes = {value: name for name, value in vars(schema.TensorType).items() if isinstance(value, int)}
-    graphs = _all(root.Subgraphs, root.SubgraphsLength())
-    found = [[_tensor(each, dtypes, sizes) for each in _all(graph.Tensors, graph.TensorsLength())] for graph in graphs]
-    names = _operator_names(schema, root)
+    graphs = every(root.Subgraphs, root.SubgraphsLength())
+    raw = [every(graph.Tensors, graph.TensorsLength()) for graph in graphs]
+    found = [[_tensor(each, dtypes, sizes, budget) for each in tensors] for tensors in raw]
+    names = _operator_names(schema, every(root.OperatorCodes, root.OperatorCodesLength()))
     used = Counter(
         names[operator.OpcodeIndex()][0]
         for graph in graphs
-        for operator in _all(graph.Operators, graph.OperatorsLength())
+        for operator in every(graph.Operators, graph.OperatorsLength())
     )
-    by_type: Counter[str] = Counter()
-    for dtype, size in _constants(root, graphs, dtypes, sizes):
-        by_type[f"{dtype.lower()} constants"] += size
-    metadata = _metadata(content, root)
-    parts = dict(by_type) | ({} if metadata is None else {"files": sum(metadata.files.values())})
+    parts: Counter[str] = Counter()
+    uses = {each.Buffer(): dtypes.get(each.Type(), "?") for tensors in raw for each in tensors}
+    for buffer, dtype in uses.items():
+        if sizes[buffer]:
+            parts[f"{dtype.lower()} constants"] += sizes[buffer]
+    metadata = _metadata(content, every(root.Metadata, root.MetadataLength()), root, budget)
+    if metadata is not None and metadata.files:
+        parts["files"] = sum(metadata.files.values())
     return Contents(
-        tuple(found[0][index] for index in graphs[0].InputsAsNumpy()),
-        tuple(found[0][index] for index in graphs[0].OutputsAsNumpy()),
+        tuple(found[0][index] for index in every(graphs[0].Inputs, graphs[0].InputsLength())),
+        tuple(found[0][index] for index in every(graphs[0].Outputs, graphs[0].OutputsLength())),
         tuple(tensor for tensors in found for tensor in tensors),
         dict(used.most_common()),
         tuple(name for name, custom in names if custom),
-        dict(_signature(each) for each in _all(root.SignatureDefs, root.SignatureDefsLength())),
-        parts | {"graph": len(content) - sum(parts.values())},
+        dict(_signature(each, every) for each in every(root.SignatureDefs, root.SignatureDefsLength())),
+        dict(parts) | {"graph": len(content) - sum(parts.values())},
         metadata,
     )
 
 
-def _tensor(tensor: Any, dtypes: Mapping[int, str], sizes: list[int]) -> Tensor:
-    shape = tensor.ShapeSignatureAsNumpy() if tensor.ShapeSignatureLength() else tensor.ShapeAsNumpy()
+def _tensor(tensor: Any, dtypes: Mapping[int, str], sizes: list[int], budget: Budget) -> Tensor:
+    free = bool(tensor.ShapeSignatureLength())
+    count = tensor.ShapeSignatureLength() if free else tensor.ShapeLength()
+    name = tensor.Name() or b""
+    budget.spend(count + len(name) // 16)
     quantization = tensor.Quantization()
     return Tensor(
-        (tensor.Name() or b"").decode(),
-        tuple(int(size) for size in shape) if tensor.ShapeLength() else (),
+        name.decode(),
+        tuple(int((tensor.ShapeSignature if free else tensor.Shape)(axis)) for axis in range(count)),
         dtypes.get(tensor.Type(), str(tensor.Type())),
         sizes[tensor.Buffer()],
         0 if quantization is None else quantization.ScaleLength(),
     )
 
 
-def _constants(root: Any, graphs: list[Any], dtypes: Mapping[int, str], sizes: list[int]) -> list[tuple[str, int]]:
-    """`(dtype, bytes)` of each buffer that a tensor uses, once."""
-    uses = {
-        tensor.Buffer(): dtypes.get(tensor.Type(), "?")
-        for graph in graphs
-        for tensor in _all(graph.Tensors, graph.TensorsLength())
-    }
-    return [(dtype, sizes[buffer]) for buffer, dtype in sorted(uses.items()) if sizes[buffer]]
-
-
-def _operator_names(schema: Any, root: Any) -> list[tuple[str, bool]]:
+def _operator_names(schema: Any, codes: Sequence[Any]) -> list[tuple[str, bool]]:
     builtin = {value: name for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)}
     found = []
-    for code in _all(root.OperatorCodes, root.OperatorCodesLength()):
+    for code in codes:
         number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
         if code.CustomCode() or number == schema.BuiltinOperator.CUSTOM:
             found.append(((code.CustomCode() or b"custom operator without a name").decode(), True))
@@ -179,25 +189,24 @@ def _operator_names(schema: Any, root: Any) -> list[tuple[str, bool]]:
     return found
 
 
-def _signature(signature: Any) -> tuple[str, tuple[tuple[str, ...], tuple[str, ...]]]:
-    inputs = tuple(each.Name().decode() for each in _all(signature.Inputs, signature.InputsLength()))
-    outputs = tuple(each.Name().decode() for each in _all(signature.Outputs, signature.OutputsLength()))
+def _signature(signature: Any, every: Any) -> tuple[str, tuple[tuple[str, ...], tuple[str, ...]]]:
+    inputs = tuple(each.Name().decode() for each in every(signature.Inputs, signature.InputsLength()))
+    outputs = tuple(each.Name().decode() for each in every(signature.Outputs, signature.OutputsLength()))
     return signature.SignatureKey().decode(), (inputs, outputs)
 
 
-def _metadata(content: bytes, root: Any) -> Metadata | None:
-    for entry in _all(root.Metadata, root.MetadataLength()):
+def _metadata(content: bytes, entries: Sequence[Any], root: Any, budget: Budget) -> Metadata | None:
+    for entry in entries:
         if (entry.Name() or b"").decode() == ENTRY:
             buffer = root.Buffers(entry.Buffer())
             if not buffer.DataLength():
                 return None
-            return _read_metadata(buffer.DataAsNumpy().tobytes(), _files(content))
+            return _read_metadata(Reader(buffer.DataAsNumpy().tobytes(), budget=budget), content)
     return None
 
 
-def _read_metadata(buffer: bytes, files: Mapping[str, bytes]) -> Metadata:
-    root = Reader(buffer)
-    (graph, *_) = root.tables(3) or [Reader(buffer)]
+def _read_metadata(root: Reader, content: bytes) -> Metadata:
+    (graph, *_) = root.tables(3) or [root]
     inputs, outputs = graph.tables(2), graph.tables(3)
     normalization = {
         each.string(0): (options.floats(0), options.floats(1))
@@ -205,37 +214,36 @@ def _read_metadata(buffer: bytes, files: Mapping[str, bytes]) -> Metadata:
         for unit in each.tables(4)
         if unit.byte(0) == 1 and (options := unit.table(1)) is not None
     }
-    labels = {
-        file.string(3): tuple(_text(files, file.string(0)).splitlines())
-        for each in outputs
-        for file in each.tables(6)
-        if file.byte(2) == 2
-    }
+    named = {file.string(3): file.string(0) for each in outputs for file in each.tables(6) if file.byte(2) == 2}
+    files, texts = _files(content, set(named.values()))
+    for name in named.values():
+        if name not in texts:
+            raise BundleError(f"The metadata names a file {name!r} that is not there.", received=", ".join(files))
     return Metadata(
         root.string(0),
         root.string(7),
         tuple(each.string(0) for each in inputs),
         tuple(each.string(0) for each in outputs),
         normalization,
-        labels,
-        {name: len(data) for name, data in files.items()},
+        {locale: texts[name] for locale, name in named.items()},
+        files,
     )
 
 
-def _text(files: Mapping[str, bytes], name: str) -> str:
-    if name not in files:
-        raise BundleError(f"The metadata names a file {name!r} that is not there.", received=", ".join(files))
-    return files[name][:_MOST_TEXT].decode("utf-8")
-
-
-def _files(content: bytes) -> dict[str, bytes]:
-    """What stands in the ZIP behind the model. Stored files are no larger than the model file; others are not read."""
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            stored = [each for each in archive.infolist() if each.compress_type == zipfile.ZIP_STORED]
-            return {each.filename: archive.read(each) for each in stored if each.file_size <= len(content)}
-    except zipfile.BadZipFile:
-        return {}
+def _files(content: bytes, wanted: set[str]) -> tuple[dict[str, int], dict[str, tuple[str, ...]]]:
+    """Name and size of what stands in the ZIP behind the model; the lines of what is wanted, of a megabyte at most."""
+    if not zipfile.is_zipfile(io.BytesIO(content)):
+        return {}, {}
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        entries = archive.infolist()
+        if len(entries) > _MOST_FILES or sum(each.file_size for each in entries) > _MOST_UNPACKED + len(content):
+            raise BundleError("The ZIP behind the model is damaged, or made to take all memory.")
+        texts = {}
+        for each in entries:
+            if each.filename in wanted:
+                with archive.open(each) as file:
+                    texts[each.filename] = tuple(file.read(_MOST_TEXT).decode("utf-8", "replace").splitlines())
+        return {each.filename: each.file_size for each in entries}, texts
 
 
 def _all(item: Any, count: int) -> list[Any]:

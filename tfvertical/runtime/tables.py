@@ -7,22 +7,44 @@ from typing import Any
 from tfvertical.errors import BundleError
 
 
+class Budget:
+    """How many things may be read from a file, whatever its offsets say.
+
+    Raises:
+        BundleError: from `spend`: more than that.
+    """
+
+    def __init__(self, things: int = 1_000_000):
+        self._left = self._things = things
+
+    def spend(self, things: int) -> None:
+        """Count some more."""
+        self._left -= things
+        if self._left < 0:
+            raise BundleError(
+                "The file is damaged, or made to take all memory.", expected=f"at most {self._things:,} parts"
+            )
+
+
 class Reader:
     """One table of a buffer.
 
     Args:
         buffer: the whole of it.
         position: where the table stands; the root where None.
+        budget: how much may be read in all; of its own where None. Offsets may all point to one table, so that a small
+            file can hold any number of them.
 
     Raises:
-        BundleError: from any method: the buffer is cut short or damaged.
+        BundleError: from any method: the buffer is cut short, damaged, or holds more than a person would write.
     """
 
-    def __init__(self, buffer: bytes, position: int | None = None):
+    def __init__(self, buffer: bytes, position: int | None = None, budget: Budget | None = None):
         import flatbuffers
         from flatbuffers import encode, number_types
 
-        self.buffer = buffer
+        self.buffer, self.budget = buffer, budget or Budget()
+        self.budget.spend(1)
         try:
             at = encode.Get(number_types.UOffsetTFlags.packer_type, buffer, 0) if position is None else position
             self._table = flatbuffers.table.Table(buffer, at)
@@ -40,15 +62,9 @@ class Reader:
 
         return self._guarded(lambda at: self._table.Get(number_types.Int8Flags, at + self._table.Pos), slot, 0)
 
-    def unsigned(self, slot: int) -> int:
-        """A 32-bit number; 0 if it is not there."""
-        from flatbuffers import number_types
-
-        return self._guarded(lambda at: self._table.Get(number_types.Uint32Flags, at + self._table.Pos), slot, 0)
-
     def table(self, slot: int) -> Reader | None:
         """A table, also that of a union; None if it is not there."""
-        return self._guarded(lambda at: Reader(self.buffer, self._table.Indirect(at + self._table.Pos)), slot, None)
+        return self._guarded(lambda at: self._at(self._table.Indirect(at + self._table.Pos)), slot, None)
 
     def tables(self, slot: int) -> list[Reader]:
         """A vector of tables; empty if it is not there."""
@@ -56,7 +72,7 @@ class Reader:
         def read(at: int) -> list[Reader]:
             start = self._table.Vector(at)
             places = [start + 4 * index for index in range(self._count(at))]
-            return [Reader(self.buffer, self._table.Indirect(place)) for place in places]
+            return [self._at(self._table.Indirect(place)) for place in places]
 
         return self._guarded(read, slot, [])
 
@@ -70,10 +86,14 @@ class Reader:
 
         return self._guarded(read, slot, [])
 
+    def _at(self, position: int) -> Reader:
+        return Reader(self.buffer, position, self.budget)
+
     def _count(self, at: int) -> int:
         count = int(self._table.VectorLen(at))
         if not 0 <= 4 * count <= len(self.buffer):
             raise ValueError(f"{count} elements in {len(self.buffer)} bytes")
+        self.budget.spend(count)
         return count
 
     def _offset(self, slot: int) -> int:

@@ -212,7 +212,13 @@ class Classifier(Task):
         return bundle.save(self, path, run=self.run, report=self.report, overwrite=overwrite, thin=thin)
 
     def export(self, path: str | Path, format: str = "litert", **options: Any) -> Path:
-        """Write an artefact under `path/exports/` and check it against this model; see `tfvertical.export`."""
+        """Write an artefact under `path/exports/` and check it against this model; see `tfvertical.export`.
+
+        `examples` and `calibration` may also be anything that `tfvertical.data.load` reads, such as a CSV file's path.
+        """
+        for name in ("examples", "calibration"):
+            if options.get(name) is not None and not isinstance(options[name], Examples | list):
+                options[name] = self.examples(options[name])
         options.setdefault("bundle_hash", bundle.hash_for(self, path))
         return export(self, path, format=format, **options)
 

@@ -65,9 +65,12 @@ public struct Tokenizer {
         self.normalizer = normalizer
         self.length = length
         for (id, piece) in vocabulary.enumerated() {
-            let scalars = piece.unicodeScalars.map { $0.value }  // Swift's strings compare equal where their scalars differ
+            // Scalars, not characters: Swift joins "#" and a vowel sign, and takes different scalars for equal.
+            let scalars = piece.unicodeScalars.map { $0.value }
             if !scalars.isEmpty { starts[scalars] = Int32(id) }
-            if piece.hasPrefix("##") && scalars.count > 2 { continues[Array(scalars.dropFirst(2))] = Int32(id) }
+            if scalars.count > 2 && scalars[0] == 35 && scalars[1] == 35 {  // "##"
+                continues[Array(scalars.dropFirst(2))] = Int32(id)
+            }
         }
         longest = vocabulary.map { $0.unicodeScalars.count }.max() ?? 0
         func special(_ piece: String, _ known: [[UInt32]: Int32]) -> Int32 {
