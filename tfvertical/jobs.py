@@ -263,11 +263,11 @@ def export(
         label: column of the label; None for the one that the bundle was trained on.
         **options: of `tfvertical.export`, or the format's own.
     """
+    own = {key: value for key, value in options.items() if key != "max_drop"}
+    exporter = Registry("export").build({"name": format, "precision": precision, **own})  # mistakes are told first
     name, labels = bundle.description(path)
     kind = kind_of(name)
-    own = {key: value for key, value in options.items() if key != "max_drop"}
-    exporter = Registry("export").build({"name": format, "precision": precision, **own})
-    chosen = exporter.chosen(kind)  # a mistake in them is told before the load
+    chosen = exporter.chosen(kind)
     if chosen != "float32" and source is None:
         raise ConfigError(f"What precision {chosen!r} loses is only known on real examples.", fix="--data FILE")
     seal = bundle.verify(path).hash

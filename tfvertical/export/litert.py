@@ -77,19 +77,29 @@ class LiteRT(Exporter):
             return 0.0 if margin is None else margin(self._predict(task, candidate))
 
         model, how = convert(task, length, self.precision, calibration, self.integer_io, above)
-        for name, content in _personal.files(task, length, self.precision).items() if self.trainable_head else ():
-            write_bytes(folder / name, content)
-        if self.trainable_head and margin is not None and margin(_personal.predictor(task, folder, length)) < 0:
-            raise ExportError(
-                f"{_personal.FEATURES} and {_personal.HEAD} do not answer as the task does.",
-                fix="export with another precision, or without trainable_head",
-            )
+        if self.trainable_head:
+            how["features_precision"] = self._personal(task, folder, length, margin)
         model = _mediapipe.described(model, task, self.label_names)
         write_bytes(folder / "model.tflite", model)
         _handover.preprocessing(task, folder, length)
         run = Runner(folder / "model.tflite")
         _handover.write(task, folder, length, lambda inputs: run(inputs)["scores"][0])
         return how
+
+    def _personal(self, task: Task, folder: Path, length: int | None, margin: Margin | None) -> str:
+        """Write the two files of a head that learns; the precision of the features, the lowest that holds.
+
+        Raises:
+            ExportError: not even float32 does.
+        """
+        for precision in dict.fromkeys((self.precision, "float16", "float32")):
+            for name, content in _personal.files(task, length, precision).items():
+                write_bytes(folder / name, content)
+            if margin is None or margin(_personal.predictor(task, folder, length)) >= 0:
+                return "float16" if precision == "int8" else precision
+        raise ExportError(
+            f"{_personal.FEATURES} and {_personal.HEAD} do not answer as the task does.", fix="leave trainable_head out"
+        )
 
     def load(self, task: Task, folder: Path) -> Predict:
         return self._predict(task, folder / "model.tflite")
