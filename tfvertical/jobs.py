@@ -94,7 +94,7 @@ def train(run: Run, out: str | Path, *, overwrite: bool = False, say: Say = prin
                 written = task.export(
                     out, plan.format, overwrite=overwrite, bundle_hash=seal, **plan.options, **measured_on
                 )
-        except ExportError as error:  # the bundle is there, and other exports may be good
+        except (ConfigError, ExportError) as error:  # the bundle is there, and other exports may be good
             refused.append(f"{plan.format}: {error}")
             continue
         events.emit("exported", name=written.name)

@@ -6,8 +6,10 @@ import string
 from typing import Any
 
 import keras
+import numpy as np
 import pytest
 
+from tests.bundle import fakes
 from tfvertical.contracts import Backbone, SourceInfo
 
 
@@ -71,3 +73,23 @@ def make_image_classifier() -> Any:
 def image_classifier() -> Any:
     """As it is made."""
     return make_image_classifier()
+
+
+def pictures(count: int = 120) -> list[np.ndarray]:
+    """Noise, dark and bright in turn."""
+    draw = np.random.default_rng(0)
+    return [
+        np.clip(draw.normal((60, 190)[number % 2], 40, (40, 50, 3)), 0, 255).astype(np.uint8) for number in range(count)
+    ]
+
+
+@pytest.fixture(scope="session")
+def sure_image_classifier() -> Any:
+    """An `ImageClassifier` with a head that is far from undecided: on a coin's toss, any rounding changes the label."""
+    task = make_image_classifier()
+    kernel, bias = task.components["head"].trainable_variables[-2:]
+    kernel.assign(kernel * 20)
+    logits = np.log(task.scores(fakes.examples(pictures())))
+    dark, bright = logits[::2], logits[1::2]
+    bias.assign(-(dark.mean(0) + bright.mean(0)) / 2)
+    return task

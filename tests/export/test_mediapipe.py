@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.bundle import fakes
-from tests.export.test_precision import pictures, sure_image_classifier  # noqa: F401
+from tests.export.conftest import pictures
 from tfvertical.export import export
 from tfvertical.runtime import Predictor
 
@@ -58,7 +58,7 @@ def test_label_names_in_another_language(tmp_path: Path, text_classifier, tasks)
     [{}, {"precision": "int8"}, {"precision": "int8", "integer_io": True}],
     ids=["float32", "int8", "uint8"],
 )
-def test_pictures(tmp_path: Path, sure_image_classifier, tasks, options: dict[str, Any]):  # noqa: F811
+def test_pictures(tmp_path: Path, sure_image_classifier, tasks, options: dict[str, Any]):
     import mediapipe
 
     task, seen = sure_image_classifier, pictures()

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from tests.bundle import fakes
+from tests.export.conftest import pictures
 from tfvertical.contracts import Examples
 from tfvertical.errors import ConfigError, DataError, ExportError
 from tfvertical.export import _parity, _selective, export
@@ -17,28 +18,6 @@ from tfvertical.runtime import LiteRT, Predictor
 from tfvertical.runtime.contents import contents
 
 TEXTS = ["the card never arrived", "card", "the the never", "arrived 12 .", "карта", "a b c d e f g"] * 20
-
-
-def pictures(count: int = 120) -> list[np.ndarray]:
-    """Noise, dark and bright in turn."""
-    draw = np.random.default_rng(0)
-    return [
-        np.clip(draw.normal((60, 190)[number % 2], 40, (40, 50, 3)), 0, 255).astype(np.uint8) for number in range(count)
-    ]
-
-
-@pytest.fixture(scope="session")
-def sure_image_classifier(image_classifier: Any) -> Any:
-    """The same with a head that is far from undecided: on a coin's toss, any rounding changes the label."""
-    from tests.export.conftest import make_image_classifier
-
-    task = make_image_classifier()
-    kernel, bias = task.components["head"].trainable_variables[-2:]
-    kernel.assign(kernel * 20)
-    logits = np.log(task.scores(fakes.examples(pictures())))
-    dark, bright = logits[::2], logits[1::2]
-    bias.assign(-(dark.mean(0) + bright.mean(0)) / 2)
-    return task
 
 
 def parity(folder: Path) -> dict[str, Any]:
@@ -138,8 +117,9 @@ def test_the_limit_itself_is_held(count: int, tmp_path: Path, monkeypatch):
 def test_too_few_examples_tell_nothing(tmp_path: Path, text_classifier):
     with pytest.raises(ConfigError, match="49 examples do not tell"):
         export(text_classifier, tmp_path, precision="dynamic", examples=TEXTS[:49])
-    with pytest.raises(ConfigError, match="Examples are a list"):
-        export(text_classifier, tmp_path, precision="dynamic", examples="validation.csv")
+    for precision in ("float32", "dynamic"):
+        with pytest.raises(ConfigError, match="Examples are a list"):
+            export(text_classifier, tmp_path, precision=precision, examples="validation.csv")
     with pytest.raises(DataError, match=r"label 'neagtive' that the model does not know(.|\n)*Nearest: 'negative'"):
         wrong = Examples(TEXTS, ["neagtive"] * len(TEXTS), [str(number) for number in range(len(TEXTS))])
         export(text_classifier, tmp_path, precision="dynamic", examples=wrong)

@@ -104,9 +104,10 @@ def _check(gate: _parity.Gate, examples: Any, calibration: Any) -> None:
     """Say what is missing before a minute of conversion."""
     if not 0 <= gate.max_drop <= 1:
         raise ConfigError(f"max_drop is {gate.max_drop}.", expected="a share of examples, 0 to 1")
+    given = _items(examples)  # whatever the precision: a path is no list of letters
     if gate.exact:
         return
-    if not _items(examples):
+    if not given:
         raise ConfigError(
             f"What precision {gate.precision!r} loses is only known on real examples.",
             fix="give examples=… (on the command line: --data FILE), with labels if accuracy counts",

@@ -72,13 +72,13 @@ def reads_words(preprocessor: Preprocessor) -> bool:
     return type(preprocessor).__name__ == "WordPiecePreprocessor"
 
 
-def packed(table: Table) -> bytes:
+def packed(mapping: Table) -> bytes:
     """`normalizer.bin`: magic number, lengths of `pages`, `codes` and `extras`, width of `extras`, then the three.
 
     All int32, little-endian; what the numbers mean stands with `codecs.text.Table`.
     """
-    arrays = [np.ascontiguousarray(array, "<i4") for array in (table.pages, table.codes, table.extras)]
-    head = struct.pack("<5i", MAGIC, *(array.size for array in arrays), table.extras.shape[1])
+    arrays = [np.ascontiguousarray(array, "<i4") for array in (mapping.pages, mapping.codes, mapping.extras)]
+    head = struct.pack("<5i", MAGIC, *(array.size for array in arrays), mapping.extras.shape[1])
     return head + b"".join(array.tobytes() for array in arrays)
 
 

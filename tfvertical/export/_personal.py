@@ -34,12 +34,12 @@ def files(task: Task, length: int | None, precision: str = "float32") -> dict[st
     Args:
         task: whose last layer is linear.
         length: tokens, for a text model.
-        precision: of `features.tflite`; float16 in the place of full integers, whose steps are too coarse to learn on.
+        precision: of `features.tflite`: `float32`, `float16` or `dynamic`.
 
     Raises:
         ConfigError: the last layer is none that can be trained so.
     """
-    return {FEATURES: _features(task, length, "float16" if precision == "int8" else precision), HEAD: _head(task)}
+    return {FEATURES: _features(task, length, precision), HEAD: _head(task)}
 
 
 def check(task: Task) -> None:

@@ -92,11 +92,12 @@ class LiteRT(Exporter):
         Raises:
             ExportError: not even float32 does.
         """
-        for precision in dict.fromkeys((self.precision, "float16", "float32")):
+        first = "float16" if self.precision == "int8" else self.precision  # integers are too coarse to learn on
+        for precision in dict.fromkeys((first, "float16", "float32")):
             for name, content in _personal.files(task, length, precision).items():
                 write_bytes(folder / name, content)
             if margin is None or margin(_personal.predictor(task, folder, length)) >= 0:
-                return "float16" if precision == "int8" else precision
+                return precision
         raise ExportError(
             f"{_personal.FEATURES} and {_personal.HEAD} do not answer as the task does.", fix="leave trainable_head out"
         )
