@@ -172,7 +172,12 @@ def export(
     max_drop: Annotated[
         float, typer.Option("--max-drop", min=0, max=1, help="Accuracy that a lower precision may lose.")
     ] = 0.01,
-    length: Annotated[int | None, typer.Option("--length", min=1, help="Tokens that a litert file takes.")] = None,
+    length: Annotated[
+        list[int] | None, typer.Option("--length", min=1, help="Tokens that a litert file takes; may be given again.")
+    ] = None,
+    output: Annotated[
+        str, typer.Option("--output", help="What a litert file gives: scores, or an embedding for search.")
+    ] = "scores",
     overwrite: Overwrite = False,
 ) -> None:
     """Export a bundle and check the result against Keras."""
@@ -181,7 +186,11 @@ def export(
     Registry("export").module(format)
     from tfvertical import jobs
 
-    options: dict[str, Any] = {"max_drop": max_drop} | ({} if length is None else {"length": length})
+    options: dict[str, Any] = {"max_drop": max_drop}
+    if length:
+        options["length"] = length if len(length) > 1 else length[0]
+    if output != "scores":
+        options["output"] = output
     written = jobs.export(
         bundle,
         format=format,

@@ -142,15 +142,16 @@ def _check_exports(plans: Sequence[Any], kind: str, task: Mapping[str, Any], jud
         if precision != "float32" and not judged_on:
             what = "is measured on validation data, and there are none. Give data.validation or data.split."
             found.append(Mistake(("export", index, "precision"), what))
-        if (module, precision) in folders:
+        if (folder := (module, precision, exporter.output)) in folders:
             what = f"a second export to {module}-{precision}; one would replace the other."
             found.append(Mistake(("export", index), what))
-        folders.add((module, precision))
+        folders.add(folder)
         length, most = named.get("length"), task.get("length")
-        if length is not None and kind != "text":
+        longest = length if isinstance(length, int | None) else max(length)
+        if longest is not None and kind != "text":
             found.append(Mistake(("export", index, "length"), f"counts tokens; {task['name']} reads no text."))
-        elif length is not None and most is not None and length > most:
-            found.append(Mistake(("export", index, "length"), f"is {length}; the task reads {most} tokens."))
+        elif longest is not None and most is not None and longest > most:
+            found.append(Mistake(("export", index, "length"), f"is {longest}; the task reads {most} tokens."))
     return found
 
 

@@ -398,6 +398,7 @@ class Exporter(ABC):
     """One format. One file each in `export/`, found by name through the registry."""
 
     precision: str
+    output: str = "scores"  # what the files give of an example
 
     @abstractmethod
     def chosen(self, kind: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import string
+import warnings
 from typing import Any
 
 import keras
@@ -93,3 +94,11 @@ def sure_image_classifier() -> Any:
     dark, bright = logits[::2], logits[1::2]
     bias.assign(-(dark.mean(0) + bright.mean(0)) / 2)
     return task
+
+
+@pytest.fixture(scope="session")
+def tasks() -> Any:
+    """`mediapipe.tasks.python`, which warns of its own things when imported."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return pytest.importorskip("mediapipe.tasks.python", reason="mediapipe is not installed")

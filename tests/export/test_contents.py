@@ -61,7 +61,7 @@ def test_files_are_stored_and_buffers_aligned(text_file: bytes):
 
 
 def test_attaching_again_replaces_the_old(text_file: bytes):
-    metadata = _metadata.text_classifier("other", ["ids", "mask", "segment_ids"], {"": "labels.txt"})
+    metadata = _metadata.text("other", ["ids", "mask", "segment_ids"], _metadata.scores({"": "labels.txt"}))
     once = _metadata.attach(text_file, metadata, {"labels.txt": b"a\nb\n"})
     assert once == _metadata.attach(text_file, metadata, {"labels.txt": b"a\nb\n"}), "equal bytes"
     found = contents(once).metadata
@@ -99,7 +99,7 @@ def _read_or_refuse(damaged: bytes) -> None:
 def test_a_small_file_cannot_take_all_memory(text_file: bytes):
     """Ten thousand locales name one file; a table stands in a vector a million times over."""
     many = {f"x{number}": "labels.txt" for number in range(10_000)}
-    metadata = _metadata.text_classifier("many", ["ids", "mask", "segment_ids"], many)
+    metadata = _metadata.text("many", ["ids", "mask", "segment_ids"], _metadata.scores(many))
     found = contents(_metadata.attach(text_file, metadata, {"labels.txt": b"a\n" * 100_000})).metadata
     assert found is not None and len({id(names) for names in found.labels.values()}) == 1, "read once"
     one = Table({0: "x"})

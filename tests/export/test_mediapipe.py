@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +14,6 @@ from tfvertical.export import export
 from tfvertical.runtime import Predictor
 
 TEXTS = ["the card never arrived", "Card, card: NEVER!", "the 12 cards .", "a" * 40, "the card " * 200]
-
-
-@pytest.fixture(scope="module")
-def tasks() -> Any:
-    """`mediapipe.tasks.python`, which warns of its own things when imported."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return pytest.importorskip("mediapipe.tasks.python", reason="mediapipe is not installed")
 
 
 def classified(result: Any) -> dict[str, float]:

@@ -12,7 +12,7 @@ from ai_edge_litert.interpreter import Interpreter
 
 from tests.bundle import fakes
 from tfvertical.errors import ConfigError
-from tfvertical.export import _personal, export
+from tfvertical.export import _answers, _personal, export
 from tfvertical.export._inputs import fixed_inputs
 from tfvertical.runtime import LiteRT
 from tfvertical.runtime.contents import contents
@@ -73,7 +73,7 @@ def test_fifty_steps_on_the_device_are_fifty_steps_in_keras(folder: Path):
 
 
 def test_a_head_that_does_not_end_in_a_linear_layer_is_refused(text_classifier, monkeypatch):
-    last = _personal._last(text_classifier)
+    last = _answers.last(text_classifier)
     monkeypatch.setattr(last, "activation", keras.activations.relu)
     with pytest.raises(ConfigError, match="ends in a linear layer"):
         _personal.files(text_classifier, None)

@@ -51,7 +51,9 @@ def test_full_integer_takes_ranges_from_training_pictures(tmp_path: Path, sure_i
     np.testing.assert_allclose(scores, task.scores(fakes.examples(seen[:20])), atol=0.1)
     if integer_io:
         runner = LiteRT(folder / "model.tflite")
-        assert runner.inputs["images"][1] == np.uint8 and runner._steps["images"] == (1.0, 0), "a pixel is itself"
+        assert runner.inputs["images"][1] == np.uint8 and runner._signatures[0].steps["images"] == (1.0, 0), (
+            "a pixel is itself"
+        )
 
 
 def test_a_file_that_loses_too_much_is_refused(tmp_path: Path, text_classifier, monkeypatch):

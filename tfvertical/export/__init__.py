@@ -38,6 +38,8 @@ def export(
 ) -> Path:
     """Write `<path>/exports/<format>-<precision>/`, run it, and compare it with the task's own scores.
 
+    An output other than scores stands at the end of the folder's name: `litert-float32-embedding`.
+
     A float32 file must give the task's scores. A file of lower precision must give the task's labels on 99 of 100
     examples, and lose at most `max_drop` of its accuracy; both are only known on real examples.
 
@@ -73,12 +75,14 @@ def export(
     gate = _parity.Gate(precision, max_drop)
     _check(gate, examples, calibration)
     name = type(exporter).__module__.rsplit(".", 1)[-1]
-    folder = Path(path) / "exports" / f"{name}-{precision}"
+    ending = "" if exporter.output == "scores" else f"-{exporter.output}"
+    folder = Path(path) / "exports" / f"{name}-{precision}{ending}"
     with new_folder(folder, overwrite=overwrite) as temporary:
         task = _float32.twin(task)
         comparison = _parity.Comparison(task, exporter, examples, gate)
         how = exporter.write(task, temporary, _some(_items(calibration)), comparison.margin)
-        write_text(temporary / "labels.txt", _label_lines(task))
+        if exporter.output == "scores":
+            write_text(temporary / "labels.txt", _label_lines(task))
         description = {"format": name, "precision": precision, "bundle_hash": bundle_hash}
         write_json(temporary / "parity.json", description | how | comparison.check(temporary))
         manifest.seal(temporary, kind="export", schema_version=SCHEMA_VERSION)

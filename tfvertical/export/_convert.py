@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,29 +13,51 @@ import numpy as np
 from tfvertical.contracts import Task
 from tfvertical.errors import ExportError, TfverticalError
 from tfvertical.export import _selective
-from tfvertical.export._inputs import call, fixed_inputs
+from tfvertical.export._inputs import fixed_inputs
 from tfvertical.runtime.contents import Contents, contents
 
 SIGNATURE = "serving_default"
 PRECISIONS = ("float32", "float16", "dynamic", "int8")
+Answer = Callable[[Mapping[str, Any]], dict[str, Any]]  # model inputs by name -> outputs by name
+
+
+@dataclass(frozen=True)
+class Shapes:
+    """What a file takes.
+
+    Args:
+        lengths: tokens of a text, in ascending order: one signature each, `serving_default` for the longest and
+            `tokens_<n>` for the others; they share the weights. Empty for pictures.
+        any_batch: whether a batch may have any size; one otherwise.
+    """
+
+    lengths: tuple[int, ...] = ()
+    any_batch: bool = False
+
+    def named(self) -> dict[str, int | None]:
+        """Signature -> length. The first by the alphabet becomes the file's main graph, the one that MediaPipe runs."""
+        if not self.lengths:
+            return {SIGNATURE: None}
+        *shorter, longest = self.lengths
+        named: dict[str, int | None] = {SIGNATURE: longest}
+        return named | {f"tokens_{length}": length for length in reversed(shorter)}
 
 
 def convert(
     task: Task,
-    length: int | None,
+    answer: Answer,
+    shapes: Shapes,
     precision: str = "float32",
     calibration: Sequence[Any] = (),
     integer_io: bool = False,
     margin: Callable[[bytes], float] = lambda model: 0.0,
 ) -> tuple[bytes, dict[str, Any]]:
-    """The task's model with its activation as a TFLite file with one signature, `serving_default`.
-
-    The way goes through a SavedModel of a bare module that holds nothing but the variables: it keeps input names and
-    the signature, stores weights once, and is the fastest of four ways tried (5.7 s for 22 million weights).
+    """What `answer` makes of the task's inputs as a TFLite file.
 
     Args:
         task: computing in float32.
-        length: tokens, for a text model.
+        answer: the function to convert; its only output is named as in the file.
+        shapes: what the file takes.
         precision: `float32`; `float16` (weights); `dynamic` (weights int8, activations quantized as they come); `int8`
             (weights and activations).
         calibration: raw training examples, from which `int8` takes the ranges of activations.
@@ -46,31 +70,18 @@ def convert(
     Raises:
         ExportError: the model does not convert to built-in operators, or loses too much in integers.
     """
-    import tensorflow as tf
-
-    sample = fixed_inputs(task.preprocessor, any_item(task), length)
-    specs = {name: tf.TensorSpec(value.shape, value.dtype, name=name) for name, value in sorted(sample.items())}
-
-    @tf.function(autograph=False)
-    def serve(**inputs: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {"scores": tf.cast(task.activation(call(task.model, inputs)), tf.float32)}
-
-    concrete = serve.get_concrete_function(**specs)
-    module = tf.Module()
-    module.held, module.serve = list(concrete.variables), serve
-    with tempfile.TemporaryDirectory(prefix="tfvertical-") as folder:
-        tf.saved_model.save(module, folder, signatures={SIGNATURE: concrete})
-        converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[SIGNATURE])
-        choose(converter, precision, integer_io)
+    signatures = traced(task, answer, shapes)
+    names = {name.split(":")[0] for name in signatures[SIGNATURE].structured_input_signature[1]}
+    how: dict[str, Any] = {}
+    with converter(signatures, precision, integer_io) as made:
         if precision == "int8":
-            converter.representative_dataset = lambda: _representative(task, length, calibration, set(specs))
-        how: dict[str, Any] = {}
+            made.representative_dataset = lambda: _representative(task, shapes.named()[SIGNATURE], calibration, names)
         try:
             with _selective.quiet_interpreter():
                 if precision == "int8" and not integer_io:
-                    model, how = _selective.smallest(_selective.Integers(converter), margin)
+                    model, how = _selective.smallest(_selective.Integers(made), margin)
                 else:
-                    model = bytes(converter.convert())
+                    model = bytes(made.convert())
         except TfverticalError:
             raise
         except Exception as error:  # the converter's own errors have no public class
@@ -80,22 +91,51 @@ def convert(
                 received="; ".join(lines)[:500] or f"{type(error).__name__}: {str(error)[:300]}",
                 fix="replace the layer named above, or export as saved_model",
             ) from error
-    return _checked(model, set(specs)), how
+    (output,) = signatures[SIGNATURE].structured_outputs
+    return _checked(model, names, output, list(signatures)), how
 
 
-def choose(converter: Any, precision: str, integer_io: bool = False) -> None:
-    """Set a `tf.lite.TFLiteConverter` up for built-in operators in a precision."""
+def traced(task: Task, answer: Answer, shapes: Shapes) -> dict[str, Any]:
+    """Signature -> `answer` as a concrete function of the inputs that the task's preprocessor makes."""
     import tensorflow as tf
 
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-    if precision != "float32":
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    if precision == "float16":
-        converter.target_spec.supported_types = [tf.float16]
-    if precision == "int8":
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-        if integer_io:
-            converter.inference_input_type = converter.inference_output_type = tf.uint8
+    found = {}
+    for key, length in shapes.named().items():
+        sample = sorted(fixed_inputs(task.preprocessor, any_item(task), length).items())
+        batch = None if shapes.any_batch else 1
+        specs = {name: tf.TensorSpec((batch, *value.shape[1:]), value.dtype, name=name) for name, value in sample}
+
+        def serve(**inputs: Any) -> dict[str, Any]:
+            return answer(inputs)
+
+        found[key] = tf.function(serve, autograph=False).get_concrete_function(**specs)
+    return found
+
+
+@contextlib.contextmanager
+def converter(signatures: Mapping[str, Any], precision: str, integer_io: bool = False) -> Iterator[Any]:
+    """A `tf.lite.TFLiteConverter` of concrete functions for built-in operators; it needs a folder while it converts.
+
+    The way goes through a SavedModel of a bare module that holds nothing but the variables: it keeps input names and
+    the signatures, stores weights once, and is the fastest of four ways tried (5.7 s for 22 million weights).
+    """
+    import tensorflow as tf
+
+    module = tf.Module()
+    module.held = list({id(each): each for one in signatures.values() for each in one.variables}.values())
+    with tempfile.TemporaryDirectory(prefix="tfvertical-") as folder:
+        tf.saved_model.save(module, folder, signatures=dict(signatures))
+        made = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=list(signatures))
+        made.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+        if precision != "float32":
+            made.optimizations = [tf.lite.Optimize.DEFAULT]
+        if precision == "float16":
+            made.target_spec.supported_types = [tf.float16]
+        if precision == "int8":
+            made.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+            if integer_io:
+                made.inference_input_type = made.inference_output_type = tf.uint8
+        yield made
 
 
 def _representative(
@@ -113,17 +153,18 @@ def _representative(
         yield inputs
 
 
-def _checked(model: bytes, names: set[str]) -> bytes:
-    """`model`, if any phone can run it and its signature names inputs and output, which converters have lost before."""
+def _checked(model: bytes, names: set[str], output: str, keys: Sequence[str]) -> bytes:
+    """`model`, if any phone can run it and its signatures name inputs and output, which converters have lost before."""
     found = contents(model)
     refuse_custom(found)
-    inputs, outputs = found.signatures.get(SIGNATURE, ((), ()))
-    if not set(inputs) <= names or not inputs or outputs != ("scores",):
-        raise ExportError(
-            "The TFLite file lost its signature.",
-            expected=f"{SIGNATURE}: {', '.join(sorted(names))} to scores",
-            received=f"{', '.join(inputs) or 'nothing'} to {', '.join(outputs) or 'nothing'}",
-        )
+    for key in keys:
+        inputs, outputs = found.signatures.get(key, ((), ()))
+        if not set(inputs) <= names or not inputs or outputs != (output,):
+            raise ExportError(
+                "The TFLite file lost its signature.",
+                expected=f"{key}: {', '.join(sorted(names))} to {output}",
+                received=f"{', '.join(inputs) or 'nothing'} to {', '.join(outputs) or 'nothing'}",
+            )
     return model
 
 

@@ -26,15 +26,23 @@ _OF_KIND = {
 }
 
 
-def preprocessing(task: Task, folder: Path, length: int | None) -> None:
+def preprocessing(task: Task, folder: Path, lengths: Sequence[int]) -> None:
     """Write `preprocessing.json`, what becomes of an example before the model, and the files that it names.
+
+    Args:
+        task: what is exported.
+        folder: the export's.
+        lengths: tokens that the file takes, in ascending order; none for pictures.
 
     Raises:
         ExportError: one of them has the name of a file that is there.
     """
     preprocessor = task.preprocessor
     config = {"class": type(preprocessor).__name__, **preprocessor.config()}
-    description = {"schema_version": 1, "kind": preprocessor.kind, "length": length, "config": config}
+    description = {"schema_version": 1, "kind": preprocessor.kind, "length": lengths[-1] if lengths else None}
+    if len(lengths) > 1:
+        description["lengths"] = list(lengths)
+    description["config"] = config
     write_json(folder / "preprocessing.json", description)
     for name, content in preprocessor.assets().items():
         if (folder / name).exists():
@@ -43,27 +51,36 @@ def preprocessing(task: Task, folder: Path, length: int | None) -> None:
 
 
 def write(
-    task: Task, folder: Path, length: int | None, scores: Callable[[Mapping[str, np.ndarray]], np.ndarray]
+    task: Task,
+    folder: Path,
+    output: str,
+    lengths: Sequence[int],
+    run: Callable[[Mapping[str, np.ndarray]], Mapping[str, np.ndarray]],
 ) -> None:
     """Write `golden.jsonl`, `snippets/`, and for a text model with a WordPiece vocabulary `normalizer.bin`.
 
     Args:
         task: what is exported.
         folder: the export's.
-        length: tokens that the file takes.
-        scores: runs the written file: model inputs -> float32 `(labels,)`.
+        output: `scores` or `embedding`.
+        lengths: tokens that the file takes, in ascending order; none for pictures.
+        run: runs the written file: model inputs -> `{output: float32 (1, labels or width)}`.
     """
     preprocessor = task.preprocessor
     normalizer = getattr(preprocessor, "normalizer", None) if reads_words(preprocessor) else None
     if normalizer is not None:
         write_bytes(folder / "normalizer.bin", packed(table(normalizer)))
     items = _samples.texts() if preprocessor.kind == "text" else _samples.pictures()
-    lines = [_golden(task, item, fixed_inputs(preprocessor, item, length), scores) for item in items]
+    lines = []
+    for item in items:
+        inputs = fixed_inputs(preprocessor, item, lengths or None)
+        lines.append(_example(item, inputs) | _golden(task, output, run(inputs)[output][0]))
     write_text(folder / "golden.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
     kind = "words" if normalizer is not None else preprocessor.kind
-    if kind in _OF_KIND:
-        (folder / "snippets").mkdir()
     for name in _OF_KIND.get(kind, ()):
+        if output != "scores" and "example" in name.lower():
+            continue  # they print labels
+        (folder / "snippets").mkdir(exist_ok=True)
         write_bytes(folder / "snippets" / name, (_SNIPPETS / name).read_bytes())
 
 
@@ -82,13 +99,14 @@ def packed(mapping: Table) -> bytes:
     return head + b"".join(array.tobytes() for array in arrays)
 
 
-def _golden(
-    task: Task, item: Any, inputs: Mapping[str, np.ndarray], scores: Callable[[Mapping[str, np.ndarray]], np.ndarray]
-) -> dict[str, Any]:
-    """One line: the input, the ids it becomes, the label and the scores of the file itself."""
-    found = scores(inputs)
-    answer = {"label": task.labels[int(found.argmax())], "scores": [round(float(score), 7) for score in found]}
+def _example(item: Any, inputs: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """The input of one line, and the ids that a text becomes."""
     if not isinstance(item, str):
-        return {"png": base64.b64encode(item).decode()} | answer
-    ids: Sequence[int] = inputs["token_ids"][0].tolist() if "token_ids" in inputs else []
-    return {"text": item, "token_ids": ids} | answer
+        return {"png": base64.b64encode(item).decode()}
+    return {"text": item, "token_ids": inputs["token_ids"][0].tolist() if "token_ids" in inputs else []}
+
+
+def _golden(task: Task, output: str, found: np.ndarray) -> dict[str, Any]:
+    """What the file itself answers."""
+    numbers = [round(float(number), 7) for number in found]
+    return ({"label": task.labels[int(found.argmax())]} if output == "scores" else {}) | {output: numbers}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,21 +14,25 @@ if TYPE_CHECKING:
     import keras
 
 
-def fixed_inputs(preprocessor: Preprocessor, item: Any, length: int | None = None) -> dict[str, np.ndarray]:
+def fixed_inputs(
+    preprocessor: Preprocessor, item: Any, length: int | Sequence[int] | None = None
+) -> dict[str, np.ndarray]:
     """One raw item as a batch of one: texts cut and padded to `length` tokens, pictures at the model's size.
 
     Args:
         preprocessor: the task's.
         item: a text; or a picture as path, encoded bytes or uint8 array.
-        length: tokens, special ones included; the preprocessor's own where None.
+        length: tokens, special ones included; of several in ascending order, the first that holds the text. The
+            preprocessor's own where None.
 
     Returns:
         Model input name -> array `(1, …)`.
     """
     if isinstance(preprocessor, TextPreprocessor):
-        length = length or preprocessor.length
-        pieces = preprocessor.tokenize([item])[0][: length - preprocessor.specials]
+        lengths = [length or preprocessor.length] if isinstance(length, int | None) else list(length)
+        pieces = preprocessor.tokenize([item])[0][: lengths[-1] - preprocessor.specials]
         wrapped = preprocessor.wrap(pieces)
+        length = next(each for each in lengths if each >= len(wrapped))
         ids = np.full((1, length), preprocessor.pad_id, np.int32)
         ids[0, : len(wrapped)] = wrapped
         return preprocessor.inputs(ids, np.arange(length)[None] < len(wrapped))

@@ -46,7 +46,7 @@ def supported(task: Task) -> bool:
     return type(preprocessor).__name__ == "KerasImagePreprocessor"
 
 
-def described(model: bytes, task: Task, label_names: Mapping[str, Sequence[str]]) -> bytes:
+def described(model: bytes, task: Task, output: str, label_names: Mapping[str, Sequence[str]]) -> bytes:
     """The file with metadata; unchanged where MediaPipe has no such preprocessing.
 
     MediaPipe reads BERT models of exactly three int32 inputs, told apart by the metadata's names, and pictures that
@@ -55,23 +55,27 @@ def described(model: bytes, task: Task, label_names: Mapping[str, Sequence[str]]
     Args:
         model: as it was converted.
         task: whose it is.
+        output: `scores` or `embedding`.
         label_names: as `check` has found them right.
     """
     if not supported(task):
         return model
-    names = {"": tuple(task.labels)} | {locale: tuple(names) for locale, names in label_names.items()}
-    label_files = {locale: f"labels_{locale}.txt" if locale else "labels.txt" for locale in names}
-    files = {label_files[locale]: "".join(f"{name}\n" for name in names[locale]).encode() for locale in names}
+    files, given = {}, _metadata.embedding()
+    if output == "scores":
+        names = {"": tuple(task.labels)} | {locale: tuple(names) for locale, names in label_names.items()}
+        label_files = {locale: f"labels_{locale}.txt" if locale else "labels.txt" for locale in names}
+        files = {label_files[locale]: "".join(f"{name}\n" for name in names[locale]).encode() for locale in names}
+        given = _metadata.scores(label_files)
     preprocessor, title = task.preprocessor, type(task).__name__
     if preprocessor.kind == "text":
         order = roles(model, SIGNATURE)
         if set(order) != set(_ROLES):  # the converter has dropped one that does nothing
             return model
-        metadata = _metadata.text_classifier(title, [_ROLES[name] for name in order], label_files)
+        metadata = _metadata.text(title, [_ROLES[name] for name in order], given)
         files["vocab.txt"] = preprocessor.assets()["vocab.txt"]
     else:
         whole = contents(model).inputs[0].dtype == "UINT8"
         height, width = preprocessor.config()["size"]
         mean, std = ((), ()) if whole else ((0.0,), (1.0,))
-        metadata = _metadata.image_classifier(title, (height, width), mean, std, label_files)
+        metadata = _metadata.image(title, (height, width), mean, std, given)
     return _metadata.attach(model, metadata, files)

@@ -23,32 +23,46 @@ _RGB = 1  # ColorSpaceType
 _DATE = (1980, 1, 1, 0, 0, 0)  # the first that a ZIP can hold
 
 
-def text_classifier(name: str, roles: Sequence[str], label_files: Mapping[str, str]) -> bytes:
+def text(name: str, roles: Sequence[str], output: Table) -> bytes:
     """For a BERT-like model of three int32 inputs.
 
     Args:
         name: of the model.
         roles: `ids`, `mask` or `segment_ids` of each input, in the file's order.
-        label_files: locale (`""` for the file everyone reads) -> its name in the ZIP.
+        output: `scores(…)` or `embedding()`.
     """
     vocabulary = Table({0: "vocab.txt", 2: Byte(_VOCABULARY)})
     tokenizer = Table({0: Byte(_BERT), 1: Table({0: [vocabulary]})})
     inputs = [Table({0: role, 3: _content(_FEATURE, Table())}) for role in roles]
-    return _model(name, inputs, [_scores(label_files)], "1.1.0", [tokenizer])
+    return _model(name, inputs, [output], "1.1.0", [tokenizer])
 
 
-def image_classifier(
-    name: str, size: tuple[int, int], mean: Sequence[float], std: Sequence[float], label_files: Mapping[str, str]
-) -> bytes:
+def image(name: str, size: tuple[int, int], mean: Sequence[float], std: Sequence[float], output: Table) -> bytes:
     """For a model of one RGB picture.
 
     Args:
         name: of the model.
         size: height and width in pixels.
         mean, std: what MediaPipe does to a float model's pixels: `(pixel - mean) / std`; empty for an integer model.
+        output: `scores(…)` or `embedding()`.
+    """
+    return _model(name, [_picture(size, mean, std)], [output], "1.0.0")
+
+
+def scores(label_files: Mapping[str, str]) -> Table:
+    """A classifier's output.
+
+    Args:
         label_files: locale (`""` for the file everyone reads) -> its name in the ZIP.
     """
-    return _model(name, [_picture(size, mean, std)], [_scores(label_files)], "1.0.0")
+    files = [Table({0: file, 2: Byte(_LABELS), 3: locale or None}) for locale, file in label_files.items()]
+    stats = Table({0: [1.0], 1: [0.0]})
+    return Table({0: "probability", 3: _content(_FEATURE, Table()), 5: stats, 6: files})
+
+
+def embedding() -> Table:
+    """An embedder's output."""
+    return Table({0: "embedding", 3: _content(_FEATURE, Table())})
 
 
 def _model(name: str, inputs: Sequence[Table], outputs: Sequence[Table], parser: str, units: Any = None) -> bytes:
@@ -67,12 +81,6 @@ def _picture(size: tuple[int, int], mean: Sequence[float], std: Sequence[float])
     units = [normalization] if mean else None
     stats = Table({0: [255.0] * 3, 1: [0.0] * 3})
     return Table({0: "image", 3: _content(_IMAGE, properties), 4: units, 5: stats})
-
-
-def _scores(label_files: Mapping[str, str]) -> Table:
-    files = [Table({0: file, 2: Byte(_LABELS), 3: locale or None}) for locale, file in label_files.items()]
-    stats = Table({0: [1.0], 1: [0.0]})
-    return Table({0: "probability", 3: _content(_FEATURE, Table()), 5: stats, 6: files})
 
 
 def attach(model: bytes, metadata: bytes, files: Mapping[str, bytes]) -> bytes:

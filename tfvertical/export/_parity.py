@@ -198,7 +198,7 @@ def _fits(task: Task, exporter: Exporter, items: Sequence[Any]) -> list[bool]:
     if encoded.lengths is not None and length is not None:
         longest = np.zeros(len(items), np.int64)
         np.maximum.at(longest, encoded.rows, encoded.lengths)
-        fits &= longest <= length
+        fits &= longest <= np.max(length)
     return [bool(fit) for fit in fits]
 
 

@@ -7,18 +7,15 @@ backbone twice for one example.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tfvertical import stages
 from tfvertical.contracts import Predict, Task
-from tfvertical.errors import ConfigError
-from tfvertical.export import _convert
-from tfvertical.export._inputs import call, fixed_inputs
+from tfvertical.export import _answers, _convert
+from tfvertical.export._inputs import fixed_inputs
 
 FEATURES, HEAD = "features.tflite", "head.tflite"
 SIGNATURES = ("infer", "train", "get_weights", "set_weights")
@@ -39,7 +36,9 @@ def files(task: Task, length: int | None, precision: str = "float32") -> dict[st
     Raises:
         ConfigError: the last layer is none that can be trained so.
     """
-    return {FEATURES: _features(task, length, precision), HEAD: _head(task)}
+    shapes = _convert.Shapes(() if length is None else (length,))
+    features = _convert.traced(task, _answers.answer(task, "embedding", "features"), shapes)
+    return {FEATURES: _converted(features, precision), HEAD: _head(task)}
 
 
 def check(task: Task) -> None:
@@ -48,7 +47,7 @@ def check(task: Task) -> None:
     Raises:
         ConfigError: its last layer is not linear.
     """
-    _last(task)
+    _answers.last(task)
 
 
 def predictor(task: Task, folder: Path, length: int | None) -> Predict:
@@ -67,43 +66,10 @@ def predictor(task: Task, folder: Path, length: int | None) -> Predict:
     return predict
 
 
-def _last(task: Task) -> Any:
-    import keras
-
-    last = stages.layers(task.components["head"])[-1]
-    plain = isinstance(last, keras.layers.Dense) and last.activation is keras.activations.linear and last.use_bias
-    if not plain:
-        raise ConfigError(
-            "trainable_head needs a head that ends in a linear layer with a bias.",
-            received=f"{type(last).__name__} {last.name!r}",
-        )
-    return last
-
-
-def _features(task: Task, length: int | None, precision: str) -> bytes:
-    import keras
-    import tensorflow as tf
-
-    from tfvertical.frontier import replay
-
-    last = _last(task)
-    calls, inputs, _ = replay(task.model)
-    before = next(args[0] for operation, args, _, _ in calls if operation is last)
-    model = keras.Model(inputs, before)
-
-    def features(**given: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {"features": tf.cast(call(model, given), tf.float32)}
-
-    sample = fixed_inputs(task.preprocessor, _convert.any_item(task), length)
-    specs = {name: tf.TensorSpec(value.shape, value.dtype, name=name) for name, value in sorted(sample.items())}
-    concrete = tf.function(features, autograph=False).get_concrete_function(**specs)
-    return _converted({_convert.SIGNATURE: concrete}, list(concrete.variables), precision)
-
-
 def _head(task: Task) -> bytes:
     import tensorflow as tf
 
-    last = _last(task)
+    last = _answers.last(task)
     kernel, bias = tf.Variable(last.kernel.numpy()), tf.Variable(last.bias.numpy())
     width, labels = kernel.shape
     some = tf.TensorSpec((None, width), tf.float32, name="features")
@@ -144,21 +110,14 @@ def _head(task: Task) -> bytes:
         name: tf.function(function, autograph=False).get_concrete_function(*given)
         for name, (function, given) in specs.items()
     }
-    return _converted(signatures, [kernel, bias], "float32")
+    return _converted(signatures, "float32")
 
 
-def _converted(signatures: Mapping[str, Any], held: list[Any], precision: str) -> bytes:
-    import tensorflow as tf
-
+def _converted(signatures: Mapping[str, Any], precision: str) -> bytes:
     from tfvertical.runtime.contents import contents
 
-    module = tf.Module()
-    module.held = held
-    with tempfile.TemporaryDirectory(prefix="tfvertical-") as folder:
-        tf.saved_model.save(module, folder, signatures=dict(signatures))
-        converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=list(signatures))
-        _convert.choose(converter, precision)
-        converter.experimental_enable_resource_variables = True
-        model = bytes(converter.convert())
+    with _convert.converter(signatures, precision) as made:
+        made.experimental_enable_resource_variables = True
+        model = bytes(made.convert())
     _convert.refuse_custom(contents(model))
     return model

@@ -1,9 +1,10 @@
-"""LiteRT (TFLite): one fixed-shape file for phones and gateways, run by `tfvertical.runtime` or by MediaPipe Tasks."""
+"""LiteRT (TFLite): one file for phones and gateways, run by `tfvertical.runtime` or by MediaPipe Tasks."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +12,20 @@ import numpy as np
 
 from tfvertical.contracts import Exporter, Margin, Predict, Task, TextPreprocessor
 from tfvertical.errors import ConfigError, ExportError
-from tfvertical.export import _handover, _mediapipe, _personal
-from tfvertical.export._convert import PRECISIONS, convert
+from tfvertical.export import _answers, _handover, _mediapipe, _personal
+from tfvertical.export._convert import PRECISIONS, Shapes, convert
 from tfvertical.export._inputs import fixed_inputs
 from tfvertical.export._timing import latency
 from tfvertical.files import write_bytes
 from tfvertical.runtime.litert import LiteRT as Runner
 from tfvertical.runtime.litert import interpreter_class
 
+BATCH = 8  # that a file of any batch is checked with
+
 
 @dataclass(frozen=True)
 class LiteRT(Exporter):
-    """A `.tflite` file of built-in operators: model inputs by name, batch 1, to `scores`.
+    """A `.tflite` file of built-in operators: model inputs by name to `scores` or to an `embedding`.
 
     Tokenizing and decoding pictures stay outside, in NumPy; `preprocessing.json` and the assets beside say how. The
     file carries the metadata that MediaPipe Tasks reads, where its preprocessing is one that MediaPipe has.
@@ -31,19 +34,24 @@ class LiteRT(Exporter):
         precision: `float32`; `float16`: half the size; `dynamic`: weights in int8, a quarter of the size, fast for
             transformers; `int8`: weights and activations, a quarter of the size, fast for convolutions; `auto`:
             `dynamic` for texts, `int8` for pictures.
+        output: `scores`; `embedding`: what the last layer sees, for search and clustering.
         length: tokens the file takes, special ones included; the preprocessor's own where None. Shorter is faster.
+            Several, `[16, 32, 64]`: one signature each on the same weights; the shortest that holds a text runs.
+        dynamic_batch: take any number of examples at once; one otherwise.
         integer_io: with `int8`, pixels come in and scores go out as uint8.
         trainable_head: write `features.tflite` and `head.tflite` too, with which an app trains the last layer further.
         label_names: locale (`de`) -> the label names in that language, in the order of the task's.
 
     Raises:
-        ConfigError: another precision; a length that is not between 1 and the model's; names that do not fit.
-        ExportError: a layer that only TensorFlow can run.
+        ConfigError: another precision or output; a length that is not between 1 and the model's; names that do not fit.
+        ExportError: a layer that only TensorFlow can run; a length that no example has.
         MissingPackageError: ai-edge-litert, which runs the file for the check, is not installed.
     """
 
     precision: str = "float32"
-    length: int | None = None
+    output: str = "scores"
+    length: int | Sequence[int] | None = None
+    dynamic_batch: bool = False
     integer_io: bool = False
     trainable_head: bool = False
     label_names: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -53,6 +61,20 @@ class LiteRT(Exporter):
             raise ConfigError(
                 f"LiteRT has no precision {self.precision!r}.", expected="one of " + ", ".join((*PRECISIONS, "auto"))
             )
+        several = self.length if isinstance(self.length, list | tuple) else [self.length or 1]
+        if not several or not all(isinstance(each, int) for each in several):
+            raise ConfigError(
+                "`length` is no number of tokens.", expected="a number, or several", received=f"{self.length!r}"
+            )
+        if self.output not in _answers.OUTPUTS:
+            raise ConfigError(
+                f"LiteRT has no output {self.output!r}.", expected="one of " + ", ".join(_answers.OUTPUTS)
+            )
+        if self.output != "scores" and (self.trainable_head or self.integer_io or self.label_names):
+            raise ConfigError(
+                f"An export of output {self.output!r} has no labels.",
+                fix="leave trainable_head, integer_io and label_names out",
+            )
 
     def chosen(self, kind: str) -> str:
         """The precision for a task that reads texts or pictures: what was measured to be smallest and fastest."""
@@ -60,30 +82,36 @@ class LiteRT(Exporter):
             raise ConfigError("`integer_io` is for pictures, whose pixels are integers.", fix="leave it out")
         if self.integer_io and self.precision not in ("int8", "auto"):
             raise ConfigError("`integer_io` goes with precision `int8`.", received=self.precision)
-        if self.precision != "auto":
-            return self.precision
-        return "dynamic" if kind == "text" else "int8"
+        chosen = self.precision
+        if chosen == "auto":
+            chosen = "dynamic" if kind == "text" else "int8"
+        if chosen == "int8" and (self.dynamic_batch or not isinstance(self.length, int | None)):
+            raise ConfigError(
+                "A file in full integers has one shape.",
+                fix="give one length and no dynamic_batch, or another precision",
+            )
+        return chosen
 
     def write(
         self, task: Task, folder: Path, calibration: Sequence[Any] = (), margin: Margin | None = None
     ) -> dict[str, Any]:
         interpreter_class()  # a missing package is better said before a minute of conversion
-        length = self._length(task)
+        lengths = self._lengths(task)
         if self.trainable_head:
             _personal.check(task)
         _mediapipe.check(task, self.label_names)
+        answer, shapes = _answers.answer(task, self.output), Shapes(lengths, self.dynamic_batch)
 
         def above(candidate: bytes) -> float:
             return 0.0 if margin is None else margin(self._predict(task, candidate))
 
-        model, how = convert(task, length, self.precision, calibration, self.integer_io, above)
+        model, how = convert(task, answer, shapes, self.precision, calibration, self.integer_io, above)
         if self.trainable_head:
-            how["features_precision"] = self._personal(task, folder, length, margin)
-        model = _mediapipe.described(model, task, self.label_names)
+            how["features_precision"] = self._personal(task, folder, lengths[-1] if lengths else None, margin)
+        model = _mediapipe.described(model, task, self.output, self.label_names)
         write_bytes(folder / "model.tflite", model)
-        _handover.preprocessing(task, folder, length)
-        run = Runner(folder / "model.tflite")
-        _handover.write(task, folder, length, lambda inputs: run(inputs)["scores"][0])
+        _handover.preprocessing(task, folder, lengths)
+        _handover.write(task, folder, self.output, lengths, Runner(folder / "model.tflite"))
         return how
 
     def _personal(self, task: Task, folder: Path, length: int | None, margin: Margin | None) -> str:
@@ -106,23 +134,51 @@ class LiteRT(Exporter):
         return self._predict(task, folder / "model.tflite")
 
     def _predict(self, task: Task, model: Path | bytes) -> Predict:
-        runner, length = Runner(model), self._length(task)
+        run, lengths = Runner(model), self._lengths(task) or None
+        most = BATCH if self.dynamic_batch else 1
 
         def predict(items: Sequence[Any]) -> np.ndarray:
-            rows = [runner(fixed_inputs(task.preprocessor, item, length))["scores"][0] for item in items]
-            return np.stack(rows)
+            rows = [fixed_inputs(task.preprocessor, item, lengths) for item in items]
+            found = []
+            for _, same in groupby(rows, lambda row: [value.shape for value in row.values()]):
+                alike = list(same)
+                for at in range(0, len(alike), most):
+                    some = alike[at : at + most]
+                    found.append(run({name: np.concatenate([row[name] for row in some]) for name in some[0]}))
+            answers = np.concatenate([each[self.output] for each in found])
+            return answers if self.output == "scores" else _answers.scores(task, answers)
 
         return predict
 
     def measured(self, task: Task, folder: Path, items: Sequence[Any]) -> dict[str, Any]:
-        return latency(folder / "model.tflite", fixed_inputs(task.preprocessor, items[0], self._length(task)))
+        lengths, path = self._lengths(task), folder / "model.tflite"
+        found: dict[str, Any] = {"bytes": path.stat().st_size}
+        if not lengths:
+            return found | {"milliseconds": latency(path, fixed_inputs(task.preprocessor, items[0]))}
+        found["milliseconds"] = latency(path, fixed_inputs(task.preprocessor, items[0], lengths[-1]))
+        if len(lengths) > 1:
+            taken = [fixed_inputs(task.preprocessor, item, lengths) for item in items]
+            shown = {next(iter(row.values())).shape[1]: row for row in taken}
+            if unseen := sorted(set(lengths) - set(shown)):
+                raise ExportError(
+                    f"No example is as short as {unseen[0]} tokens, or as long, so that length cannot be checked.",
+                    expected=f"examples for each of the lengths {', '.join(map(str, lengths))}",
+                    fix="give examples of that length, or leave it out",
+                )
+            found["by_length"] = {str(length): latency(path, shown[length]) for length in lengths}
+        return found
 
-    def _length(self, task: Task) -> int | None:
+    def _lengths(self, task: Task) -> tuple[int, ...]:
+        """Tokens that the file takes, in ascending order; none for pictures."""
         if not isinstance(task.preprocessor, TextPreprocessor):
             if self.length is not None:
                 raise ConfigError("`length` counts tokens; this task reads no text.", fix="leave `length` out")
-            return None
+            return ()
         most, least = task.preprocessor.length, task.preprocessor.specials + 1
-        if self.length is not None and not least <= self.length <= most:
-            raise ConfigError(f"A length of {self.length} tokens does not fit.", expected=f"{least} to {most}")
-        return self.length or most
+        if self.length is None:
+            return (most,)
+        lengths = sorted({self.length} if isinstance(self.length, int) else set(self.length))
+        for length in lengths:
+            if not least <= length <= most:
+                raise ConfigError(f"A length of {length} tokens does not fit.", expected=f"{least} to {most}")
+        return tuple(lengths)

@@ -64,7 +64,7 @@ class Onnx(Exporter):
                 received=f"{type(error).__name__}: {str(error).strip()[:500]}",
                 fix="replace the layer named above, or export as litert or saved_model",
             ) from error
-        _handover.preprocessing(task, folder, length)
+        _handover.preprocessing(task, folder, () if length is None else (length,))
         return {}
 
     def load(self, task: Task, folder: Path) -> Predict:

@@ -8,6 +8,6 @@ Example:
 from __future__ import annotations
 
 from tfvertical.runtime.litert import LiteRT
-from tfvertical.runtime.predictor import Predictor
+from tfvertical.runtime.predictor import Embedder, Predictor
 
-__all__ = ["LiteRT", "Predictor"]
+__all__ = ["Embedder", "LiteRT", "Predictor"]

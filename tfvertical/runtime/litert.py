@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from tfvertical.errors import DataError, MissingPackageError
+from tfvertical.errors import BundleError, DataError, MissingPackageError
 
 
 class LiteRT:
-    """A TFLite file with one signature.
+    """A TFLite file whose signatures differ in the inputs' shapes only; the one whose shapes are given runs.
 
     Inputs are bound by name: converters reorder them, and a wrong order is silent garbage.
 
@@ -32,31 +32,76 @@ class LiteRT:
     def __init__(self, model: str | Path | bytes, *, threads: int = 1):
         given = {"model_content": model} if isinstance(model, bytes) else {"model_path": str(model)}
         self._interpreter = interpreter_class()(**given, num_threads=threads)
-        (key,) = self._interpreter.get_signature_list()
-        self._run = self._interpreter.get_signature_runner(key)
-        details = self._run.get_input_details()
-        self.inputs = {name: (tuple(map(int, d["shape"])), np.dtype(d["dtype"])) for name, d in details.items()}
-        self._steps = {name: d["quantization"] for name, d in details.items()}
-        self._output_steps = {name: d["quantization"] for name, d in self._run.get_output_details().items()}
+        self._signatures = [
+            _Signature(self._interpreter.get_signature_runner(key)) for key in self._interpreter.get_signature_list()
+        ]
+        if len({frozenset(each.inputs) for each in self._signatures}) != 1:
+            raise BundleError(
+                "The TFLite file has no signature, or several that take different things.",
+                fix="run it with ai_edge_litert.interpreter.Interpreter",
+            )
+        self._signatures.sort(key=lambda each: each.size)
+        self.inputs = self._signatures[-1].inputs
 
     def __call__(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The outputs by name. Inputs that the file does not use may be given as well.
 
         Args:
-            inputs: name -> array of the very shape in `self.inputs`; numbers also where the file has integers for them.
+            inputs: name -> array of the very shape in `self.inputs` (-1: any size), or of a shorter signature;
+                numbers also where the file has integers for them.
 
         Raises:
             DataError: an input is missing or has another shape.
         """
-        bound = {}
-        for name, (shape, dtype) in self.inputs.items():
+        for name in self.inputs:
             if name not in inputs:
                 raise DataError(f"The model's input {name!r} is missing.", received=", ".join(sorted(inputs)))
-            bound[name] = np.ascontiguousarray(_quantized(inputs[name], self._steps[name], dtype))
-            if bound[name].shape != shape:
-                raise DataError(f"Input {name!r}.", expected=f"shape {shape}", received=f"{bound[name].shape}")
+        for signature in self._signatures:
+            if signature.takes(inputs):
+                return signature(inputs)
+        raise DataError(
+            "The inputs have other shapes than the file takes.",
+            expected=" or ".join(_shapes({n: s for n, (s, _) in each.inputs.items()}) for each in self._signatures),
+            received=_shapes({name: np.shape(inputs[name]) for name in self.inputs}),
+        )
+
+
+class _Signature:
+    """One function of the file.
+
+    Args:
+        run: the interpreter's runner of it.
+    """
+
+    def __init__(self, run: Any):
+        self._run = run
+        details = run.get_input_details()
+        self.inputs = {
+            name: (tuple(map(int, each["shape_signature"])), np.dtype(each["dtype"])) for name, each in details.items()
+        }
+        self.size = sum(abs(int(np.prod(shape))) for shape, _ in self.inputs.values())
+        self.steps = {name: each["quantization"] for name, each in details.items()}
+        self._output_steps = {name: each["quantization"] for name, each in run.get_output_details().items()}
+
+    def takes(self, inputs: Mapping[str, Any]) -> bool:
+        """Whether the arrays have its shapes; a size of -1 is any."""
+        for name, (shape, _) in self.inputs.items():
+            found = np.shape(inputs[name])
+            if len(found) != len(shape) or any(want not in (-1, size) for want, size in zip(shape, found, strict=True)):
+                return False
+        return True
+
+    def __call__(self, inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        bound = {
+            name: np.ascontiguousarray(_quantized(inputs[name], self.steps[name], dtype))
+            for name, (_, dtype) in self.inputs.items()
+        }
         found = self._run(**bound)
         return {name: _number(value, self._output_steps[name]) for name, value in found.items()}
+
+
+def _shapes(named: Mapping[str, tuple[int, ...]]) -> str:
+    return ", ".join(f"{name} {shape}" for name, shape in sorted(named.items()))
 
 
 def _quantized(values: np.ndarray, quantization: tuple[float, int], dtype: Any) -> np.ndarray:

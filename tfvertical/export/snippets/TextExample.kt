@@ -7,7 +7,8 @@ import org.tensorflow.lite.Interpreter
 import java.nio.ByteBuffer
 import java.nio.ByteOrder
 
-class TextExample(context: Context, length: Int) {
+/** [lengths] stand in preprocessing.json: `length`, or `lengths` if the file has several. */
+class TextExample(context: Context, private vararg val lengths: Int) {
     private val assets = context.assets
     private fun bytes(name: String) = assets.open(name).use { it.readBytes() }
     private fun lines(name: String) = String(bytes(name), Charsets.UTF_8).removeSuffix("\n").split("\n")
@@ -17,14 +18,17 @@ class TextExample(context: Context, length: Int) {
     }
     private val interpreter = Interpreter(model, Interpreter.Options().setNumThreads(2))
     private val labels = lines("labels.txt")
-    private val tokenizer = Tokenizer(lines("vocab.txt"), Normalizer(bytes("normalizer.bin")), length)
+    private val tokenizer = Tokenizer(lines("vocab.txt"), Normalizer(bytes("normalizer.bin")), lengths.toList())
 
     /** The best label and its score. */
     fun classify(text: String): Pair<String, Float> {
-        val wanted = interpreter.getSignatureInputs("serving_default").toSet()
-        val inputs = tokenizer.inputs(text).filterKeys { it in wanted }.mapValues { arrayOf(it.value) as Any }
+        val made = tokenizer.inputs(text)
+        val length = made.getValue("token_ids").size
+        val signature = if (length == lengths.last()) "serving_default" else "tokens_$length"
+        val wanted = interpreter.getSignatureInputs(signature).toSet()
+        val inputs = made.filterKeys { it in wanted }.mapValues { arrayOf(it.value) as Any }
         val scores = arrayOf(FloatArray(labels.size))
-        interpreter.runSignature(inputs, mapOf<String, Any>("scores" to scores), "serving_default")
+        interpreter.runSignature(inputs, mapOf<String, Any>("scores" to scores), signature)
         val best = scores[0].indices.maxByOrNull { scores[0][it] }!!
         return labels[best] to scores[0][best]
     }

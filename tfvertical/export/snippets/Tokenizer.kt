@@ -44,8 +44,11 @@ class Normalizer(table: ByteArray) {
     }
 }
 
-/** WordPiece; [vocabulary] are the lines of vocab.txt, [length] the tokens that the model takes. */
-class Tokenizer(vocabulary: List<String>, private val normalizer: Normalizer, private val length: Int) {
+/** WordPiece; [vocabulary] are the lines of vocab.txt, [lengths] the tokens that the model takes, in ascending order. */
+class Tokenizer(vocabulary: List<String>, private val normalizer: Normalizer, private val lengths: List<Int>) {
+    constructor(vocabulary: List<String>, normalizer: Normalizer, length: Int) :
+        this(vocabulary, normalizer, listOf(length))
+
     private val starts = HashMap<String, Int>()
     private val continues = HashMap<String, Int>()
     private val longest = vocabulary.maxOf { it.length }
@@ -65,10 +68,11 @@ class Tokenizer(vocabulary: List<String>, private val normalizer: Normalizer, pr
         pad = starts.getValue("[PAD]")
     }
 
-    /** The model's inputs by name, each of [length] numbers. */
+    /** The model's inputs by name, each of as many numbers as the first of [lengths] that holds the text. */
     fun inputs(text: String): Map<String, IntArray> {
         val pieces = normalizer.normalize(text).split(' ').filter { it.isNotEmpty() }.flatMap { cut(it) }
-        val wrapped = listOf(first) + pieces.take(length - 2) + last
+        val wrapped = listOf(first) + pieces.take(lengths.last() - 2) + last
+        val length = lengths.first { it >= wrapped.size }
         return mapOf(
             "token_ids" to IntArray(length) { if (it < wrapped.size) wrapped[it] else pad },
             "padding_mask" to IntArray(length) { if (it < wrapped.size) 1 else 0 },

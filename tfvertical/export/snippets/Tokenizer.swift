@@ -55,15 +55,15 @@ public struct Normalizer {
     }
 }
 
-/// WordPiece; `vocabulary` are the lines of vocab.txt, `length` the tokens that the model takes.
+/// WordPiece; `vocabulary` are the lines of vocab.txt, `lengths` the tokens that the model takes, in ascending order.
 public struct Tokenizer {
     private var starts: [[UInt32]: Int32] = [:], continues: [[UInt32]: Int32] = [:]
-    private let normalizer: Normalizer, length: Int, longest: Int
+    private let normalizer: Normalizer, lengths: [Int], longest: Int
     private let unknown: Int32, first: Int32, last: Int32, pad: Int32
 
-    public init(vocabulary: [String], normalizer: Normalizer, length: Int) {
+    public init(vocabulary: [String], normalizer: Normalizer, lengths: [Int]) {
         self.normalizer = normalizer
-        self.length = length
+        self.lengths = lengths
         for (id, piece) in vocabulary.enumerated() {
             // Scalars, not characters: Swift joins "#" and a vowel sign, and takes different scalars for equal.
             let scalars = piece.unicodeScalars.map { $0.value }
@@ -83,11 +83,12 @@ public struct Tokenizer {
         pad = special("[PAD]", starts)
     }
 
-    /// The model's inputs by name, each of `length` numbers.
+    /// The model's inputs by name, each of as many numbers as the first of `lengths` that holds the text.
     public func inputs(_ text: String) -> [String: [Int32]] {
         let words = Normalizer.words(normalizer.normalize(text))
         let pieces = words.flatMap { cut($0.map { $0.value }) }
-        let wrapped = [first] + pieces.prefix(length - 2) + [last]
+        let wrapped = [first] + pieces.prefix(lengths.last! - 2) + [last]
+        let length = lengths.first { $0 >= wrapped.count }!
         let empty = length - wrapped.count
         return [
             "token_ids": wrapped + Array(repeating: pad, count: empty),

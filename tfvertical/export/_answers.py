@@ -1,0 +1,75 @@
+"""What a file gives: scores, or what the last linear layer sees, which says what an example is about."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tfvertical import stages
+from tfvertical.contracts import Task
+from tfvertical.errors import ConfigError
+from tfvertical.export._convert import Answer
+from tfvertical.export._inputs import call
+
+if TYPE_CHECKING:
+    import keras
+
+OUTPUTS = ("scores", "embedding")
+
+
+def answer(task: Task, output: str, name: str | None = None) -> Answer:
+    """What a file's graph computes of the model's inputs: `{name: float32 (batch, labels or width)}`.
+
+    Args:
+        task: computing in float32.
+        output: `scores`; `embedding`: what the last layer of the head sees.
+        name: of the output; `output` itself where None.
+
+    Raises:
+        ConfigError: an embedding of a head that does not end in a linear layer.
+    """
+    import tensorflow as tf
+
+    model = task.model if output == "scores" else _before(task)
+
+    def made(inputs: Mapping[str, Any]) -> dict[str, Any]:
+        found = call(model, inputs)
+        return {name or output: tf.cast(task.activation(found) if output == "scores" else found, tf.float32)}
+
+    return made
+
+
+def scores(task: Task, embeddings: np.ndarray) -> np.ndarray:
+    """The task's scores by its last layer, from what the rest of it gave: float32 `(examples, labels)`."""
+    return np.asarray(task.activation(last(task)(embeddings)), np.float32)
+
+
+def last(task: Task) -> keras.layers.Layer:
+    """The linear layer that the head ends in.
+
+    Raises:
+        ConfigError: it does not.
+    """
+    import keras
+
+    found = stages.layers(task.components["head"])[-1]
+    plain = isinstance(found, keras.layers.Dense) and found.activation is keras.activations.linear and found.use_bias
+    if not plain:
+        raise ConfigError(
+            "An embedding, or a head that learns on the device, needs a head that ends in a linear layer with a bias.",
+            received=f"{type(found).__name__} {found.name!r}",
+        )
+    return found
+
+
+def _before(task: Task) -> keras.Model:
+    """The model without its last layer."""
+    import keras
+
+    from tfvertical.frontier import replay
+
+    final = last(task)
+    calls, inputs, _ = replay(task.model)
+    return keras.Model(inputs, next(args[0] for operation, args, _, _ in calls if operation is final))
