@@ -98,6 +98,8 @@ class Steps:
                 batch = iterator.get_next()
             with tf.control_dependencies(tf.nest.flatten(batch)):
                 there = tf.timestamp()
+            with tf.control_dependencies([there]):  # or on one thread the step may come before the look at the clock
+                batch = tf.nest.map_structure(tf.identity, batch)
             self.model.train_step(batch)
             return step + 1, waited + there - began
 

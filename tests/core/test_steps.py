@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from dataclasses import replace
 
@@ -133,3 +135,33 @@ def test_a_frozen_part_that_runs_inside_counts_as_part_of_a_step():
             training.run(task, task.encode(tiny.texts(8)), None, GradualUnfreezing(blocks=1), settings, verbose=0)
     assert len(told) == 3  # the cached head trains in chunks
     assert told[1] > 0 and told[2] > told[0]
+
+
+ONE_THREAD = """
+import subprocess
+import sys
+import time
+import keras
+import numpy as np
+import tensorflow as tf
+from tfvertical import steps
+
+tf.config.threading.set_inter_op_parallelism_threads(1)
+inputs = keras.Input((2000,))
+model = keras.Model(inputs, keras.layers.Dense(2000)(keras.layers.Dense(2000)(keras.layers.Dense(2000)(inputs))))
+model.compile("sgd", "mse")
+model.optimizer.build(model.trainable_variables)
+x = np.ones((500, 2000), np.float32)
+steps.make_metrics(model, (x[:2], x[:2], np.ones(2)))
+taken = steps.Steps(model, 4, 4, 0, lambda epoch: [])
+data = iter(tf.data.Dataset.from_tensors((x, x, np.ones(500))).repeat())
+taken(data)
+before, began = taken.waited, time.perf_counter()
+taken(data)
+print((taken.waited - before) / (time.perf_counter() - began))
+"""
+
+
+def test_a_step_is_no_wait_where_there_is_one_thread():
+    done = subprocess.run([sys.executable, "-c", ONE_THREAD], check=True, capture_output=True, text=True)
+    assert float(done.stdout.splitlines()[-1]) < 0.5, "the data were there all the time"
