@@ -20,7 +20,7 @@ from tfvertical.data._policy import refuse_warnings
 from tfvertical.data._stream import Item, stream
 from tfvertical.errors import ConfigError, ExportError
 from tfvertical.events import Events
-from tfvertical.export import CALIBRATION
+from tfvertical.export import CALIBRATION, folder_name
 from tfvertical.files import check_place, check_room, refuse_filled, write_text
 from tfvertical.registry import Registry
 from tfvertical.report import Report
@@ -271,7 +271,7 @@ def export(
     if chosen != "float32" and source is None:
         raise ConfigError(f"What precision {chosen!r} loses is only known on real examples.", fix="--data FILE")
     seal = bundle.verify(path).hash
-    refuse_filled(Path(path) / "exports" / f"{Registry('export').module(format)}-{chosen}", overwrite=overwrite)
+    refuse_filled(Path(path) / "exports" / folder_name(exporter, chosen), overwrite=overwrite)
     found: dict[str, Any] = {}
     for key, each in (("examples", source), ("calibration", calibration)):
         if each is not None:

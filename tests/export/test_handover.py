@@ -94,7 +94,8 @@ import java.io.File
 fun main(arguments: Array<String>) {
     val folder = File(arguments[0])
     val lines = File(folder, "vocab.txt").readText().removeSuffix("\\n").split("\\n")
-    val tokenizer = Tokenizer(lines, Normalizer(File(folder, "normalizer.bin").readBytes()), arguments[1].split(",").map { it.toInt() })
+    val lengths = arguments[1].split(",").map { it.toInt() }
+    val tokenizer = Tokenizer(lines, Normalizer(File(folder, "normalizer.bin").readBytes()), lengths)
     for (line in File(arguments[2]).readLines()) {
         val text = String(line.chunked(2).map { it.toInt(16).toByte() }.toByteArray(), Charsets.UTF_8)
         println(tokenizer.inputs(text).getValue("token_ids").joinToString(" "))

@@ -67,26 +67,34 @@ def export(
         MissingPackageError: the format needs a package that is not installed.
     """
     from tfvertical import manifest
-    from tfvertical.export import _float32, _parity
+    from tfvertical.export import _float32, _parity, _summary
 
     exporter: Exporter = Registry("export").build({"name": format, "precision": precision, **options})
     precision = exporter.chosen(task.preprocessor.kind)
     exporter = replace(exporter, precision=precision)  # type: ignore[type-var]
     gate = _parity.Gate(precision, max_drop)
     _check(gate, examples, calibration)
-    name = type(exporter).__module__.rsplit(".", 1)[-1]
-    ending = "" if exporter.output == "scores" else f"-{exporter.output}"
-    folder = Path(path) / "exports" / f"{name}-{precision}{ending}"
+    folder = Path(path) / "exports" / folder_name(exporter, precision)
     with new_folder(folder, overwrite=overwrite) as temporary:
         task = _float32.twin(task)
         comparison = _parity.Comparison(task, exporter, examples, gate)
         how = exporter.write(task, temporary, _some(_items(calibration)), comparison.margin)
         if exporter.output == "scores":
             write_text(temporary / "labels.txt", _label_lines(task))
-        description = {"format": name, "precision": precision, "bundle_hash": bundle_hash}
+        description = {"format": _format_name(exporter), "precision": precision, "bundle_hash": bundle_hash}
         write_json(temporary / "parity.json", description | how | comparison.check(temporary))
         manifest.seal(temporary, kind="export", schema_version=SCHEMA_VERSION)
+    write_text(folder.parent / _summary.NAME, _summary.table(folder.parent))
     return folder
+
+
+def folder_name(exporter: Exporter, precision: str) -> str:
+    """What an export's folder is called: format, precision, and an output other than scores."""
+    return "-".join((_format_name(exporter), precision, *(() if exporter.output == "scores" else (exporter.output,))))
+
+
+def _format_name(exporter: Exporter) -> str:
+    return type(exporter).__module__.rsplit(".", 1)[-1]
 
 
 def _items(examples: Examples | Sequence[Any] | None) -> list[Any]:

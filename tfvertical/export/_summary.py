@@ -1,0 +1,53 @@
+"""One table of all exports that stand beside a bundle: size, what was lost, how long an answer takes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+NAME = "README.md"
+_HEAD = """# Exports
+
+Measured when each was written, on the machine that wrote it; `parity.json` in each folder has all of it.
+
+| export | size | compared on | same label | largest difference | accuracy | drop | 1 thread, p50 / p95 | 2 threads |
+|---|---|---|---|---|---|---|---|---|
+"""
+
+
+def table(folder: Path) -> str:
+    """Markdown of the exports in `folder`, by name; one whose `parity.json` cannot be read is only named."""
+    return _HEAD + "".join(_line(each) for each in sorted(folder.iterdir()) if each.is_dir() and each.name[0] != ".")
+
+
+def _line(folder: Path) -> str:
+    try:
+        told = json.loads((folder / "parity.json").read_text(encoding="utf-8"))
+        cells = _cells(told)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        cells = ["–"] * 8
+    return "| " + " | ".join([folder.name, *cells]) + " |\n"
+
+
+def _cells(told: Mapping[str, Any]) -> list[str]:
+    accuracy, drop = told.get("accuracy"), told.get("drop")
+    several = told.get("by_length") or {"": told.get("milliseconds") or {}}
+    times = {
+        threads: [
+            f"{found[threads]['p50']:.1f} / {found[threads]['p95']:.1f} ms" + (f" ({length} tokens)" if length else "")
+            for length, found in several.items()
+            if threads in found
+        ]
+        for threads in ("1", "2")
+    }
+    return [
+        f"{told['bytes'] / 1e6:.1f} MB",
+        f"{told['n']:,} {'built-in' if told['examples'] == 'built-in' else 'given'}",
+        f"{told['agreement']:.1%}",
+        f"{told['max_difference']:.1e}",
+        "–" if accuracy is None else f"{accuracy['float32']:.4f} → {accuracy[told['precision']]:.4f}",
+        "–" if drop is None else f"{drop:+.4f}",
+        *("<br>".join(each) or "–" for each in times.values()),
+    ]
