@@ -29,6 +29,7 @@ class _Scores(torch.nn.Module):
 
 def dynamic(work: dict[str, Any]) -> dict[str, Any]:
     """`seconds` for a thousand texts at the median, one thread, batch 1, the inputs of tfvertical's own file."""
+    import onnx
     import onnxruntime
     from onnxruntime.quantization import QuantType, quantize_dynamic
     from onnxruntime.transformers import optimizer
@@ -50,7 +51,9 @@ def dynamic(work: dict[str, Any]) -> dict[str, Any]:
     optimizer.optimize_model(str(whole), model_type="bert", num_heads=12, hidden_size=384).save_model_to_file(
         str(fused)
     )
-    quantize_dynamic(fused, small, weight_type=QuantType.QInt8)
+    # Fusing leaves tensors without a type, which quantizing then asks for.
+    untyped = {"DefaultTensorType": onnx.TensorProto.FLOAT}
+    quantize_dynamic(fused, small, weight_type=QuantType.QInt8, extra_options=untyped)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     session = onnxruntime.InferenceSession(str(small), options, providers=["CPUExecutionProvider"])

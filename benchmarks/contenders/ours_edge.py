@@ -109,7 +109,8 @@ def mediapipe_texts(work: dict[str, Any]) -> dict[str, Any]:
     predictor, normalize = Predictor(folder), Normalizer(True, True)
     with text.TextClassifier.create_from_options(options) as classifier:
         answers = [classifier.classify(normalize(item)).classifications[0].categories for item in items]
-    return _agreeing(predictor, items, answers)
+        plain = [classifier.classify(item).classifications[0].categories for item in items]
+    return _agreeing(predictor, items, answers, plain)
 
 
 def mediapipe_pictures(work: dict[str, Any]) -> dict[str, Any]:
@@ -118,6 +119,7 @@ def mediapipe_pictures(work: dict[str, Any]) -> dict[str, Any]:
     import numpy as np
     from mediapipe.tasks.python import BaseOptions, vision
 
+    from tfvertical.codecs.pixels import decode
     from tfvertical.runtime import Predictor
 
     folder = Path(work["folder"]) / "exports" / "litert-float32"
@@ -127,32 +129,47 @@ def mediapipe_pictures(work: dict[str, Any]) -> dict[str, Any]:
         :500
     ]
     options = vision.ImageClassifierOptions(base_options=BaseOptions(model_asset_path=str(folder / "model.tflite")))
-    answers = []
+    answers, plain = [], []
     with vision.ImageClassifier.create_from_options(options) as classifier:
         for item in items:
             (pixels,) = predictor.prepare(item).values()
-            data = np.ascontiguousarray(pixels[0].astype(np.uint8))
-            image = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=data)
-            answers.append(classifier.classify(image).classifications[0].categories)
-    return _agreeing(predictor, items, answers)
+            whole = item if isinstance(item, np.ndarray) else decode(item, 2**26)
+            for found, data in ((answers, pixels[0].astype(np.uint8)), (plain, whole)):
+                image = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=np.ascontiguousarray(data))
+                found.append(classifier.classify(image).classifications[0].categories)
+    return _agreeing(predictor, items, answers, plain)
 
 
-def _agreeing(predictor: Any, items: list[Any], answers: list[Any]) -> dict[str, Any]:
-    """The share of items whose scores differ by at most 1e-5, as `quality`; the median and the largest difference."""
+def _agreeing(predictor: Any, items: list[Any], answers: list[Any], plain: list[Any]) -> dict[str, Any]:
+    """The share of items whose scores differ by at most 1e-5, as `quality`; the median and the largest difference.
+
+    `plain` are the answers to items that nobody has prepared: their share, and that of equal labels.
+    """
     import numpy as np
 
-    expected, differences = predictor.scores(items), []
-    for scores, categories in zip(expected, answers, strict=True):
-        answer = {each.category_name: each.score for each in categories}
-        if set(answer) != set(predictor.labels):
-            differences.append(2.0)  # larger than any difference of scores
-            continue
-        differences.append(max(abs(answer[name] - score) for name, score in zip(predictor.labels, scores, strict=True)))
-    found = np.array(differences)
+    expected = predictor.scores(items)
+    found, unprepared = (
+        np.array([_apart(predictor, *pair) for pair in zip(expected, each, strict=True)]) for each in (answers, plain)
+    )
+    best = [max(categories, key=lambda each: each.score).category_name for categories in plain]
+    for item, apart in zip(items, found, strict=True):
+        if apart > 1e-5:
+            print(f"apart by {apart:.1e}: {ascii(item)[:80]}", file=sys.stderr)
     return figures(
         0.0,
         float(np.mean(found <= 1e-5)),
         items=float(len(items)),
         median=float(np.median(found)),
         worst=float(found.max()),
+        plain=float(np.mean(unprepared <= 1e-5)),
+        plain_labels=float(
+            np.mean([predictor.labels[at] == name for at, name in zip(expected.argmax(1), best, strict=True)])
+        ),
     )
+
+
+def _apart(predictor: Any, scores: Any, categories: Any) -> float:
+    answer = {each.category_name: each.score for each in categories}
+    if set(answer) != set(predictor.labels):
+        return 2.0  # larger than any difference of scores
+    return max(abs(answer[name] - float(score)) for name, score in zip(predictor.labels, scores, strict=True))
