@@ -15,6 +15,7 @@ from typing import Any, get_args
 
 from tfvertical.augment import Augment
 from tfvertical.errors import ConfigError, TfverticalError, nearest
+from tfvertical.export import folder_name
 from tfvertical.kinds import Drop
 from tfvertical.registry import Registry
 from tfvertical.runfiles import runfile, schema
@@ -142,8 +143,8 @@ def _check_exports(plans: Sequence[Any], kind: str, task: Mapping[str, Any], jud
         if precision != "float32" and not judged_on:
             what = "is measured on validation data, and there are none. Give data.validation or data.split."
             found.append(Mistake(("export", index, "precision"), what))
-        if (folder := (module, precision, exporter.output)) in folders:
-            what = f"a second export to {module}-{precision}; one would replace the other."
+        if (folder := folder_name(exporter, precision)) in folders:
+            what = f"a second export to {folder}; one would replace the other."
             found.append(Mistake(("export", index), what))
         folders.add(folder)
         length, most = named.get("length"), task.get("length")

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.bundle import fakes
+from tests.export.conftest import pictures
 from tfvertical.errors import BundleError, DataError
-from tfvertical.export import export
+from tfvertical.export import export, litert
 from tfvertical.export._inputs import fixed_inputs
 from tfvertical.runtime import LiteRT, Predictor
 from tfvertical.runtime.contents import contents
@@ -95,3 +97,23 @@ def test_one_flipped_bit_is_refused(tmp_path: Path, text_classifier, name: str):
     (folder / name).write_bytes(content)
     with pytest.raises(BundleError, match=f"'{name}' was changed"):
         Predictor(folder)
+
+
+def test_a_check_on_many_pictures_holds_few_of_them(image_classifier, tmp_path: Path, monkeypatch):
+    """At 600 kB a prepared picture, a list of thousands would take gigabytes."""
+    folder = export(image_classifier, tmp_path)
+    alive = {"now": 0, "most": 0}
+
+    def gone() -> None:
+        alive["now"] -= 1
+
+    def counted(*arguments):
+        made = fixed_inputs(*arguments)
+        alive["now"] += 1
+        alive["most"] = max(alive["most"], alive["now"])
+        weakref.finalize(made["images"], gone)
+        return made
+
+    monkeypatch.setattr(litert, "fixed_inputs", counted)
+    scores = litert.LiteRT().load(image_classifier, folder)(pictures(40))
+    assert scores.shape == (40, 2) and alive["most"] <= 3

@@ -52,7 +52,7 @@ def test_what_stands_beside_knows_the_lengths(folder: Path):
 
 @pytest.mark.parametrize("texts", [["card"] * 5, ["a " * 9] * 5])
 def test_a_length_that_no_example_has_is_not_vouched_for(tmp_path: Path, text_classifier, texts: list[str]):
-    with pytest.raises(ExportError, match="length cannot be checked"):
+    with pytest.raises(ExportError, match=r"length cannot be checked(.|\n)*Received: 5 for (8|24)"):
         export(text_classifier, tmp_path, length=[8, 24], examples=texts)
     assert not list(tmp_path.glob("exports/*"))
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from tfvertical.files import parse_json
 
 NAME = "README.md"
 _HEAD = """# Exports
@@ -23,10 +24,10 @@ def table(folder: Path) -> str:
 
 
 def _line(folder: Path) -> str:
+    path = folder / "parity.json"
     try:
-        told = json.loads((folder / "parity.json").read_text(encoding="utf-8"))
-        cells = _cells(told)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        cells = _cells(parse_json(path.read_bytes(), str(path)))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # BundleError is an OSError
         cells = ["–"] * 8
     return "| " + " | ".join([folder.name, *cells]) + " |\n"
 

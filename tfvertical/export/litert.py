@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
 
@@ -138,14 +139,13 @@ class LiteRT(Exporter):
         most = BATCH if self.dynamic_batch else 1
 
         def predict(items: Sequence[Any]) -> np.ndarray:
-            rows = [fixed_inputs(task.preprocessor, item, lengths) for item in items]
+            rows = (fixed_inputs(task.preprocessor, item, lengths) for item in items)  # pictures are large: no list
             found = []
-            for _, same in groupby(rows, lambda row: [value.shape for value in row.values()]):
-                alike = list(same)
-                for at in range(0, len(alike), most):
-                    some = alike[at : at + most]
-                    found.append(run({name: np.concatenate([row[name] for row in some]) for name in some[0]}))
-            answers = np.concatenate([each[self.output] for each in found])
+            for _, alike in groupby(rows, lambda row: [value.shape for value in row.values()]):
+                while some := list(islice(alike, most)):
+                    inputs = {name: np.concatenate([row[name] for row in some]) for name in some[0]}
+                    found.append(run(inputs)[self.output])
+            answers = np.concatenate(found)
             return answers if self.output == "scores" else _answers.scores(task, answers)
 
         return predict
@@ -155,18 +155,20 @@ class LiteRT(Exporter):
         found: dict[str, Any] = {"bytes": path.stat().st_size}
         if not lengths:
             return found | {"milliseconds": latency(path, fixed_inputs(task.preprocessor, items[0]))}
-        found["milliseconds"] = latency(path, fixed_inputs(task.preprocessor, items[0], lengths[-1]))
-        if len(lengths) > 1:
-            taken = [fixed_inputs(task.preprocessor, item, lengths) for item in items]
-            shown = {next(iter(row.values())).shape[1]: row for row in taken}
-            if unseen := sorted(set(lengths) - set(shown)):
-                raise ExportError(
-                    f"No example is as short as {unseen[0]} tokens, or as long, so that length cannot be checked.",
-                    expected=f"examples for each of the lengths {', '.join(map(str, lengths))}",
-                    fix="give examples of that length, or leave it out",
-                )
-            found["by_length"] = {str(length): latency(path, shown[length]) for length in lengths}
-        return found
+        if len(lengths) == 1:
+            return found | {"milliseconds": latency(path, fixed_inputs(task.preprocessor, items[0], lengths))}
+        taken = [fixed_inputs(task.preprocessor, item, lengths) for item in items]
+        tokens = [next(iter(row.values())).shape[1] for row in taken]
+        shown = dict(zip(tokens, taken, strict=True))
+        if unseen := sorted(set(lengths) - set(shown)):
+            raise ExportError(
+                f"No example runs in {unseen[0]} tokens, so that length cannot be checked.",
+                expected=f"examples for each of the lengths {', '.join(map(str, lengths))}",
+                received=", ".join(f"{count} for {length}" for length, count in sorted(Counter(tokens).items())),
+                fix="give examples of that length, or leave it out",
+            )
+        by_length = {str(length): latency(path, shown[length]) for length in lengths}
+        return found | {"milliseconds": by_length[str(lengths[-1])], "by_length": by_length}
 
     def _lengths(self, task: Task) -> tuple[int, ...]:
         """Tokens that the file takes, in ascending order; none for pictures."""
