@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from tests.core import tiny
 from tests.core.test_features import assert_equal
-from tfvertical import chunks, draws, training
+from tfvertical import chunks, draws, loops, training
 from tfvertical.adaptations.frozen import Frozen
 from tfvertical.columns import Dense
 from tfvertical.errors import TrainingError
@@ -93,7 +93,7 @@ def test_what_xla_cannot_compile_is_trained_without(monkeypatch):
     def of_strings(self, rows, steps, *masks):
         return {"loss": tf.strings.to_number(tf.strings.as_string(steps))}  # XLA has no strings
 
-    monkeypatch.setattr(chunks._Compiled, "_of_one_size", of_strings)
+    monkeypatch.setattr(loops.Compiled, "_of_one_size", of_strings)
     history = trained()
     assert_equal(plain, history)
     assert not history[0].steps[0]["compiled"]
