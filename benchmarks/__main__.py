@@ -28,6 +28,7 @@ NAMES = (
     "cold_probe_image",
     "growth",
     "edge",
+    "faults",
 )
 RESULTS = Path(__file__).parent / "RESULTS.md"
 

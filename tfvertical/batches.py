@@ -106,6 +106,7 @@ def training_set(
     first_epoch: int,
     transform: Callable[[Encoded, int], Encoded] | None = None,
     grouped: bool | None = None,
+    skip: int = 0,
 ) -> tuple[tf.data.Dataset, int]:
     """An endless dataset of `(inputs, labels, weights)` in training order, and how many batches an epoch has.
 
@@ -117,13 +118,14 @@ def training_set(
         first_epoch: the epoch to begin with.
         transform: `(encoded, epoch) -> encoded` before each epoch, for augmentation.
         grouped: as `epoch` takes it.
+        skip: batches of the first epoch that are left out.
     """
     _labelled(encoded)
 
     def batches() -> Iterator[tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]]:
         for number in itertools.count(first_epoch):
             examples = encoded if transform is None else transform(encoded, number)
-            for rows in epoch(examples, batch_size, seed, number, grouped):
+            for rows in epoch(examples, batch_size, seed, number, grouped)[skip if number == first_epoch else 0 :]:
                 yield _batch(examples, rows)
 
     return _dataset(batches, model), math.ceil(len(encoded) / batch_size)

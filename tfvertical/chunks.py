@@ -77,6 +77,8 @@ class Chunks:
         epochs: how many there will be.
         stage: what messages call it.
         grouped: as `batches.epoch` takes it.
+        left: epochs that are still to come, if some of `epochs` are done.
+        skip: steps of the first of them that are done, whole chunks.
 
     Attributes:
         steps: steps an epoch, for `fit(steps_per_epoch=…)`.
@@ -94,8 +96,10 @@ class Chunks:
         epochs: int,
         stage: str = "",
         grouped: bool | None = None,
+        left: int | None = None,
+        skip: int = 0,
     ):
-        self.stage, self.calls, self.waited = stage, 0, 0.0
+        self.stage, self.waited = stage, 0.0
         self.model, self.count, self.batch_size = model, len(encoded), batch_size
         self.seed, self.first_epoch = seed, first_epoch
         self._batches = functools.partial(epoch, encoded, batch_size, seed, grouped=grouped)
@@ -110,10 +114,12 @@ class Chunks:
             drawn = draws.Draws(found, batch_size)
             self._loop = Compiled(model, model.train_step, encoded, batch_size, self.size, drawn)
             self._masks = tf.function(functools.partial(drawn.masks, steps=tf.constant(self.size)), autograph=False)
-        self._chunks = self.per_epoch * epochs
+        self._chunks = self.per_epoch * (epochs if left is None else left)
+        self.calls = self._first = -(-skip // self.size)
+        self._skipped = skip
         self._order: tuple[int, list[np.ndarray]] = (-1, [])
         self._beside = ThreadPoolExecutor(1)
-        self._next = self._beside.submit(self._prepared, 0)
+        self._next = self._beside.submit(self._prepared, self._first)
         make_metrics(model, self._loop.batch(tf.range(min(2, len(encoded)))))
         if isinstance(self._loop, Compiled):
             self._loop.compile()
@@ -135,12 +141,12 @@ class Chunks:
 
     def _prepared(self, number: int) -> tuple[tf.Tensor, ...]:
         """A chunk's rows, the sizes of its batches, both int32, and where XLA compiles, what Dropout keeps in it."""
-        past, at = divmod(number, self.per_epoch)
+        past, at = divmod(min(number, self._chunks - 1), self.per_epoch)
         if self._order[0] != past:
             self._order = past, self._batches(self.first_epoch + past)
         part = self._order[1][at * self.size : (at + 1) * self.size]
         sizes = tf.constant([len(rows) for rows in part], tf.int32)
-        step = past * self.steps + at * self.size
+        step = past * self.steps + at * self.size - self._skipped
         masks = () if self._masks is None else self._masks(tf.constant(step))
         return tf.constant(np.concatenate(part), tf.int32), sizes, *masks
 
@@ -151,6 +157,8 @@ class Chunks:
             TrainingError: the loss is not finite; says at which step, which rows and which layer.
         """
         began, number = time.perf_counter(), int(next(iterator))
+        if number < self._first:  # Keras counts them, as it did before
+            return dict(self.model.get_metrics_result())
         rows, sizes, *masks = self._next.result()
         self.waited += time.perf_counter() - began
         if number + 1 < self._chunks:
@@ -161,6 +169,16 @@ class Chunks:
             self._explain(rows, sizes.numpy().tolist(), before, loss)
         self.calls += 1
         return logs
+
+    @property
+    def epoch(self) -> int:
+        """The epoch of the last step, as it was planned."""
+        return self.first_epoch + max(self.calls - 1, 0) // self.per_epoch
+
+    @property
+    def in_epoch(self) -> int:
+        """Steps of that epoch that are taken."""
+        return min((self.calls - (self.epoch - self.first_epoch) * self.per_epoch) * self.size, self.steps)
 
     def _state(self) -> list[Any]:
         """What a step changes, metrics left out."""

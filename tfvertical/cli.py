@@ -13,9 +13,10 @@ import typer
 
 from tfvertical import _console
 from tfvertical._console import say
-from tfvertical.errors import DataError, PresetError, TfverticalError, nearest_paths
+from tfvertical.errors import DataError, Interrupted, PresetError, TfverticalError, nearest_paths
 
 INTERRUPTED = 130
+SAVED = 75  # EX_TEMPFAIL: try again
 
 app = typer.Typer(
     name="tfvertical",
@@ -59,8 +60,14 @@ def train(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Write over the file: training.epochs=5.")
     ] = None,
     overwrite: Overwrite = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Begin anew, though an unfinished run of the same stands beside --out.")
+    ] = False,
 ) -> None:
-    """Train what a run file describes; save, report and export it."""
+    """Train what a run file describes; save, report and export it.
+
+    A run that was interrupted goes on where it stood, when the same command is given again.
+    """
     from tfvertical import config as run_files
     from tfvertical.files import refuse_filled
 
@@ -69,7 +76,7 @@ def train(
     refuse_filled(out, overwrite=overwrite)
     from tfvertical import jobs
 
-    report = jobs.train(run, out, overwrite=overwrite, say=say)
+    report = jobs.train(run, out, overwrite=overwrite, fresh=fresh, say=say)
     if report is not None:
         print(report)
     say(f"\nEverything lies in {out}. Next:")
@@ -307,7 +314,10 @@ def demo() -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit code: 0, 1 for rows that failed, 2 for a clear mistake, 130 for Ctrl-C."""
+    """Run the command and return its exit code: 0, 1 for rows that failed, 2 for a clear mistake, 130 for Ctrl-C.
+
+    75 (`EX_TEMPFAIL`) for a run that a signal ended and whose position is saved: the same command goes on with it.
+    """
     given = list(sys.argv[1:] if arguments is None else arguments)
     traceback = "--traceback" in given
     given = [argument for argument in given if argument != "--traceback"]  # taken anywhere on the line
@@ -318,6 +328,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if code == INTERRUPTED:  # typer turns Ctrl-C into it
             say("\nInterrupted.")
         return code
+    except Interrupted as error:
+        say(f"\n{error}")
+        return SAVED
     except TfverticalError as error:
         if traceback:
             raise

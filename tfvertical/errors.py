@@ -70,8 +70,25 @@ class TrainingError(TfverticalError, RuntimeError):
         self.rows = tuple(rows)
 
 
+class Interrupted(TfverticalError):
+    """A signal asked a run to end; where it stood is saved.
+
+    Args:
+        name: of the signal.
+        folder: that has the position; empty for none.
+    """
+
+    def __init__(self, name: str, folder: str):
+        fix = f"run the same again to go on from {folder}" if folder else None
+        super().__init__(f"The run was asked to end ({name}).", fix=fix)
+
+
 class BundleError(TfverticalError, OSError):
     """An artefact is missing, changed, incomplete, or would be overwritten."""
+
+
+class CheckpointError(TfverticalError, OSError):
+    """A run's position cannot be saved, or what is saved belongs to another run."""
 
 
 class StoreError(TfverticalError, OSError):

@@ -36,3 +36,7 @@ class Events:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with open(self.path, "ab") as file:
                 file.write((json.dumps(event, ensure_ascii=False) + "\n").encode())
+
+    def take_up(self, earlier: list[dict[str, Any]]) -> None:
+        """Go on with what an interrupted process has seen; what this one has said so far was only said again."""
+        self.seen = list(earlier)

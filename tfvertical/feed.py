@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from tfvertical import batches, chunks, planning, steps
 from tfvertical.kept import Job, Trained
+from tfvertical.resume import Saver
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,10 @@ def prepare(
     trained: Trained,
     way: planning.Way,
     done: int,
+    last: int,
     callbacks: Sequence[keras.callbacks.Callback],
+    saver: Saver,
+    skip: int = 0,
 ) -> Feed:
     """Chunks of many steps where the model is small and its inputs are in memory, otherwise batch by batch."""
     settings, model, stage = job.settings, trained.model, way.resolved.stage
@@ -39,11 +43,20 @@ def prepare(
     for encoded in (train, held_out):
         against = against or (chunks.reason_against(model, encoded, callbacks) if encoded is not None else None)
     if against is not None:
-        return _one_by_one(job, trained, way, done, against, callbacks)
+        return _one_by_one(job, trained, way, done, against, callbacks, saver, skip)
     many = chunks.Chunks(
-        model, train, settings.batch_size, settings.seed, done, stage.epochs, stage.name, settings.group_by_length
+        model,
+        train,
+        settings.batch_size,
+        settings.seed,
+        done,
+        stage.epochs,
+        stage.name,
+        settings.group_by_length,
+        left=last - done,
+        skip=skip,
     )
-    model.train_function, model.steps_per_execution = lambda iterator: many(iterator), many.size
+    model.train_function, model.steps_per_execution = saver.train_function(many), many.size
     how = {"stage": stage.name, "chunks": True, "at_once": many.size, "compiled": many.compiled, "why": None}
     if held_out is None:
         return Feed(many.dataset(), many.steps, None, many, how)
@@ -59,6 +72,8 @@ def _one_by_one(
     done: int,
     why: str,
     callbacks: Sequence[keras.callbacks.Callback],
+    saver: Saver,
+    skip: int,
 ) -> Feed:
     """Batches from a dataset; several to a call, unless a callback wants to see each."""
     settings, model = job.settings, trained.model
@@ -68,7 +83,7 @@ def _one_by_one(
     at_once = 1 if watched else steps.at_once(way.step(trained.inside) * settings.batch_size)
     order = (settings.batch_size, settings.seed)
     data, per_epoch = batches.training_set(
-        trained.train, model, *order, done, trained.transform, settings.group_by_length
+        trained.train, model, *order, done, trained.transform, settings.group_by_length, skip
     )
     steps.make_metrics(model, batches.batch(trained.train, model, np.arange(min(2, len(trained.train)))))
     taken = steps.Steps(
@@ -78,8 +93,9 @@ def _one_by_one(
         done,
         lambda number: batches.epoch(trained.train, *order, number, settings.group_by_length),
         way.resolved.stage.name,
+        skip,
     )
-    model.train_function, model.steps_per_execution = lambda iterator: taken(iterator), at_once
+    model.train_function, model.steps_per_execution = saver.train_function(taken), at_once
     kept = None if trained.validation is None else batches.validation_set(trained.validation, model, order[0])
     how = {"stage": way.resolved.stage.name, "chunks": False, "at_once": at_once, "compiled": False, "why": why}
     return Feed(data, per_epoch, kept, taken, how)

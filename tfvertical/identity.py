@@ -84,6 +84,14 @@ def of_inputs(encoded: Encoded) -> str:
     return hashlib.sha256(json.dumps(columns, sort_keys=True).encode()).hexdigest()
 
 
+def of_examples(encoded: Encoded) -> str:
+    """SHA-256 of inputs, labels and weights of all examples."""
+    digest = hashlib.sha256(of_inputs(encoded).encode())
+    for array in (encoded.labels, encoded.weights):
+        digest.update(b"-" if array is None else np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
 def _anonymous(config: Any) -> Any:
     """A layer's options without names, which count up over the life of a process."""
     if isinstance(config, Mapping):

@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import json
 import math
+import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -15,6 +16,7 @@ import numpy as np
 
 from tfvertical import bundle, data
 from tfvertical._console import load_tensorflow, quiet
+from tfvertical.checkpoint import Checkpoint
 from tfvertical.contracts import Examples
 from tfvertical.data._policy import refuse_warnings
 from tfvertical.data._stream import Item, stream
@@ -30,13 +32,16 @@ from tfvertical.runfiles.run import DataPlan, ExportPlan, Run
 Say = Callable[[str], None]
 
 
-def train(run: Run, out: str | Path, *, overwrite: bool = False, say: Say = print) -> Report | None:
+def train(
+    run: Run, out: str | Path, *, overwrite: bool = False, fresh: bool = False, say: Say = print
+) -> Report | None:
     """Read the data, adapt the backbone, measure, save a bundle and its exports.
 
     Args:
         run: a checked run file.
         out: the folder that gets `bundle/`, `exports/` and `events.jsonl`, which says what happened in the run.
         overwrite: replace what stands there.
+        fresh: begin anew, though an unfinished run of the same stands beside `out`.
         say: gets a line for the person now and then.
 
     Returns:
@@ -44,13 +49,20 @@ def train(run: Run, out: str | Path, *, overwrite: bool = False, say: Say = prin
 
     Raises:
         BundleError: `out` is filled.
+        CheckpointError: an unfinished run of another configuration stands beside `out`, or another process trains.
         DataError: rows that cannot be used.
+        Interrupted: a signal ended the run; the same call goes on with it.
         PresetError: the backbone cannot be had.
         TrainingError: the run broke a promise.
     """
     refuse_filled(Path(out), overwrite=overwrite)
     check_place(Path(out))
     parts = read(run.data, kind_of(run.task), run.labels)  # what is wrong there is told before TensorFlow is loaded
+    unfinished = Path(out).with_name(f"{Path(out).name}.unfinished")
+    if fresh:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    elif Checkpoint(unfinished).load() is not None:
+        say(f"Going on with the unfinished run in {unfinished} (--fresh begins anew).")
     events = Events()  # in memory until there is a bundle to stand beside
     for name, part in parts.items():
         events.emit("data_read", part=name, rows=len(part), **_account(part))
@@ -75,6 +87,7 @@ def train(run: Run, out: str | Path, *, overwrite: bool = False, say: Say = prin
             augment=run.augment,
             verbose=1 if sys.stderr.isatty() else 2,  # bars for people, a line an epoch for files
             events=events,
+            checkpoint=unfinished,
             **settings,
         )
     task.run["config"] = dict(run.written)
@@ -86,6 +99,7 @@ def train(run: Run, out: str | Path, *, overwrite: bool = False, say: Say = prin
     events.emit("bundle_saved", hash=seal)
     _write(events, out)
     say(f"Saved: {saved}")
+    shutil.rmtree(unfinished, ignore_errors=True)
     refused = []
     for plan in run.export:
         measured_on = _for_export(plan, parts)

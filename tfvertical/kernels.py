@@ -8,6 +8,7 @@ TensorFlow reads the switch once, while it is imported: `tfvertical` has to be i
 from __future__ import annotations
 
 import os
+import platform
 import sys
 
 SWITCH = "TF_ENABLE_ONEDNN_OPTS"
@@ -24,6 +25,22 @@ def prefer_onednn() -> bool:
         return False
     os.environ[SWITCH] = "1"
     return True
+
+
+def hint() -> str | None:
+    """What to say to who imported TensorFlow first and computes more slowly for it; None where nothing is lost.
+
+    Example:
+        >>> hint() is None or "import tfvertical" in hint()
+        True
+    """
+    wheel_has_it = sys.platform in ("linux", "win32") and platform.machine().lower() in ("x86_64", "amd64")
+    if not wheel_has_it or SWITCH in os.environ or onednn():
+        return None
+    return (
+        "TensorFlow was imported before tfvertical and computes without oneDNN on this processor, up to twice as "
+        "slowly: import tfvertical first, before keras or tensorflow."
+    )
 
 
 def onednn() -> bool:

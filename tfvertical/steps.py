@@ -47,6 +47,7 @@ class Steps:
         first_epoch: the epoch to begin with.
         rows_of: epoch -> the batches of that epoch, int64 arrays of examples: to name those of a broken step.
         stage: what messages call it.
+        skip: steps of the first epoch that were taken before; the dataset begins behind them.
 
     Attributes:
         waited: seconds that the steps have waited for data so far.
@@ -61,10 +62,12 @@ class Steps:
         first_epoch: int,
         rows_of: Callable[[int], list[np.ndarray]],
         stage: str = "",
+        skip: int = 0,
     ):
         self.model, self.at_once, self.per_epoch, self.first_epoch = model, at_once, per_epoch, first_epoch
         self.rows_of, self.stage = rows_of, stage
-        self.taken, self.waited, self.compiled = 0, 0.0, False
+        self.taken, self.waited, self.compiled = skip, 0.0, False
+        self._to_skip = skip
         self._run: Any = None
 
     def __call__(self, iterator: Any) -> Mapping[str, Any]:
@@ -73,6 +76,9 @@ class Steps:
         Raises:
             TrainingError: the loss is not finite; says at which step and for which examples.
         """
+        if self._to_skip > 0:  # Keras counts them, as it did before
+            self._to_skip -= self.at_once
+            return dict(self.model.get_metrics_result())
         count = min(self.at_once, self.per_epoch - self.taken % self.per_epoch)
         if self._run is None:  # the concrete function: TensorFlow warns of a tf.function that each stage traces anew
             self._run = tf.function(self._several, autograph=False).get_concrete_function(
@@ -84,6 +90,16 @@ class Steps:
             self._refuse(self.taken + int(done), loss)
         self.taken += count
         return logs
+
+    @property
+    def epoch(self) -> int:
+        """The epoch of the last step, as it was planned."""
+        return self.first_epoch + max(self.taken - 1, 0) // self.per_epoch
+
+    @property
+    def in_epoch(self) -> int:
+        """Steps of that epoch that are taken."""
+        return self.taken - (self.epoch - self.first_epoch) * self.per_epoch
 
     def _several(self, iterator: Any, count: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, Mapping[str, Any]]:
         """Up to `count` steps, none after one whose loss is not finite: steps taken, seconds waited, metrics."""

@@ -3,56 +3,27 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from tfvertical import feed, memory, planning, precision, proof, stages
+from tfvertical import feed, kernels, memory, planning, precision, proof, run_identity, stages
+from tfvertical.checkpoint import Checkpoint, Position
 from tfvertical.contracts import Adaptation, Encoded, Objective, Task
 from tfvertical.errors import ConfigError, DataError, TrainingError
 from tfvertical.events import Events
+from tfvertical.history import History, Recorder
 from tfvertical.kept import Job, Kept, Trained, Transform
 from tfvertical.optimizer import RunSchedule, StagedAdamW, decays
+from tfvertical.resume import Saver, Standing, before_of, optimizer_of
 from tfvertical.settings import Settings
 from tfvertical.watch import Watch
-
-
-@dataclass
-class History:
-    """What a run recorded.
-
-    Args:
-        history: metric -> one value per epoch, as in Keras' `History`.
-        stages: the stage of each epoch.
-        epochs: the planned number of each epoch (from 0); early stopping leaves gaps.
-        proofs: per stage, which weights moved.
-        best_epoch: planned number of the epoch whose weights the run ended with, or -1 for the last.
-        seconds: wall time of the run.
-        waited: of it, what training steps waited for their data.
-        steps: per stage, how its steps were taken: `stage`, `chunks` (from memory, in one graph), `at_once` (steps a
-            call), `compiled` (by XLA), `why` not in chunks, seconds `waited` for data, `precision` and why.
-    """
-
-    history: dict[str, list[float]] = field(default_factory=dict)
-    stages: list[str] = field(default_factory=list)
-    epochs: list[int] = field(default_factory=list)
-    proofs: list[proof.Proof] = field(default_factory=list)
-    best_epoch: int = -1
-    seconds: float = 0.0
-    waited: float = 0.0
-    steps: list[dict[str, Any]] = field(default_factory=list)
-
-    def extend(self, stage: str, fitted: keras.callbacks.History) -> None:
-        """Append a stage's epochs."""
-        self.stages += [stage] * len(fitted.epoch)
-        self.epochs += fitted.epoch
-        for name, values in fitted.history.items():
-            self.history.setdefault(name, []).extend(float(value) for value in values)
 
 
 class _PerExample(keras.losses.Loss):
@@ -75,6 +46,16 @@ class _Previous:
     starts: dict[int, int]
 
 
+@dataclass(frozen=True)
+class _Start:
+    """Where a stage begins: its number, the planned epochs before it, the optimizer and the weights from before it."""
+
+    stage: int
+    done: int
+    previous: _Previous | None
+    before: Mapping[str, bytes]
+
+
 def run(
     task: Task,
     train: Encoded,
@@ -86,6 +67,8 @@ def run(
     callbacks: Sequence[keras.callbacks.Callback] = (),
     verbose: int = 1,
     events: Events | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    checkpoint_every: float = 120.0,
 ) -> History:
     """Adapt `task.model` in place.
 
@@ -99,15 +82,22 @@ def run(
         callbacks: Keras' own, called in every stage with the model that is trained in it.
         verbose: 0 silent, 1 progress bars, 2 a line an epoch.
         events: where to say what happens.
+        checkpoint: a folder for the run's position; where one stands there, of the same run, it goes on from it, and
+            ends as if it had never been interrupted.
+        checkpoint_every: seconds between two saves within an epoch; after each epoch there is one, too.
 
     Raises:
         AddressError: a stage's pattern matches nothing.
+        CheckpointError: another process trains there, or another run's position stands there.
+        Interrupted: SIGTERM or SIGINT came; where the run stood is saved.
         ConfigError: the settings need validation data and there are none.
         DataError: no examples, or examples without labels.
         TrainingError: the loss is not finite, a frozen weight moved, or a learning one did not.
     """
     events, began = events or Events(), time.perf_counter()
     memory.keep_freed()
+    if verbose and (slower := kernels.hint()):
+        print(slower)
     _check(train, validation, settings)
     if adaptation.patch(task) is not None:
         raise ConfigError(f"{type(adaptation).__name__} inserts weights, which is not possible yet.")
@@ -125,17 +115,45 @@ def run(
         address: each.variables[address] for each in resolved for address in (*each.rates, *_statistics(task, each))
     }
     watch = Watch(list(moving.values()), settings.monitor, settings.early_stopping, settings.restore_best)
-    history, previous, done = History(), None, 0
-    for stage, way in zip(plan, planned.ways, strict=True):
+    config = {} if checkpoint is None else run_identity.of_run(resolved, moving, train, validation, settings)
+    saver = Saver(None if checkpoint is None else Checkpoint(checkpoint), checkpoint_every, config, events)
+    with saver.open(watch) as position:
+        history = History() if position is None else History.read(position.about["recorded"])
+        _stages(job, planned, watch, kept, history, callbacks, saver)
+    kept.drop()
+    history.best_epoch = watch.best_epoch if settings.restore_best else -1
+    history.seconds += time.perf_counter() - began
+    events.emit("run_ended", seconds=round(history.seconds, 1), best_epoch=history.best_epoch)
+    return history
+
+
+def _stages(
+    job: Job,
+    planned: planning.Plan,
+    watch: Watch,
+    kept: Kept,
+    history: History,
+    callbacks: Sequence[keras.callbacks.Callback],
+    saver: Saver,
+) -> None:
+    """One stage after another, from where the run stands; `history` records them."""
+    task, events, verbose = job.task, job.events, job.verbose
+    previous, done, began = None, 0, time.perf_counter()
+    for at, way in enumerate(planned.ways):
+        stage, position = way.resolved.stage, saver.back(at)
+        if saver.position is not None and saver.position.about["stage"] > at:
+            done += stage.epochs
+            continue
         here = stages.apply(task.components, stage)
         events.emit("stage_started", stage=stage.name, learning=len(here.rates), epochs=stage.epochs)
         if verbose:
             print(_announce(here))
-        before = proof.fingerprint(here)
+        before = proof.fingerprint(here) if position is None else before_of(position)
         watch.enter(stage.name)
-        watched = [watch, _epochs_to(events, stage.name), *callbacks]
+        saver.recorded = history.written(time.perf_counter() - began)
+        started = _Start(at, done, previous, before)
         try:
-            fitted, previous, taken = _fit(job, kept.trained(way), way, here, done, previous, watched)
+            fitted, previous, taken = _fit(job, kept.trained(way), way, here, started, watch, callbacks, saver)
         except TrainingError:
             watch.undo()
             kept.drop()
@@ -146,12 +164,7 @@ def run(
         history.proofs.append(proof.check(here, before, _statistics(task, here)))
         watch.leave()
         done += stage.epochs
-        events.emit("stage_ended", stage=stage.name, epochs=len(fitted.epoch), moved=len(history.proofs[-1].moved))
-    kept.drop()
-    history.best_epoch = watch.best_epoch if settings.restore_best else -1
-    history.seconds = time.perf_counter() - began
-    events.emit("run_ended", seconds=round(history.seconds, 1), best_epoch=history.best_epoch)
-    return history
+        events.emit("stage_ended", stage=stage.name, epochs=len(fitted.epochs), moved=len(history.proofs[-1].moved))
 
 
 def _fit(
@@ -159,35 +172,52 @@ def _fit(
     trained: Trained,
     way: planning.Way,
     resolved: stages.Resolved,
-    done: int,
-    previous: _Previous | None,
+    start: _Start,
+    watch: Watch,
     callbacks: Sequence[keras.callbacks.Callback],
-) -> tuple[keras.callbacks.History, _Previous, dict[str, Any]]:
-    """One stage's Keras `fit`, after `done` planned epochs. What was kept for it ends with this call."""
-    stage, settings, model = resolved.stage, job.settings, trained.model
-    schedule = _schedule(settings, (job.total, done * job.steps, stage.epochs * job.steps), previous)
-    now = _compile(model, resolved, job.task, settings, schedule, previous)
+    saver: Saver,
+) -> tuple[Recorder, _Previous, dict[str, Any]]:
+    """One stage's Keras `fit`, after `start.done` planned epochs. What was kept for it ends with this call."""
+    stage, settings, model, recorder = resolved.stage, job.settings, trained.model, Recorder()
+    position, last = saver.back(start.stage), start.done + stage.epochs
+    now = _compile(model, resolved, job, start, position)
     head = stages.layers(job.task.components["head"])
     try:
-        policy, because = precision.choose(settings.precision, model, trained.train, head)
-        with precision.lowered(model, policy, head):
-            given = feed.prepare(job, trained, way, done, callbacks)
-            how = given.how | {"precision": policy, "precision_why": because}
-            job.events.emit("steps", **how)
-            fitted = model.fit(
-                given.data,
-                steps_per_epoch=given.per_epoch,
-                initial_epoch=done,
-                epochs=done + stage.epochs,
-                validation_data=given.validation,
-                callbacks=[feed.count_is_known(), *callbacks],
-                verbose=job.verbose,
-                shuffle=False,  # the dataset is in its order already
+        if position is None:
+            policy = precision.choose(settings.precision, model, trained.train, head)
+        else:  # what was measured once is not measured again
+            policy = tuple(position.about["policy"])
+        with precision.lowered(model, policy[0], head):
+            standing = Standing(
+                start.stage, model, now.optimizer, recorder, start.done, stage.epochs, start.before, policy
             )
+            first, skip = saver.enter(standing)
+            given = feed.prepare(job, trained, way, first, last, callbacks, saver, skip)
+            standing.taken = given.taken
+            how = given.how | {"precision": policy[0], "precision_why": policy[1]}
+            job.events.emit("steps", **how)
+            if first < last:
+                model.fit(
+                    given.data,
+                    steps_per_epoch=given.per_epoch,
+                    initial_epoch=first,
+                    epochs=last,
+                    validation_data=given.validation,
+                    callbacks=[
+                        feed.count_is_known(),
+                        recorder,
+                        watch,
+                        _epochs_to(job.events, stage.name),
+                        *callbacks,
+                        *saver.callbacks(),
+                    ],
+                    verbose=job.verbose,
+                    shuffle=False,  # the dataset is in its order already
+                )
     finally:
         model.train_function = model.test_function = None
         trained.release()
-    return fitted, now, how | {"waited": given.taken.waited, "compiled": given.taken.compiled}
+    return recorder, now, how | {"waited": given.taken.waited, "compiled": given.taken.compiled}
 
 
 def _epochs_to(events: Events, stage: str) -> keras.callbacks.Callback:
@@ -243,32 +273,32 @@ def _schedule(settings: Settings, steps: tuple[int, int, int], previous: _Previo
 
 
 def _compile(
-    model: keras.Model,
-    resolved: stages.Resolved,
-    task: Task,
-    settings: Settings,
-    schedule: RunSchedule,
-    previous: _Previous | None,
+    model: keras.Model, resolved: stages.Resolved, job: Job, start: _Start, position: Position | None
 ) -> _Previous:
     """Compile for a stage, moments of variables that go on learning taken over from the stage before."""
+    task, settings, previous, stage = job.task, job.settings, start.previous, resolved.stage
     by_id = {id(variable): address for address, variable in resolved.learning().items()}
     variables = list(model.trainable_variables)
     names = [by_id[id(variable)] for variable in variables]
     now = int(previous.optimizer.iterations.numpy()) if previous else 0
     known = previous.starts if previous else {}
     starts = {id(variable): known.get(id(variable), now) for variable in variables}
-    optimizer = StagedAdamW(
-        schedule,
-        rates=[resolved.rates[name] for name in names],
-        decays=decays(names, variables),
-        starts=[starts[id(variable)] for variable in variables],
-        decay=settings.weight_decay,
-        clip_norm=settings.clip_norm,
-    )
+    if position is None:
+        optimizer = StagedAdamW(
+            _schedule(settings, (job.total, start.done * job.steps, stage.epochs * job.steps), previous),
+            rates=[resolved.rates[name] for name in names],
+            decays=decays(names, variables),
+            starts=[starts[id(variable)] for variable in variables],
+            decay=settings.weight_decay,
+            clip_norm=settings.clip_norm,
+        )
+    else:  # schedule and starts follow from optimizers that are no longer there
+        optimizer = optimizer_of(position)
+        starts = {id(variable): at for variable, at in zip(variables, optimizer.starts, strict=True)}
     optimizer.build(variables)
     if previous is not None:
         optimizer.carry_over(previous.optimizer, previous.variables, variables)
-    objective = resolved.stage.objective or task.objective(settings.label_smoothing)
+    objective = stage.objective or task.objective(settings.label_smoothing)
     model.compile(optimizer=optimizer, loss=_PerExample(objective), metrics=task.metrics(), jit_compile=False)
     return _Previous(optimizer, variables, starts)
 

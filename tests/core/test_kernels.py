@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from tfvertical import kernels
 from tfvertical.kernels import SWITCH
 
 PROGRAM = """
@@ -16,6 +17,7 @@ import os
 import tfvertical
 from tfvertical import kernels
 print(os.environ.get(kernels.SWITCH), kernels.onednn())
+print(kernels.hint())
 """
 
 
@@ -30,3 +32,17 @@ def test_the_switch(first: str, set_to: str | None, said: list[str]):
     program = PROGRAM.format(first=first)
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.split()[: len(said)] == said
+    wasted = said == ["None"] and done.stdout.split()[1] == "False"
+    assert ("import tfvertical first" in done.stdout) is wasted
+
+
+def test_who_imported_tensorflow_first_is_told_where_that_costs_time(monkeypatch):
+    monkeypatch.delenv(SWITCH, raising=False)
+    monkeypatch.setattr(kernels.sys, "platform", "linux")
+    monkeypatch.setattr(kernels.platform, "machine", lambda: "x86_64")
+    for on, told in ((False, True), (True, False)):
+        monkeypatch.setattr(kernels, "onednn", lambda on=on: on)
+        assert (kernels.hint() is not None) is told
+    monkeypatch.setattr(kernels, "onednn", lambda: False)
+    monkeypatch.setattr(kernels.platform, "machine", lambda: "arm64")
+    assert kernels.hint() is None

@@ -19,6 +19,7 @@ from tfvertical.codecs.labels import LabelCodec, Prediction
 from tfvertical.contracts import Adaptation, Backbone, Encoded, Examples, Objective, Task
 from tfvertical.errors import ConfigError, TrainingError
 from tfvertical.events import Events
+from tfvertical.history import History
 from tfvertical.export import export
 from tfvertical.export._parity import versions
 from tfvertical.kept import Transform
@@ -85,8 +86,10 @@ class Classifier(Task):
         callbacks: Sequence[keras.callbacks.Callback] = (),
         verbose: int = 1,
         events: Events | None = None,
+        checkpoint: str | Path | None = None,
+        checkpoint_every: float = 120.0,
         **settings: Any,
-    ) -> training.History:
+    ) -> History:
         """Adapt the model to labelled data.
 
         Args:
@@ -98,11 +101,17 @@ class Classifier(Task):
             callbacks: Keras' own.
             verbose: 0 silent, 1 progress bars, 2 a line an epoch.
             events: where to say what happens.
+            checkpoint: a folder in which the run's position is kept, every so often and after each epoch. When the
+                same call is made again, in another process too, it goes on from there and ends as if it had never been
+                interrupted; of a run that had ended, it takes the result.
+            checkpoint_every: seconds between two saves within an epoch.
             **settings: fields of `tfvertical.settings.Settings` (`epochs`, `learning_rate`, …).
 
         Raises:
             ConfigError: an unknown or impossible setting.
+            CheckpointError: `checkpoint` holds another run's position, or another process writes there.
             DataError: rows that cannot be used, or labels that the task does not know.
+            Interrupted: SIGTERM or SIGINT ended the run, and its position is saved.
             TrainingError: the loss is not finite, a frozen weight moved, or a learning one did not.
         """
         chosen, how = Settings.of(settings), adaptation or Frozen()
@@ -124,6 +133,8 @@ class Classifier(Task):
                 callbacks=callbacks,
                 verbose=verbose,
                 events=events,
+                checkpoint=checkpoint,
+                checkpoint_every=checkpoint_every,
             )
         except TrainingError as error:
             if not error.rows:

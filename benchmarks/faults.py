@@ -1,0 +1,173 @@
+"""Kills, damage and what saving costs: does a run that was killed at a random moment end as if it had not been?"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks import full_ft, processes, show, work
+from tfvertical.checkpoint import Checkpoint
+
+QUESTION = (
+    "MiniLM, a head and then the top block on 640 texts, a save after every call of the training function; SIGKILL at "
+    "a random moment between the beginning of the training and its end, then the same command again."
+)
+SETTINGS = {"length": 64, "epochs": 2, "rate": 1e-3, "decay": 0.01, "dropout": 0.1, "clip": 1.0, "whole": True}
+TRIALS, DAMAGES = 100, 500
+LEAST = 0.98  # of the speed that a run has without saving
+
+
+def main(arguments: Sequence[str] | None = None) -> tuple[str, bool]:
+    """Three tables' rows and the closing lines; the section of RESULTS.md, and whether everything held."""
+    parser = argparse.ArgumentParser(description=QUESTION)
+    parser.add_argument("--rounds", type=int, default=5, help="of the comparison of costs")
+    parser.add_argument("--trials", type=int, default=0, help="kills; 100 by default")
+    parser.add_argument("--smoke", action="store_true", help="10 kills, 50 damages, no costs")
+    options = parser.parse_args(arguments)
+    trials = options.trials or (10 if options.smoke else TRIALS)
+    with tempfile.TemporaryDirectory() as folder:
+        killed = _killed(Path(folder), trials)
+        damaged = _damaged(Path(folder), 50 if options.smoke else DAMAGES)
+    lines = [
+        QUESTION,
+        "",
+        "| fault | trials | as it must be | |",
+        "|---|---|---|---|",
+        f"| SIGKILL at a random moment | {trials} | {killed['equal']} ended with the bits of the uninterrupted run | "
+        f"{killed['from zero']} killed before their first save; at most {killed['repeated']} intervals repeated |",
+        f"| one bit flipped, or a file cut | {damaged['trials']} | {damaged['refused']} passed over, the generation "
+        "before used | |",
+        "",
+        _closing("faults[damage]", damaged["refused"], damaged["trials"]),
+    ]
+    well = killed["equal"] == trials and damaged["refused"] == damaged["trials"] and killed["repeated"] <= 1
+    if not options.smoke:
+        ratios = _costs(options.rounds)
+        median, least, most = statistics.median(ratios), min(ratios), max(ratios)
+        lines.append(
+            f"faults[speed with saves]: ratio={median:.3f}  range={least:.3f}–{most:.3f}  quality=–  target={LEAST}"
+        )
+    lines.append(_closing("faults", killed["equal"], trials))
+    print("\n".join(lines), flush=True)
+    return show.section("faults", lines, options), well
+
+
+def _closing(name: str, held: int, trials: int) -> str:
+    return f"{name}: ratio={held / trials:.2f}  range=–  quality={held}/{trials}  target=1.00"
+
+
+def _work(folder: Path, name: str) -> dict[str, Any]:
+    made = work.banking77(False) | SETTINGS
+    for part, count in (("train", 640), ("test", 160)):
+        pairs = made[part]
+        step = len(pairs["items"]) // count
+        made[part] = {key: values[::step][:count] for key, values in pairs.items()}
+    place = folder / name
+    return made | {"checkpoint": str(place / "run"), "log": str(place / "log"), "result": str(place / "result")}
+
+
+def _start(made: dict[str, Any], folder: Path) -> subprocess.Popen[bytes]:
+    """The training in a process of its own; all trials share a cache, as runs of one person do."""
+    place = Path(made["log"]).parent
+    place.mkdir(exist_ok=True)
+    (place / "work.json").write_text(json.dumps(made), encoding="utf-8")
+    home = folder / "home"
+    environment = dict(os.environ) if home.exists() else processes.environment(home)
+    environment |= {**dict.fromkeys(processes.LIMITS, "2"), **processes.QUIET, "TFVERTICAL_HOME": str(home)}
+    command = [sys.executable, "-m", "benchmarks.contenders", "ours_faults:train", str(place / "work.json")]
+    return subprocess.Popen(
+        command, cwd=processes.ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+
+
+def _killed(folder: Path, trials: int) -> dict[str, int]:
+    """How many runs ended alike, how many were killed before their first save, how many saves were lost at most."""
+    made = _work(folder, "whole")
+    if _start(made, folder).wait():
+        raise SystemExit("faults: the uninterrupted run failed")
+    want = Path(made["result"]).read_text(encoding="utf-8")
+    lines = Path(made["log"]).read_text(encoding="utf-8").splitlines()
+    lasts = Path(made["result"]).stat().st_mtime - float(lines[0].split()[2])
+    found = {"equal": 0, "from zero": 0, "repeated": 0}
+    for trial in range(trials):
+        made = _work(folder, f"trial-{trial}")
+        log, started = Path(made["log"]), _start(made, folder)
+        while not log.exists() and started.poll() is None:
+            time.sleep(0.02)
+        time.sleep(random.Random(trial).uniform(0, lasts))
+        started.send_signal(signal.SIGKILL)
+        started.wait()
+        before = _saves(log)
+        ended = _start(made, folder).wait()
+        result = Path(made["result"])
+        same = ended == 0 and result.exists() and result.read_text(encoding="utf-8") == want
+        resumed = [int(line.split()[1]) for line in log.read_text(encoding="utf-8").splitlines() if "begun" in line][-1]
+        found["equal"] += same
+        found["from zero"] += resumed == 0
+        found["repeated"] = max(found["repeated"], before - resumed)
+        print(
+            f"  trial {trial + 1}: resumed from save {resumed} of {before}, equal {same}", file=sys.stderr, flush=True
+        )
+        shutil.rmtree(log.parent)
+    return found
+
+
+def _saves(log: Path) -> int:
+    """The number of the last save that was reported as done."""
+    done = [line for line in log.read_text(encoding="utf-8").splitlines() if line.startswith("saved")]
+    return int(done[-1].split()[1]) if done else 0
+
+
+def _damaged(folder: Path, trials: int) -> dict[str, int]:
+    """Positions of the uninterrupted run with a bit flipped or the end cut off: how many are passed over."""
+    refused = 0
+    for trial in range(trials):
+        chance, place = random.Random(trial), folder / "damaged"
+        shutil.rmtree(place, ignore_errors=True)
+        shutil.copytree(folder / "whole" / "run", place)
+        newest = max(place.glob("position-*"))
+        path = newest / chance.choice(["arrays.npz", "about.json"])
+        content = bytearray(path.read_bytes())
+        at = chance.randrange(len(content))
+        if trial % 2:
+            content[at] ^= 1 << chance.randrange(8)
+        else:
+            del content[at:]
+        path.write_bytes(bytes(content))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            position = Checkpoint(place).load()
+        refused += position is not None and f"position-{position.number:08d}" != newest.name
+    return {"refused": refused, "trials": trials}
+
+
+def _costs(rounds: int) -> list[float]:
+    """Seconds of steady epochs without saves, divided by those with one after each epoch and every two minutes."""
+    made = full_ft.build(False) | {"epochs": 3, "whole": True}
+    made["train"] = {key: values[:640] for key, values in made["train"].items()}
+    ratios = []
+    for _ in range(rounds):
+        took = []
+        for saves in (False, True):
+            with tempfile.TemporaryDirectory() as folder:
+                asked = made | {"checkpoint": f"{folder}/run" if saves else None}
+                took.append(processes.run("ours_faults:overhead", asked)["rows"]["steady"])
+        ratios.append(took[0] / took[1])
+    return ratios
+
+
+if __name__ == "__main__":
+    sys.exit(0 if main()[1] else 1)

@@ -1,0 +1,78 @@
+"""`tfvertical train` that is killed or asked to end goes on when the same command is given again."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import tfvertical as tv
+from tests.cli.conftest import Place
+from tfvertical.cli import main
+
+PROGRAM = "import sys; from tfvertical.cli import main; sys.exit(main())"
+LONG = ["--set", "adaptation.head_epochs=40", "--set", "export=[]"]  # time enough to be interrupted
+
+
+def command(place: Place, out: Path) -> list[str]:
+    return ["train", str(place.run), "--out", str(out), *LONG]
+
+
+def interrupted(place: Place, out: Path, number: int) -> subprocess.Popen[str]:
+    """The command in a process of its own, sent a signal once it has saved a position."""
+    environment = os.environ | {"PYTHONPATH": str(Path(tv.__file__).parent.parent)}
+    started = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, *command(place, out)], env=environment, stderr=subprocess.PIPE, text=True
+    )
+    until = time.monotonic() + 120
+    unfinished = out.with_name(f"{out.name}.unfinished")
+    while not list(unfinished.glob("position-*")) and started.poll() is None and time.monotonic() < until:
+        time.sleep(0.01)
+    started.send_signal(number)
+    return started
+
+
+@pytest.fixture(scope="module")
+def whole(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("whole") / "run"
+    assert main(command(place, out)) == 0
+    assert not out.with_name("run.unfinished").exists()
+    return out
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_the_same_command_goes_on_and_ends_alike(
+    number: int, place: Place, whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    started = interrupted(place, out, number)
+    said = started.communicate(timeout=60)[1]
+    assert started.returncode == (-signal.SIGKILL if number == signal.SIGKILL else 75), said
+    if number == signal.SIGTERM:
+        assert "run the same again" in said and "Traceback" not in said
+    assert main(command(place, out)) == 0
+    assert "Going on with the unfinished run" in capsys.readouterr().err
+    assert not out.with_name("run.unfinished").exists()
+    one, other = tv.load(whole), tv.load(out)
+    for a, b in zip(one.model.weights, other.model.weights, strict=True):
+        assert np.array_equal(a.numpy(), b.numpy()), a.path
+    histories = [each.run["history"] for each in (one, other)]
+    assert histories[0] == histories[1]
+    events = [json.loads(line)["kind"] for line in (out / "events.jsonl").read_text().splitlines()]
+    assert events.count("epoch_ended") == 42 and events.count("resumed") == 1
+
+
+def test_another_configuration_is_refused_and_fresh_begins_anew(place: Place, tmp_path: Path, capsys) -> None:
+    out = tmp_path / "run"
+    interrupted(place, out, signal.SIGKILL).communicate(timeout=60)
+    other = [*command(place, out), "--set", "training.learning_rate=0.001"]
+    assert main(other) == 2
+    assert "settings.learning_rate: 0.03 then, 0.001 now" in capsys.readouterr().err
+    assert main([*other, "--fresh"]) == 0

@@ -1,0 +1,145 @@
+"""A position is on the disk whole or not at all, and nothing that was changed is believed."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import random
+
+import numpy as np
+import pytest
+
+from tfvertical import checkpoint, files
+from tfvertical.checkpoint import Checkpoint
+from tfvertical.errors import CheckpointError
+
+ARRAYS = {"weight/0": np.arange(12, dtype=np.float32).reshape(3, 4), "step": np.array(7, np.int64)}
+
+
+def saved(folder, times: int = 2) -> Checkpoint:
+    kept = Checkpoint(folder)
+    for number in range(times):
+        kept.save({**ARRAYS, "number": np.array(number)}, {"epoch": number})
+    return kept
+
+
+def test_what_was_saved_comes_back(tmp_path):
+    position = saved(tmp_path, 1).load()
+    assert position.about == {"epoch": 0}
+    for name, array in ARRAYS.items():
+        assert position.arrays[name].dtype == array.dtype
+        assert np.array_equal(position.arrays[name], array)
+
+
+def test_nothing_saved_is_nothing_found(tmp_path):
+    assert Checkpoint(tmp_path / "missing").load() is None
+    (tmp_path / "a file").write_text("x")
+    assert Checkpoint(tmp_path / "a file").load() is None
+
+
+def test_two_generations_stay(tmp_path):
+    saved(tmp_path, 5)
+    assert sorted(os.listdir(tmp_path)) == ["position-00000004", "position-00000005"]
+
+
+def test_cleared(tmp_path):
+    kept = saved(tmp_path)
+    kept.clear()
+    assert kept.load() is None
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_a_flipped_bit_or_a_cut_is_found_and_the_generation_before_is_used(tmp_path, seed: int):
+    kept, chance = saved(tmp_path), random.Random(seed)
+    path = kept._path(2) / chance.choice(["arrays.npz", "about.json"])
+    content = bytearray(path.read_bytes())
+    at = chance.randrange(len(content))
+    if seed % 2:
+        content[at] ^= 1 << chance.randrange(8)
+    else:
+        del content[at:]
+    path.write_bytes(bytes(content))
+    with pytest.warns(UserWarning, match="damaged and passed over"):
+        position = kept.load()
+    assert position.about == {"epoch": 0}
+
+
+def test_both_damaged_is_nothing_found(tmp_path):
+    kept = saved(tmp_path)
+    for number in (1, 2):
+        (kept._path(number) / "arrays.npz").write_bytes(b"")
+    with pytest.warns(UserWarning):
+        assert kept.load() is None
+
+
+def test_one_of_a_newer_version_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoint, "VERSION", 2)
+    saved(tmp_path, 1)
+    monkeypatch.setattr(checkpoint, "VERSION", 1)
+    with pytest.raises(CheckpointError, match="newer version"):
+        Checkpoint(tmp_path).load()
+
+
+def test_objects_are_refused(tmp_path):
+    with pytest.raises(CheckpointError, match="holds object"):
+        Checkpoint(tmp_path).save({"x": np.array([{}])}, {})
+
+
+def test_a_pickle_in_its_place_is_not_opened(tmp_path):
+    kept = saved(tmp_path, 1)
+    folder = kept._path(1)
+    np.savez(folder / "arrays.npz", x=np.array([{"a": 1}], dtype=object))
+    written = json.loads((folder / "about.json").read_text())
+    written["content"]["arrays"] = files.sha256(folder / "arrays.npz")
+    written["sha256"] = checkpoint._digest(written["content"])
+    (folder / "about.json").write_text(json.dumps(written))
+    with pytest.warns(UserWarning, match="damaged"):
+        assert kept.load() is None
+
+
+def calls_of_a_save(tmp_path, monkeypatch) -> list[str]:
+    """Names of the system calls that a save makes, in order."""
+    seen: list[str] = []
+    for name in CALLS:
+        real = getattr(os, name)
+        monkeypatch.setattr(os, name, lambda *a, _n=name, _r=real, **k: (seen.append(_n), _r(*a, **k))[1])
+    saved(tmp_path, 1)
+    monkeypatch.undo()
+    return seen
+
+
+CALLS = ("open", "mkdir", "rename", "replace", "fsync", "chmod")
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("how", [OSError(errno.ENOSPC, "full"), OSError(errno.EIO, "broken"), Killed()])
+def test_whatever_call_fails_the_old_or_the_new_position_is_whole(tmp_path, monkeypatch, how):
+    total = len(calls_of_a_save(tmp_path / "counted", monkeypatch))
+    assert total >= 6
+    for at in range(total):
+        kept = saved(tmp_path / f"{type(how).__name__}-{at}", 1)
+        left = [at]
+        for name in CALLS:
+            real = getattr(os, name)
+
+            def failing(*arguments, _real=real, left=left, **keywords):
+                left[0] -= 1
+                if left[0] < 0:
+                    raise how
+                return _real(*arguments, **keywords)
+
+            monkeypatch.setattr(os, name, failing)
+        try:
+            kept.save(ARRAYS, {"epoch": 1})
+        except (CheckpointError, Killed):
+            pass
+        finally:
+            monkeypatch.undo()
+        position = kept.load()
+        assert position is not None and position.about["epoch"] in (0, 1), f"call {at}"
+        kept.save(ARRAYS, {"epoch": 2})
+        assert kept.load().about["epoch"] == 2

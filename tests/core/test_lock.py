@@ -1,0 +1,56 @@
+"""One folder, one writer."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tfvertical import lock
+from tfvertical.errors import CheckpointError
+from tfvertical.lock import Lock
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    monkeypatch.setattr(lock, "BEAT", 0.1)
+    monkeypatch.setattr(lock, "PATIENCE", 0.5)
+
+
+def test_held_and_let_go_of(tmp_path):
+    with Lock(tmp_path) as held:
+        first = json.loads(held.path.read_text())["beats"]
+        time.sleep(0.35)
+        assert json.loads(held.path.read_text())["beats"] > first
+        with pytest.raises(CheckpointError, match=f"process {held._me['pid']}"), Lock(tmp_path):
+            raise AssertionError("two writers")
+        assert held.path.exists()
+    assert not held.path.exists()
+
+
+def test_one_whose_process_is_gone_is_taken_over_at_once(tmp_path):
+    done = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
+    owner = {"host": lock.socket.gethostname(), "pid": int(done.stdout), "token": "x", "beats": 3}
+    (tmp_path / "writer.json").write_text(json.dumps(owner))
+    began = time.monotonic()
+    with Lock(tmp_path):
+        assert time.monotonic() - began < 0.4
+
+
+@pytest.mark.parametrize("content", ['{"host": "elsewhere", "pid": 1, "token": "x", "beats": 3}', "", "[1"])
+def test_one_that_gives_no_sign_of_life_is_taken_over(tmp_path, content: str):
+    (tmp_path / "writer.json").write_text(content)
+    began = time.monotonic()
+    with Lock(tmp_path):
+        assert time.monotonic() - began >= 0.5
+
+
+def test_a_clock_that_jumps_back_changes_nothing(tmp_path, monkeypatch):
+    with Lock(tmp_path) as held:
+        monkeypatch.setattr(time, "time", lambda: 0.0)
+        with pytest.raises(CheckpointError), Lock(tmp_path):
+            raise AssertionError("two writers")
+        assert held.path.exists()

@@ -1,0 +1,246 @@
+"""An interrupted run and an uninterrupted one end with the same bits and the same history."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+
+import keras
+import numpy as np
+import pytest
+
+from tests.core import tiny
+from tfvertical import chunks, features, resume, steps
+from tfvertical.adaptations.discriminative import Discriminative
+from tfvertical.adaptations.frozen import Frozen
+from tfvertical.adaptations.full_fine_tuning import FullFineTuning
+from tfvertical.adaptations.gradual_unfreezing import GradualUnfreezing
+from tfvertical.checkpoint import Checkpoint
+from tfvertical.errors import CheckpointError, Interrupted
+
+ADAPTATIONS = {
+    "frozen": Frozen(),
+    "gradual": GradualUnfreezing(blocks=1),
+    "discriminative": Discriminative(),
+    "full": FullFineTuning(),
+}
+SETTINGS = {"epochs": 2, "batch_size": 4, "learning_rate": 0.01, "cache_disk": 0, "precision": "float32"}
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.fixture(autouse=True)
+def several_calls_an_epoch(monkeypatch):
+    monkeypatch.setattr(chunks, "SECONDS", 8e-4)  # two steps
+    monkeypatch.setattr(steps, "SECONDS", 0.0)  # one step
+    monkeypatch.setattr(resume, "Lock", _Unlocked)  # its own tests; a killed run's would be waited for
+    features.forget()
+
+
+class _Unlocked:
+    def __init__(self, folder):
+        pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+
+def fit(kind: str, how: str, folder=None, every: float = 0.0, **more):
+    """A run of a new task; its weights, history, and how its generators stand."""
+    task = tiny.make_task(kind, dropout=0.2)
+    train, held_out = tiny.make_examples(kind, 18), tiny.make_examples(kind, 8, seed=1)
+    history = task.fit(
+        train,
+        held_out,
+        adaptation=ADAPTATIONS[how],
+        verbose=0,
+        checkpoint=folder,
+        checkpoint_every=every,
+        **SETTINGS | more,
+    )
+    return tiny.values(task.model), history
+
+
+def killed_after(saves: int, monkeypatch, **run) -> bool:
+    """Whether the run was killed behind its save of that number; False where it made fewer."""
+    count, real = itertools.count(1), resume.Saver._save
+
+    def save(self, *arguments, **keywords):
+        real(self, *arguments, **keywords)
+        if next(count) == saves:
+            self._told()
+            raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(resume.Saver, "_save", save)
+        try:
+            fit(**run)
+        except Killed:
+            return True
+    return False
+
+
+def assert_same(one, other):
+    assert one[0].keys() == other[0].keys()
+    for name, value in one[0].items():
+        assert np.array_equal(value, other[0][name]), name
+    for name in ("history", "stages", "epochs", "best_epoch"):
+        assert getattr(one[1], name) == getattr(other[1], name), name
+    assert [proof.moved for proof in one[1].proofs] == [proof.moved for proof in other[1].proofs]
+
+
+@pytest.mark.parametrize("how", ADAPTATIONS)
+@pytest.mark.parametrize("kind", ["text", "image"])
+def test_killed_and_taken_up_again(kind: str, how: str, tmp_path, monkeypatch):
+    whole = fit(kind, how)
+    run = {"kind": kind, "how": how}
+    for saves in (1, 3, 5):  # within an epoch, and across epochs
+        assert killed_after(saves, monkeypatch, folder=tmp_path / str(saves), **run) or saves > 3
+        if saves == 3:
+            features.forget()  # the cache is cold then, and warm the other times
+        assert_same(whole, fit(folder=tmp_path / str(saves), **run))
+
+
+def test_killed_behind_every_save(tmp_path, monkeypatch):
+    whole = fit("text", "gradual")
+    for saves in itertools.count(2, 2):
+        if not killed_after(saves, monkeypatch, kind="text", how="gradual", folder=tmp_path / str(saves)):
+            break
+        assert_same(whole, fit("text", "gradual", tmp_path / str(saves)))
+    assert saves > 10, "positions within epochs, too"
+
+
+@pytest.mark.parametrize("saves", [1, 2, 4])
+def test_compiled_chunks_with_dropout_go_on_where_they_were(saves: int, tmp_path, monkeypatch):
+    monkeypatch.setattr(chunks, "XLA_STEPS", 0)
+    whole = fit("text", "frozen")
+    assert whole[1].steps[0]["compiled"]
+    assert killed_after(saves, monkeypatch, kind="text", how="frozen", folder=tmp_path)
+    assert_same(whole, fit("text", "frozen", tmp_path))
+
+
+def test_killed_again_and_again(tmp_path, monkeypatch):
+    whole = fit("text", "gradual")
+    times = 0
+    while killed_after(3, monkeypatch, kind="text", how="gradual", folder=tmp_path):
+        times += 1
+    assert times >= 4
+    assert_same(whole, fit("text", "gradual", tmp_path))
+
+
+@pytest.mark.parametrize("more", [{"early_stopping": 1, "epochs": 4, "learning_rate": 0.2}, {"restart": True}])
+def test_early_stopping_and_schedules_go_on(more, tmp_path, monkeypatch):
+    whole = fit("text", "gradual", **more)
+    for saves in (4, 9, 13):
+        killed_after(saves, monkeypatch, kind="text", how="gradual", folder=tmp_path / str(saves), **more)
+        assert_same(whole, fit("text", "gradual", tmp_path / str(saves), **more))
+
+
+def test_a_run_that_had_ended_gives_its_result_at_once(tmp_path):
+    whole = fit("text", "gradual", tmp_path)
+    again = fit("text", "gradual", tmp_path)
+    assert_same(whole, again)
+
+
+def test_a_damaged_position_costs_one_interval_and_no_bit(tmp_path, monkeypatch):
+    whole = fit("text", "gradual")
+    assert killed_after(5, monkeypatch, kind="text", how="gradual", folder=tmp_path)
+    newest = max(tmp_path.glob("position-*"))
+    content = bytearray((newest / "arrays.npz").read_bytes())
+    content[len(content) // 2] ^= 1
+    (newest / "arrays.npz").write_bytes(bytes(content))
+    with pytest.warns(UserWarning, match="damaged"):
+        assert_same(whole, fit("text", "gradual", tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"learning_rate": 0.02}, r"settings.learning_rate: 0.01 then, 0.02 now"),
+        ({"seed": 5}, r"settings.seed: 0 then, 5 now"),
+        ({"how": "full"}, r"order: .* then, .* now"),
+    ],
+)
+def test_another_configuration_is_refused_with_the_difference(change, said: str, tmp_path, monkeypatch):
+    run = {"kind": "text", "how": "gradual", "folder": tmp_path}
+    assert killed_after(2, monkeypatch, **run)
+    with pytest.raises(CheckpointError, match=said):
+        fit(**run | change)
+    assert Checkpoint(tmp_path).load() is not None
+
+
+def test_other_data_is_another_configuration(tmp_path, monkeypatch):
+    assert killed_after(2, monkeypatch, kind="text", how="frozen", folder=tmp_path)
+    task = tiny.text_task(dropout=0.2)
+    with pytest.raises(CheckpointError, match=r"data\.train"):
+        task.fit(tiny.texts(18, seed=3), tiny.texts(8, seed=1), verbose=0, checkpoint=tmp_path, **SETTINGS)
+
+
+class Asks(keras.callbacks.Callback):
+    """Sends the process a signal."""
+
+    def __init__(self, number: int, when: str):
+        super().__init__()
+        self.number, self.when = number, when
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self.when == "epoch" and epoch == 1:
+            os.kill(os.getpid(), self.number)
+
+    def on_test_begin(self, logs=None):
+        if self.when == "validation":
+            os.kill(os.getpid(), self.number)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if self.when == "step" and epoch == 1:
+            os.kill(os.getpid(), self.number)
+
+
+@pytest.mark.parametrize(
+    ("when", "number"), [("epoch", signal.SIGTERM), ("validation", signal.SIGTERM), ("step", signal.SIGINT)]
+)
+def test_a_signal_ends_the_run_behind_the_step_and_it_goes_on(number: int, when: str, tmp_path):
+    before = [signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)]
+    whole = fit("text", "gradual")
+    task = tiny.text_task(dropout=0.2)
+    with pytest.raises(Interrupted, match=signal.Signals(number).name):
+        task.fit(
+            tiny.texts(18),
+            tiny.texts(8, seed=1),
+            adaptation=ADAPTATIONS["gradual"],
+            verbose=0,
+            callbacks=[Asks(number, when)],
+            checkpoint=tmp_path,
+            **SETTINGS,
+        )
+    assert before == [signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)]
+    assert_same(whole, fit("text", "gradual", tmp_path))
+
+
+def test_a_disk_that_is_full_is_told_and_the_run_goes_on(tmp_path, monkeypatch):
+    whole = fit("text", "frozen")
+
+    def full(self, arrays, about):
+        raise CheckpointError("No space left.")
+
+    monkeypatch.setattr(Checkpoint, "save", full)
+    with pytest.warns(UserWarning, match="could not be taken up again"):
+        assert_same(whole, fit("text", "frozen", tmp_path))
+
+
+def test_the_task_of_the_interrupted_process_goes_on_too(tmp_path, monkeypatch):
+    """A notebook's cell run again: the task's weights are no longer those it began with."""
+    whole = fit("text", "full")
+    task = tiny.text_task(dropout=0.2)
+    arguments = (tiny.texts(18), tiny.texts(8, seed=1))
+    options = {"adaptation": ADAPTATIONS["full"], "verbose": 0, "checkpoint": tmp_path, **SETTINGS}
+    with pytest.raises(Interrupted):
+        task.fit(*arguments, callbacks=[Asks(signal.SIGTERM, "step")], **options)
+    history = task.fit(*arguments, **options)
+    assert_same(whole, (tiny.values(task.model), history))

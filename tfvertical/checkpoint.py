@@ -1,0 +1,149 @@
+"""A run's position on disk: two generations, each whole or not there, none of them trusted unread.
+
+A generation is a folder `position-<number>` with the arrays (`arrays.npz`) and everything else (`about.json`), which
+holds the arrays' SHA-256 and its own. It appears by one rename; where a file system has no atomic rename, the hashes
+tell a half-written one, and the generation before it is used.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import shutil
+import warnings
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfvertical import files
+from tfvertical.errors import BundleError, CheckpointError
+
+VERSION = 1
+GENERATIONS = 2
+LARGEST_ABOUT = 256 * 2**20  # bytes of about.json that are read
+_NAME = re.compile(r"position-(\d{8})")
+
+
+@dataclass(frozen=True)
+class Position:
+    """What was saved.
+
+    Args:
+        number: of the generation, rising.
+        arrays: by name.
+        about: JSON values.
+    """
+
+    number: int
+    arrays: dict[str, np.ndarray]
+    about: dict[str, Any]
+
+
+class Checkpoint:
+    """The saved positions of one run.
+
+    Args:
+        folder: of the run; it is made at the first save.
+
+    Example:
+        >>> import tempfile
+        >>> kept = Checkpoint(tempfile.mkdtemp())
+        >>> kept.save({"weight": np.arange(3.0)}, {"epoch": 2})
+        >>> kept.load().about["epoch"]
+        2
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]):
+        self.folder = Path(folder)
+
+    def save(self, arrays: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> None:
+        """Keep a position; the one before it stays, older ones go. The new one is on the disk when this returns.
+
+        Args:
+            arrays: by name; numbers only.
+            about: JSON values, NaN and infinity left out.
+
+        Raises:
+            CheckpointError: no space, no permission; what was saved before is as it was.
+        """
+        numbers = self._numbers()
+        number = max(numbers, default=0) + 1
+        try:
+            with files.new_folder(self._path(number)) as new:
+                plain: dict[str, Any] = {name: _plain(name, array) for name, array in arrays.items()}
+                np.savez(new / "arrays.npz", **plain)
+                content = {"version": VERSION, "arrays": files.sha256(new / "arrays.npz"), "about": dict(about)}
+                (new / "about.json").write_text(
+                    json.dumps({"sha256": _digest(content), "content": content}, allow_nan=False), encoding="utf-8"
+                )
+        except OSError as error:
+            raise CheckpointError(f"The run's position could not be saved: {error}") from error
+        for old in sorted(numbers)[: -(GENERATIONS - 1) or None]:
+            shutil.rmtree(self._path(old), ignore_errors=True)
+
+    def load(self) -> Position | None:
+        """The newest position that is whole; None where there is none. A damaged one is told, and passed over.
+
+        Raises:
+            CheckpointError: the newest is of a newer version of this package.
+        """
+        for number in sorted(self._numbers(), reverse=True):
+            try:
+                return self._read(number)
+            except (BundleError, OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError) as error:
+                if isinstance(error, CheckpointError):
+                    raise
+                warnings.warn(f"{self._path(number)} is damaged and passed over: {error}", stacklevel=2)
+        return None
+
+    def clear(self) -> None:
+        """Forget every position."""
+        for number in self._numbers():
+            shutil.rmtree(self._path(number), ignore_errors=True)
+
+    def _read(self, number: int) -> Position:
+        folder = self._path(number)
+        if (folder / "about.json").stat().st_size > LARGEST_ABOUT:
+            raise ValueError("about.json is larger than any that is written")
+        written = files.parse_json((folder / "about.json").read_bytes(), str(folder / "about.json"))
+        content = written["content"]
+        if written["sha256"] != _digest(content):
+            raise ValueError("about.json is not what was written")
+        if content["version"] > VERSION:
+            raise CheckpointError(
+                f"{folder} was written by a newer version of tfvertical.",
+                expected=f"version {VERSION} or older",
+                received=str(content["version"]),
+                fix="upgrade tfvertical, or begin anew in another folder",
+            )
+        if files.sha256(folder / "arrays.npz") != content["arrays"]:
+            raise ValueError("arrays.npz is not what was written")
+        with np.load(folder / "arrays.npz", allow_pickle=False) as arrays:
+            return Position(number, {name: arrays[name] for name in arrays.files}, content["about"])
+
+    def _numbers(self) -> list[int]:
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            found = (_NAME.fullmatch(name) for name in os.listdir(self.folder))
+            return [int(match[1]) for match in found if match is not None]
+        return []
+
+    def _path(self, number: int) -> Path:
+        return self.folder / f"position-{number:08d}"
+
+
+def _digest(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True, allow_nan=False).encode()).hexdigest()
+
+
+def _plain(name: str, array: np.ndarray) -> np.ndarray:
+    """`array`, which has to hold numbers: objects would be pickled."""
+    if array.dtype.kind not in "biufc":
+        raise CheckpointError(f"{name} holds {array.dtype}, which cannot be saved.", expected="numbers")
+    return array

@@ -1,0 +1,117 @@
+"""One folder, one writer: a lock that says every few seconds that its owner lives."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import threading
+import time
+import uuid
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from tfvertical.errors import CheckpointError
+from tfvertical.files import write_json
+
+BEAT = 3.0  # seconds between two signs of life
+PATIENCE = 4 * BEAT  # without one for so long, a lock is stale; no clocks are compared, only whether it changes
+
+
+class Lock:
+    """Held within a `with` block; a lock whose owner no longer lives is taken over.
+
+    Args:
+        folder: what is locked, by the file `writer.json` in it.
+
+    Example:
+        >>> import tempfile
+        >>> with Lock(tempfile.mkdtemp()) as lock:
+        ...     lock.path.exists()
+        True
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]):
+        self.path = Path(folder) / "writer.json"
+        self._me = {"host": socket.gethostname(), "pid": os.getpid(), "token": uuid.uuid4().hex}
+        self._beats = 0
+        self._ended = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def __enter__(self) -> Lock:
+        """
+        Raises:
+            CheckpointError: another process writes there.
+        """
+        self._wait_until_free()
+        self._beat()
+        time.sleep(0.05)  # two that found it stale at once both write; the last one has it
+        if (self._read() or {}).get("token") != self._me["token"]:
+            self._refuse(self._read() or {})
+        self._thread = threading.Thread(target=self._keep_beating, name="lock", daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended.set()
+        if self._thread is not None:
+            self._thread.join()
+        if (self._read() or {}).get("token") == self._me["token"]:
+            self.path.unlink(missing_ok=True)
+
+    def _wait_until_free(self) -> None:
+        """Return once the lock is free, or its owner has given no sign of life for long enough."""
+        first = self._read()
+        if first is None or (first.get("host") == self._me["host"] and not _lives(first.get("pid"))):
+            return
+        until = time.monotonic() + PATIENCE
+        while time.monotonic() < until:
+            time.sleep(BEAT / 10)
+            now = self._read()
+            if now is None:
+                return
+            if now != first:
+                self._refuse(now)
+
+    def _refuse(self, owner: dict[str, Any]) -> None:
+        raise CheckpointError(
+            f"Another process writes to {self.path.parent}.",
+            received=f"process {owner.get('pid')} on {owner.get('host')}",
+            fix="wait for it or end it, or choose another folder",
+        )
+
+    def _read(self) -> dict[str, Any] | None:
+        """What the lock says; None where there is none. A torn one counts as held by somebody unknown."""
+        try:
+            found = json.loads(self.path.read_bytes()[:4096])
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    def _beat(self) -> None:
+        self._beats += 1
+        write_json(self.path, {**self._me, "beats": self._beats})
+
+    def _keep_beating(self) -> None:
+        while not self._ended.wait(BEAT):
+            with contextlib.suppress(OSError):  # a full disk is told by what is saved
+                self._beat()
+
+
+def _lives(pid: Any) -> bool:
+    """Whether this machine has such a process; what is no number is taken to live."""
+    if not isinstance(pid, int) or pid <= 0:
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True

@@ -1,0 +1,324 @@
+"""Where a run stands, saved while it trains, and how another process goes on from there.
+
+A position lies between two calls of a training function, or behind an epoch: the weights that move, the optimizer, what
+random layers draw next, the metrics of the epoch so far, the best weights so far, and what has been recorded.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+import time
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from tfvertical.checkpoint import Checkpoint, Position
+from tfvertical.errors import CheckpointError, Interrupted, TfverticalError
+from tfvertical.events import Events
+from tfvertical.history import Recorder, numbers, words
+from tfvertical.lock import Lock
+from tfvertical.optimizer import StagedAdamW
+from tfvertical.watch import Watch
+
+SHOWN = 10  # differences between two configurations that a message names
+
+
+@dataclass
+class Standing:
+    """The live objects of a stage, from which a position is made and which one is put back into.
+
+    Args:
+        stage: its number in the run.
+        model: that is trained.
+        optimizer: the model's.
+        recorder: of the stage's epochs.
+        first: planned number of the stage's first epoch.
+        epochs: how many it has.
+        before: address -> hash of each variable, from before the stage.
+        policy: the dtype policy that it trains with, and why.
+        taken: what takes its steps, once that is there.
+    """
+
+    stage: int
+    model: keras.Model
+    optimizer: StagedAdamW
+    recorder: Recorder
+    first: int
+    epochs: int
+    before: Mapping[str, bytes]
+    policy: tuple[str, str] = ("", "")
+    taken: Any = None
+
+    def random(self) -> list[Any]:
+        """States of everything in the model that draws."""
+        return [each for each in self.model.variables if each.name == "seed_generator_state"]
+
+    def metrics(self) -> list[Any]:
+        """Variables of the metrics."""
+        return [variable for metric in self.model.metrics for variable in metric.variables]
+
+
+class Saver:
+    """Saves the position of a run now and then, when it is asked to end, and after every epoch.
+
+    Args:
+        checkpoint: where; None saves nothing.
+        every: seconds between two saves within an epoch.
+        config: what the run is, as flat JSON values: only a run of the same goes on from a position.
+        events: where to say what happens.
+
+    Attributes:
+        position: where an earlier process stopped; None at the beginning of a run.
+    """
+
+    def __init__(self, checkpoint: Checkpoint | None, every: float, config: Mapping[str, Any], events: Events):
+        self.checkpoint, self.every, self.config, self.events = checkpoint, every, dict(config), events
+        self.position: Position | None = None
+        self.standing: Standing | None = None
+        self.watch: Watch | None = None
+        self.recorded: dict[str, Any] = {}
+        self._asked: int | None = None
+        self._saved_at = time.monotonic()
+        self._beside = ThreadPoolExecutor(1)
+        self._saving: Future[None] | None = None
+        self._pending: list[np.ndarray] | None = None
+        self._metrics: list[np.ndarray] | None = None
+
+    @contextlib.contextmanager
+    def open(self, watch: Watch) -> Iterator[Position | None]:
+        """Lock the folder, look for a position, and listen to signals while the block runs.
+
+        Args:
+            watch: of the run; its variables are the weights that are saved.
+
+        Raises:
+            CheckpointError: another process writes there, or another run's position stands there.
+        """
+        if self.checkpoint is None:
+            yield None
+            return
+        self.watch = watch
+        self.checkpoint.folder.mkdir(parents=True, exist_ok=True)
+        with Lock(self.checkpoint.folder), self._listening():
+            self.position = self.checkpoint.load()
+            if self.position is not None:
+                _refuse_other(self.position.about["config"], self.config, self.checkpoint)
+                _assign(watch.variables, _several(self.position.arrays, "weight"))
+                self.events.take_up(self.position.about["events"])
+                self.events.emit("resumed", stage=self.position.about["stage"], epoch=self.position.about["epoch"])
+            try:
+                yield self.position
+            finally:
+                self._finish()
+
+    # ------------------------------------------------------------------------------------------- putting things back
+    def back(self, stage: int) -> Position | None:
+        """The position, if it lies in that stage."""
+        return self.position if self.position is not None and self.position.about["stage"] == stage else None
+
+    def enter(self, standing: Standing) -> tuple[int, int]:
+        """A stage begins, or goes on: planned number of its next epoch, and how many of that epoch's steps are done.
+
+        Where it goes on, weights, optimizer, random states and the watch are as they were.
+        """
+        self.standing = standing
+        position = self.back(standing.stage)
+        if position is None or self.watch is None:
+            return standing.first, 0
+        arrays, about = position.arrays, position.about
+        _assign(standing.optimizer.variables, _several(arrays, "optimizer"))
+        _assign(standing.random(), _several(arrays, "random"))
+        self.watch.start = _several(arrays, "start")
+        self.watch.kept = _several(arrays, "best") or self.watch.kept
+        self.watch.best, self.watch.best_epoch = float.fromhex(about["best"]), about["best_epoch"]
+        self.watch.waited = about["waited"]
+        standing.recorder.epochs = list(about["epochs"])
+        standing.recorder.history = {name: numbers(values) for name, values in about["history"].items()}
+        self._pending = _several(arrays, "metric") if about["steps"] else None
+        if about["stopped"]:
+            return standing.first + standing.epochs, 0
+        return about["epoch"], about["steps"]
+
+    def train_function(self, taken: Any) -> Any:
+        """What Keras calls for `taken`, with a look at clock and signals after each call."""
+        if self.checkpoint is None:
+            return lambda iterator: taken(iterator)
+
+        def call(iterator: Any) -> Any:
+            if self._pending is not None and self.standing is not None:  # Keras has just reset them
+                _assign(self.standing.metrics(), self._pending)
+                self._pending = None
+            logs = taken(iterator)
+            if self._asked is not None:
+                self._save_and_leave(taken.in_epoch, taken.epoch)
+            if time.monotonic() - self._saved_at >= self.every and (self._saving is None or self._saving.done()):
+                self._save(taken.in_epoch, taken.epoch)
+            return logs
+
+        return call
+
+    def callbacks(self) -> list[keras.callbacks.Callback]:
+        """What has to stand behind all other callbacks of a stage."""
+        return [] if self.checkpoint is None else [_Epochs(self)]
+
+    # ----------------------------------------------------------------------------------------------------- saving
+    def epoch_ended(self, epoch: int, stopped: bool) -> None:
+        """Keep the position behind an epoch."""
+        if self._asked is not None:
+            self._save_and_leave(0, epoch + 1, stopped)
+        self._save(0, epoch + 1, stopped)
+
+    def validation_begins(self) -> None:
+        """The epoch's own metrics are about to be reset."""
+        if self.standing is not None:
+            self._metrics = _values(self.standing.metrics())
+
+    def validating(self) -> None:
+        """Between two batches of validation: all steps of the epoch are taken, and it is not judged yet."""
+        if self._asked is not None and self.standing is not None:
+            taken = self.standing.taken
+            self._save_and_leave(taken.in_epoch, taken.epoch, metrics=self._metrics)
+
+    def _save_and_leave(
+        self, steps: int, epoch: int, stopped: bool = False, metrics: list[np.ndarray] | None = None
+    ) -> None:
+        self._save(steps, epoch, stopped, metrics)
+        self._finish()
+        raise Interrupted(signal.Signals(self._asked or signal.SIGTERM).name, _where(self.checkpoint))
+
+    def _save(self, steps: int, epoch: int, stopped: bool = False, metrics: list[np.ndarray] | None = None) -> None:
+        """Take a copy now, and write it while the run goes on."""
+        here, watch = self.standing, self.watch
+        if self.checkpoint is None or here is None or watch is None:
+            return
+        if self._saving is not None:
+            self._told()
+        groups = {
+            "weight": _values(watch.variables),
+            "optimizer": _values(here.optimizer.variables),
+            "random": _values(here.random()),
+            "metric": (metrics or _values(here.metrics())) if steps else [],
+            "start": watch.start,
+            "best": watch.kept if watch.best_epoch >= 0 else [],
+        }
+        arrays = {f"{group}/{at:06d}": value for group, values in groups.items() for at, value in enumerate(values)}
+        about = {
+            "config": self.config,
+            "stage": here.stage,
+            "epoch": epoch,
+            "steps": steps,
+            "stopped": stopped or epoch >= here.first + here.epochs,
+            "epochs": list(here.recorder.epochs),
+            "history": {name: words(values) for name, values in here.recorder.history.items()},
+            "best": float(watch.best).hex(),
+            "best_epoch": watch.best_epoch,
+            "waited": watch.waited,
+            "optimizer": here.optimizer.get_config(),
+            "before": {address: value.hex() for address, value in here.before.items()},
+            "policy": list(here.policy),
+            "recorded": dict(self.recorded),
+            "events": list(self.events.seen),
+        }
+        self._saving = self._beside.submit(self.checkpoint.save, arrays, about)
+        self._saved_at = time.monotonic()
+
+    def _told(self) -> None:
+        """Wait for the save under way; one that failed is told, and the run goes on."""
+        try:
+            if self._saving is not None:
+                self._saving.result()
+        except CheckpointError as error:
+            self.events.emit("checkpoint_failed", error=str(error))
+            warnings.warn(f"The run goes on, but could not be taken up again from here. {error}", stacklevel=2)
+        self._saving = None
+
+    def _finish(self) -> None:
+        self._told()
+
+    @contextlib.contextmanager
+    def _listening(self) -> Iterator[None]:
+        """Let SIGTERM and SIGINT end the run after the step at hand; only a main thread can."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def asked(number: int, frame: Any) -> None:
+            if self.standing is None or self._asked is not None:  # nothing has been learned, or asked twice
+                raise Interrupted(signal.Signals(number).name, _where(self.checkpoint))
+            self._asked = number
+
+        before = {number: signal.signal(number, asked) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+class _Epochs(keras.callbacks.Callback):
+    """Calls the saver; behind all others, so that what they decide is saved too."""
+
+    def __init__(self, saver: Saver):
+        super().__init__()
+        self.saver = saver
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        self.saver.epoch_ended(epoch, bool(self.model.stop_training))
+
+    def on_test_begin(self, logs: Mapping[str, Any] | None = None) -> None:
+        self.saver.validation_begins()
+
+    def on_test_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
+        self.saver.validating()
+
+
+def optimizer_of(position: Position) -> StagedAdamW:
+    """The optimizer of a position's stage, before its variables are made."""
+    made: StagedAdamW = StagedAdamW.from_config(dict(position.about["optimizer"]))
+    return made
+
+
+def before_of(position: Position) -> dict[str, bytes]:
+    """Hashes of the weights from before a position's stage."""
+    return {address: bytes.fromhex(value) for address, value in position.about["before"].items()}
+
+
+def _refuse_other(saved: Mapping[str, Any], now: Mapping[str, Any], checkpoint: Checkpoint) -> None:
+    """Raise CheckpointError where the position belongs to another run."""
+    differ = [name for name in sorted({*saved, *now}) if saved.get(name) != now.get(name)]
+    if not differ:
+        return
+    lines = [f"  {name}: {saved.get(name)!r} then, {now.get(name)!r} now" for name in differ[:SHOWN]]
+    more = [f"  … and {len(differ) - SHOWN} more"] if len(differ) > SHOWN else []
+    raise CheckpointError(
+        f"{checkpoint.folder} holds an unfinished run of another configuration:\n" + "\n".join(lines + more),
+        fix="go on with the old configuration, choose another folder, or remove this one to begin anew",
+    )
+
+
+def _where(checkpoint: Checkpoint | None) -> str:
+    return "" if checkpoint is None else str(checkpoint.folder)
+
+
+def _values(variables: Sequence[Any]) -> list[np.ndarray]:
+    """Copies, in a type that every file holds: what is narrower than float32 is exact in it."""
+    arrays = [np.asarray(variable.numpy()) for variable in variables]
+    return [array.astype(np.float32) if array.dtype.kind not in "biufc" else array for array in arrays]
+
+
+def _several(arrays: Mapping[str, np.ndarray], group: str) -> list[np.ndarray]:
+    return [arrays[name] for name in sorted(arrays) if name.startswith(f"{group}/")]
+
+
+def _assign(variables: Sequence[Any], values: Sequence[np.ndarray]) -> None:
+    if len(variables) != len(values):
+        raise TfverticalError(f"A position has {len(values)} arrays where the run has {len(variables)} variables.")
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)

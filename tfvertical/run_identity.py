@@ -1,0 +1,72 @@
+"""What makes a run this run: only the same one may go on from a saved position."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from tfvertical import identity, stages
+from tfvertical.contracts import Encoded
+from tfvertical.settings import Settings
+
+INDIFFERENT = ("cache_bytes", "cache_disk")  # where outputs are kept changes none of them
+
+
+def of_run(
+    resolved: Sequence[stages.Resolved],
+    moving: Mapping[str, Any],
+    train: Encoded,
+    validation: Encoded | None,
+    settings: Settings,
+) -> dict[str, Any]:
+    """Settings, stages, data and what stays frozen, as flat JSON values: a message can show where two runs differ.
+
+    Args:
+        resolved: the run's stages, worked out.
+        moving: address -> variable of all that some stage moves; its values are in the position.
+        train, validation: the examples.
+        settings: all of them.
+    """
+    everything = {address: variable for each in resolved for address, variable in each.variables.items()}
+    still = sorted(set(everything) - set(moving))
+    frozen = hashlib.sha256(b"".join(identity.of_variables([everything[address] for address in still])))
+    shapes = hashlib.sha256(repr([(name, tuple(each.shape)) for name, each in sorted(moving.items())]).encode())
+    chosen = {name: value for name, value in asdict(settings).items() if name not in INDIFFERENT}
+    data = {"train": identity.of_examples(train)}
+    if validation is not None:
+        data["validation"] = identity.of_examples(validation)
+    content = {
+        "settings": chosen,
+        "stages": {each.stage.name: _described(each.stage) for each in resolved},
+        "order": " ".join(each.stage.name for each in resolved),
+        "data": data,
+        "model": {"frozen": frozen.hexdigest(), "learning": shapes.hexdigest()},
+    }
+    return flat(content)
+
+
+def _described(stage: stages.Stage) -> dict[str, Any]:
+    objective = None if stage.objective is None else type(stage.objective).__name__
+    return {
+        "rates": dict(stage.rates),
+        "epochs": stage.epochs,
+        "batch_norm": stage.batch_norm,
+        "augment": stage.augment,
+        "objective": objective,
+    }
+
+
+def flat(content: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    """Nested mappings as dotted keys.
+
+    Example:
+        >>> flat({"settings": {"epochs": 3}, "seed": 0})
+        {'settings.epochs': 3, 'seed': 0}
+    """
+    found: dict[str, Any] = {}
+    for key, value in content.items():
+        name = f"{above}{key}"
+        found |= flat(value, f"{name}.") if isinstance(value, Mapping) and value else {name: value}
+    return found
