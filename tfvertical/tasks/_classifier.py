@@ -19,9 +19,9 @@ from tfvertical.codecs.labels import LabelCodec, Prediction
 from tfvertical.contracts import Adaptation, Backbone, Encoded, Examples, Objective, Task
 from tfvertical.errors import ConfigError, TrainingError
 from tfvertical.events import Events
-from tfvertical.history import History
 from tfvertical.export import export
 from tfvertical.export._parity import versions
+from tfvertical.history import History
 from tfvertical.kept import Transform
 from tfvertical.objectives.cross_entropy import CrossEntropy
 from tfvertical.registry import to_config
