@@ -21,7 +21,7 @@ def train(work: dict[str, Any]) -> dict[str, Any]:
 
     def save(self: Checkpoint, arrays: Any, about: Any) -> None:
         real(self, arrays, about)
-        _append(log, f"saved {max(self._numbers())}")
+        _append(log, f"saved {max(self._numbers())} {time.time()}")
 
     Checkpoint.save = save  # type: ignore[method-assign]
     found = Checkpoint(work["checkpoint"]).load()
