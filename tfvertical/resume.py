@@ -116,7 +116,7 @@ class Saver:
             try:
                 yield self.position
             finally:
-                self._finish()
+                self._told()
 
     # ------------------------------------------------------------------------------------------- putting things back
     def back(self, stage: int) -> Position | None:
@@ -145,6 +145,16 @@ class Saver:
         if about["stopped"]:
             return standing.first + standing.epochs, 0
         return about["epoch"], about["steps"]
+
+    def leave(self) -> None:
+        """The stage's steps are over, and the last position is kept: until the next step a signal ends the run at once.
+
+        Raises:
+            Interrupted: a signal came after the last step.
+        """
+        self.standing = None
+        if self._asked is not None:
+            raise Interrupted(signal.Signals(self._asked).name, _where(self.checkpoint))
 
     def train_function(self, taken: Any) -> Any:
         """What Keras calls for `taken`, with a look at clock and signals after each call."""
@@ -190,7 +200,7 @@ class Saver:
         self, steps: int, epoch: int, stopped: bool = False, metrics: list[np.ndarray] | None = None
     ) -> None:
         self._save(steps, epoch, stopped, metrics)
-        self._finish()
+        self._told()
         raise Interrupted(signal.Signals(self._asked or signal.SIGTERM).name, _where(self.checkpoint))
 
     def _save(self, steps: int, epoch: int, stopped: bool = False, metrics: list[np.ndarray] | None = None) -> None:
@@ -239,9 +249,6 @@ class Saver:
             warnings.warn(f"The run goes on, but could not be taken up again from here. {error}", stacklevel=2)
         self._saving = None
 
-    def _finish(self) -> None:
-        self._told()
-
     @contextlib.contextmanager
     def _listening(self) -> Iterator[None]:
         """Let SIGTERM and SIGINT end the run after the step at hand; only a main thread can."""
@@ -250,7 +257,7 @@ class Saver:
             return
 
         def asked(number: int, frame: Any) -> None:
-            if self.standing is None or self._asked is not None:  # nothing has been learned, or asked twice
+            if self.standing is None or self._asked is not None:  # nothing is learned just now, or asked twice
                 raise Interrupted(signal.Signals(number).name, _where(self.checkpoint))
             self._asked = number
 

@@ -117,10 +117,12 @@ def run(
     watch = Watch(list(moving.values()), settings.monitor, settings.early_stopping, settings.restore_best)
     config = {} if checkpoint is None else run_identity.of_run(resolved, moving, train, validation, settings)
     saver = Saver(None if checkpoint is None else Checkpoint(checkpoint), checkpoint_every, config, events)
-    with saver.open(watch) as position:
-        history = History() if position is None else History.read(position.about["recorded"])
-        _stages(job, planned, watch, kept, history, callbacks, saver)
-    kept.drop()
+    try:
+        with saver.open(watch) as position:
+            history = History() if position is None else History.read(position.about["recorded"])
+            _stages(job, planned, watch, kept, history, callbacks, saver)
+    finally:
+        kept.drop()
     history.best_epoch = watch.best_epoch if settings.restore_best else -1
     history.seconds += time.perf_counter() - began
     events.emit("run_ended", seconds=round(history.seconds, 1), best_epoch=history.best_epoch)
@@ -156,8 +158,8 @@ def _stages(
             fitted, previous, taken = _fit(job, kept.trained(way), way, here, started, watch, callbacks, saver)
         except TrainingError:
             watch.undo()
-            kept.drop()
             raise
+        saver.leave()
         history.extend(stage.name, fitted)
         history.waited += taken["waited"]
         history.steps.append(taken)

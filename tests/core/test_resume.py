@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.core import tiny
-from tfvertical import chunks, features, resume, steps
+from tfvertical import chunks, features, kept, resume, steps
 from tfvertical.adaptations.discriminative import Discriminative
 from tfvertical.adaptations.frozen import Frozen
 from tfvertical.adaptations.full_fine_tuning import FullFineTuning
@@ -197,13 +197,34 @@ class Asks(keras.callbacks.Callback):
         if self.when == "validation":
             os.kill(os.getpid(), self.number)
 
+    def on_train_end(self, logs=None):
+        if self.when == "end":
+            os.kill(os.getpid(), self.number)
+
     def on_epoch_begin(self, epoch, logs=None):
         if self.when == "step" and epoch == 1:
             os.kill(os.getpid(), self.number)
 
 
+def test_a_signal_while_the_frozen_part_runs_ends_the_run_at_once(tmp_path, monkeypatch):
+    whole, calls = fit("text", "gradual"), itertools.count()
+    real = kept.Kept.trained
+
+    def trained(self, way):
+        if next(calls) == 1:  # of the second stage
+            os.kill(os.getpid(), signal.SIGTERM)
+            raise AssertionError("the run went on")
+        return real(self, way)
+
+    with monkeypatch.context() as patch, pytest.raises(Interrupted):
+        patch.setattr(kept.Kept, "trained", trained)
+        fit("text", "gradual", tmp_path, every=60.0)
+    assert_same(whole, fit("text", "gradual", tmp_path, every=60.0))
+
+
 @pytest.mark.parametrize(
-    ("when", "number"), [("epoch", signal.SIGTERM), ("validation", signal.SIGTERM), ("step", signal.SIGINT)]
+    ("when", "number"),
+    [("epoch", signal.SIGTERM), ("validation", signal.SIGTERM), ("step", signal.SIGINT), ("end", signal.SIGINT)],
 )
 def test_a_signal_ends_the_run_behind_the_step_and_it_goes_on(number: int, when: str, tmp_path):
     before = [signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)]
