@@ -229,6 +229,18 @@ def arrange(model: Any, inputs: Mapping[str, Any]) -> Any:
     return keras.tree.map_structure(lambda tensor: inputs[tensor.name], model.input)
 
 
+def untuned(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """`dataset` without tf.data's tuner, which has nothing to tune in ours.
+
+    Its thread sleeps for a second at a time, and whoever lets go of an iterator waits for it: at each stage's end.
+    """
+    import tensorflow as tf
+
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return dataset.with_options(options)
+
+
 def _specs(model: Any) -> list[tuple[str, list[int | None], str]]:
     """Name, shape with a free batch axis, and dtype of each model input."""
     return [(tensor.name, [None, *tensor.shape[1:]], tensor.dtype) for tensor in model.inputs]
@@ -264,4 +276,4 @@ def _dataset(batches: Callable[[], Iterator[Any]], model: Any) -> tf.data.Datase
         structure = arrange(model, inputs)  # a list would be taken for one tensor
         return tuple(structure) if isinstance(structure, list) else structure, labels, weights
 
-    return dataset.map(arranged).prefetch(4)
+    return untuned(dataset.map(arranged).prefetch(4))

@@ -19,7 +19,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfvertical import draws, stages
-from tfvertical.batches import epoch
+from tfvertical.batches import epoch, untuned
 from tfvertical.columns import Dense
 from tfvertical.contracts import Encoded
 from tfvertical.errors import TrainingError
@@ -132,12 +132,9 @@ class Chunks:
     def dataset(self) -> tf.data.Dataset:
         """Endless numbers of chunks, for Keras to iterate over.
 
-        What a chunk needs is made by a thread of our own while the chunk before is trained. tf.data would take up to a
-        second to let go of the dataset in the end: so long the thread that tunes it sleeps.
+        What a chunk needs is made by a thread of our own while the chunk before is trained.
         """
-        options = tf.data.Options()
-        options.autotune.enabled = False
-        return tf.data.Dataset.counter().with_options(options)
+        return untuned(tf.data.Dataset.counter())
 
     def _prepared(self, number: int) -> tuple[tf.Tensor, ...]:
         """A chunk's rows, the sizes of its batches, both int32, and where XLA compiles, what Dropout keeps in it."""
@@ -229,7 +226,7 @@ class Validation:
 
     def dataset(self) -> tf.data.Dataset:
         """All rows, once."""
-        return tf.data.Dataset.from_tensors(tf.range(self.count))
+        return untuned(tf.data.Dataset.from_tensors(tf.range(self.count)))
 
     def __call__(self, iterator: Iterator[tf.Tensor]) -> Mapping[str, Any]:
         """What Keras calls as its `test_function`."""

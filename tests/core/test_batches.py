@@ -223,3 +223,12 @@ def test_only_inputs_that_differ_in_length_are_grouped_by_it():
     for asked, want in ((True, grouped), (False, plain)):
         found = batches.epoch(same if asked else encoded(lengths), 8, 0, 3, grouped=asked)
         assert [rows.tolist() for rows in found] == [rows.tolist() for rows in want]
+
+
+def test_no_dataset_of_ours_is_tuned():
+    """Letting go of an iterator would wait for the tuner's thread, up to a second."""
+    task = tiny.text_task()
+    encoded = task.encode(tiny.texts(10))
+    training, _ = batches.training_set(encoded, task.model, 4, 0, 0)
+    for dataset in (training, batches.validation_set(encoded, task.model, 4)):
+        assert dataset.options().autotune.enabled is False
