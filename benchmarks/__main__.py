@@ -58,7 +58,7 @@ def run(name: str, arguments: list[str]) -> tuple[str, bool]:
     module = importlib.import_module(f"benchmarks.{name}")
     if name == "quality":
         return module.main(), True
-    if name in ("growth", "edge"):
+    if name in ("growth", "edge", "faults"):
         return module.main(arguments)
     from benchmarks import show
 

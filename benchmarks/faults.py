@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import random
@@ -18,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import full_ft, processes, show, work
+from benchmarks import full_ft, processes, race, show, work
 from tfvertical.checkpoint import Checkpoint
 
 QUESTION = (
@@ -26,21 +25,17 @@ QUESTION = (
     "a random moment between the beginning of the training and its end, then the same command again."
 )
 SETTINGS = {"length": 64, "epochs": 2, "rate": 1e-3, "decay": 0.01, "dropout": 0.1, "clip": 1.0, "whole": True}
-TRIALS, DAMAGES = 100, 500
+FULL, SHORT = (100, 500), (10, 50)  # kills, damages
 LEAST = 0.98  # of the speed that a run has without saving
 
 
 def main(arguments: Sequence[str] | None = None) -> tuple[str, bool]:
     """Three tables' rows and the closing lines; the section of RESULTS.md, and whether everything held."""
-    parser = argparse.ArgumentParser(description=QUESTION)
-    parser.add_argument("--rounds", type=int, default=5, help="of the comparison of costs")
-    parser.add_argument("--trials", type=int, default=0, help="kills; 100 by default")
-    parser.add_argument("--smoke", action="store_true", help="10 kills, 50 damages, no costs")
-    options = parser.parse_args(arguments)
-    trials = options.trials or (10 if options.smoke else TRIALS)
+    options = race.options(arguments, QUESTION)
+    trials, damages = SHORT if options.smoke else FULL
     with tempfile.TemporaryDirectory() as folder:
         killed = _killed(Path(folder), trials)
-        damaged = _damaged(Path(folder), 50 if options.smoke else DAMAGES)
+        damaged = _damaged(Path(folder), damages)
     lines = [
         QUESTION,
         "",

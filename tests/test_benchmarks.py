@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 from benchmarks import __main__ as every
-from benchmarks import processes, race, show, verdicts, work
+from benchmarks import faults, processes, race, show, verdicts, work
 from benchmarks.contenders import clock
 from benchmarks.race import Contender, Outcome, Race, Row
 from tfvertical import kernels
@@ -174,3 +174,12 @@ def test_only_experts_find_onednn_on(tmp_path, monkeypatch):
     for name, expert in (("plain:run", False), ("expert:run", True)):
         processes.run(name, {}, expert=expert)
     assert seen == {"plain:run": None, "expert:run": "1"}
+
+
+@pytest.mark.real
+@pytest.mark.shared
+def test_runs_that_are_killed_end_as_if_they_had_not_been(shared_data, capsys):
+    """Ten processes on real weights, each killed at another moment and started again."""
+    section, well = faults.main(["--smoke"])
+    assert well, capsys.readouterr().err
+    assert "faults: ratio=1.00" in section and "quality=10/10" in section
