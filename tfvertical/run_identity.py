@@ -3,31 +3,36 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from tfvertical import identity, stages
-from tfvertical.contracts import Encoded
+from tfvertical.contracts import Encoded, Task
 from tfvertical.settings import Settings
 
 INDIFFERENT = ("cache_bytes", "cache_disk")  # where outputs are kept changes none of them
 
 
 def of_run(
+    task: Task,
     resolved: Sequence[stages.Resolved],
     moving: Mapping[str, Any],
     train: Encoded,
     validation: Encoded | None,
     settings: Settings,
+    augment: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Settings, stages, data and what stays frozen, as flat JSON values: a message can show where two runs differ.
+    """Task, settings, stages, data and what stays frozen, as flat JSON values: a message can show how two runs differ.
 
     Args:
+        task: what is trained; what its head begins with follows from its configuration.
         resolved: the run's stages, worked out.
         moving: address -> variable of all that some stage moves; its values are in the position.
         train, validation: the examples.
         settings: all of them.
+        augment: how examples are augmented.
     """
     everything = {address: variable for each in resolved for address, variable in each.variables.items()}
     still = sorted(set(everything) - set(moving))
@@ -37,14 +42,18 @@ def of_run(
     data = {"train": identity.of_examples(train)}
     if validation is not None:
         data["validation"] = identity.of_examples(validation)
+    described = task.config()
+    described["source"] = {name: value for name, value in described["source"].items() if name != "versions"}
     content = {
+        "task": {"class": type(task).__name__, **described},
+        "augment": augment,
         "settings": chosen,
         "stages": {each.stage.name: _described(each.stage) for each in resolved},
         "order": " ".join(each.stage.name for each in resolved),
         "data": data,
         "model": {"frozen": frozen.hexdigest(), "learning": shapes.hexdigest()},
     }
-    return flat(content)
+    return flat(json.loads(json.dumps(content)))
 
 
 def _described(stage: stages.Stage) -> dict[str, Any]:

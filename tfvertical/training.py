@@ -69,6 +69,7 @@ def run(
     events: Events | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_every: float = 120.0,
+    described: Mapping[str, Any] | None = None,
 ) -> History:
     """Adapt `task.model` in place.
 
@@ -85,6 +86,7 @@ def run(
         checkpoint: a folder for the run's position; where one stands there, of the same run, it goes on from it, and
             ends as if it had never been interrupted.
         checkpoint_every: seconds between two saves within an epoch; after each epoch there is one, too.
+        described: `augment` as JSON values: with another one a run is another run.
 
     Raises:
         AddressError: a stage's pattern matches nothing.
@@ -115,7 +117,11 @@ def run(
         address: each.variables[address] for each in resolved for address in (*each.rates, *_statistics(task, each))
     }
     watch = Watch(list(moving.values()), settings.monitor, settings.early_stopping, settings.restore_best)
-    config = {} if checkpoint is None else run_identity.of_run(resolved, moving, train, validation, settings)
+    config = (
+        {}
+        if checkpoint is None
+        else run_identity.of_run(task, resolved, moving, train, validation, settings, described)
+    )
     saver = Saver(None if checkpoint is None else Checkpoint(checkpoint), checkpoint_every, config, events)
     try:
         with saver.open(watch) as position:

@@ -16,6 +16,7 @@ from tfvertical.adaptations.discriminative import Discriminative
 from tfvertical.adaptations.frozen import Frozen
 from tfvertical.adaptations.full_fine_tuning import FullFineTuning
 from tfvertical.adaptations.gradual_unfreezing import GradualUnfreezing
+from tfvertical.augment import Augment
 from tfvertical.checkpoint import Checkpoint
 from tfvertical.errors import CheckpointError, Interrupted
 
@@ -173,6 +174,23 @@ def test_another_configuration_is_refused_with_the_difference(change, said: str,
     with pytest.raises(CheckpointError, match=said):
         fit(**run | change)
     assert Checkpoint(tmp_path).load() is not None
+
+
+@pytest.mark.parametrize(
+    ("head", "said"), [({"seed": 3, "dropout": 0.2}, r"task\.head\.seed"), ({"dropout": 0.5}, r"task\.head\.dropout")]
+)
+def test_another_head_is_another_configuration(head, said: str, tmp_path, monkeypatch):
+    """The position has the head's weights, so that their first values would not be missed."""
+    assert killed_after(2, monkeypatch, kind="text", how="frozen", folder=tmp_path)
+    with pytest.raises(CheckpointError, match=said):
+        tiny.text_task(**head).fit(tiny.texts(18), tiny.texts(8, seed=1), verbose=0, checkpoint=tmp_path, **SETTINGS)
+
+
+def test_another_augmentation_is_another_configuration(tmp_path):
+    options = {"verbose": 0, "checkpoint": tmp_path, **SETTINGS, "epochs": 1}
+    tiny.image_task().fit(tiny.pictures(8), augment=Augment(), **options)
+    with pytest.raises(CheckpointError, match=r"augment\."):
+        tiny.image_task().fit(tiny.pictures(8), augment=Augment(flip=False), **options)
 
 
 def test_other_data_is_another_configuration(tmp_path, monkeypatch):

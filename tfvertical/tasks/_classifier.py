@@ -135,6 +135,7 @@ class Classifier(Task):
                 events=events,
                 checkpoint=checkpoint,
                 checkpoint_every=checkpoint_every,
+                described=None if augment is None else asdict(augment),
             )
         except TrainingError as error:
             if not error.rows:
