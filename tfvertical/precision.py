@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import statistics
+import hashlib
+import math
+import os
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,13 +15,16 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfvertical import batches, stages
+from tfvertical import batches, files, kernels, packages, stages
 from tfvertical.contracts import Encoded
+from tfvertical.errors import TfverticalError
 
 LOW = "mixed_bfloat16"
 FASTER = 1.25  # as many times as fast must a product be
 APART = 0.05  # outputs may differ by this share of their spread
 _FLAGS = ("amx_bf16", "avx512_bf16", "avx_ne_convert")  # of the processor; without one TensorFlow converts to and fro
+_ROUNDS = 15
+_LARGEST = 1024  # bytes of a file that keeps a ratio
 
 
 def choose(
@@ -46,24 +51,63 @@ def choose(
     return LOW, f"bfloat16 products are {ratio:.1f} times as fast"
 
 
-@functools.cache
 def speed() -> float:
-    """How many times as fast as in float32 a product is in bfloat16, measured once; 0 where none is known of."""
+    """How many times as fast as in float32 a product is in bfloat16 on this machine; 0 where none is known of.
+
+    It decides by which arithmetic a run learns, so it is measured once and kept under TFVERTICAL_HOME: a clock read
+    anew in each process, on a busy machine, would let the same seed give other weights.
+    """
     information = Path("/proc/cpuinfo")
-    known = information.read_text().split() if information.is_file() else ()
-    if not set(_FLAGS) & set(known):
+    lines = information.read_text().splitlines() if information.is_file() else []
+    if not set(_FLAGS) & {word for line in lines for word in line.split()}:
         return 0.0
-    took = {}
-    for dtype in (tf.float32, tf.bfloat16):
-        a, b = (tf.cast(tf.random.stateless_normal(shape, (0, 0)), dtype) for shape in ((1024, 384), (384, 1536)))
-        product = tf.function(tf.linalg.matmul)
-        product(a, b)
-        times = []
-        for _ in range(7):
+    processor = sorted({line for line in lines if line.startswith("model name")})
+    threads = tf.config.threading.get_intra_op_parallelism_threads() or os.environ.get("TF_NUM_INTRAOP_THREADS")
+    situation = repr((processor, os.cpu_count(), threads, tf.__version__, kernels.onednn()))
+    name = hashlib.sha256(situation.encode()).hexdigest()[:16]
+    return _kept(packages.home() / "measured" / f"bfloat16-{name}.json")
+
+
+@functools.cache
+def _kept(path: Path) -> float:
+    """The ratio in a file; measured and written where there is none."""
+    known = _read(path)
+    if known is None:
+        measured = _measure()
+        known = _read(path)  # another process may have been first
+        if known is None:
+            known = measured
+            with contextlib.suppress(OSError, TfverticalError):  # then it holds for this process
+                path.parent.mkdir(parents=True, exist_ok=True)
+                files.write_json(path, {"ratio": known})
+    return known
+
+
+def _read(path: Path) -> float | None:
+    """What stands in the file, or None where that is not a ratio."""
+    with contextlib.suppress(OSError, TfverticalError):
+        if path.stat().st_size <= _LARGEST:
+            found = files.parse_json(path.read_bytes(), str(path))
+            ratio = found.get("ratio") if isinstance(found, dict) else None
+            if isinstance(ratio, int | float) and math.isfinite(ratio) and ratio > 0:
+                return float(ratio)
+    return None
+
+
+def _measure() -> float:
+    """The quickest of several products by turns: what else the machine does slows both down, or neither."""
+    product = tf.function(tf.linalg.matmul)
+    shapes = ((1024, 384), (384, 1536))
+    operands = {
+        dtype: [tf.cast(tf.random.stateless_normal(shape, (0, 0)), dtype) for shape in shapes]
+        for dtype in (tf.float32, tf.bfloat16)
+    }
+    took = {dtype: math.inf for dtype in operands}
+    for _ in range(_ROUNDS + 1):  # the first of each traces
+        for dtype, pair in operands.items():
             began = time.perf_counter()
-            product(a, b)
-            times.append(time.perf_counter() - began)
-        took[dtype] = statistics.median(times)
+            product(*pair)
+            took[dtype] = min(took[dtype], time.perf_counter() - began)
     return took[tf.float32] / took[tf.bfloat16]
 
 

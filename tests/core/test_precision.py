@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -93,3 +94,33 @@ def test_it_is_chosen_where_it_is_faster_and_nearly_the_same(ratio, apart, chose
     found = precision.choose("auto", task.model, task.encode(tiny.texts(2)))
     assert found[0] == chosen and why in found[1]
     assert precision.choose("mixed_bfloat16", task.model, task.encode(tiny.texts(2)))[0] == "mixed_bfloat16"
+
+
+@pytest.mark.skipif(not Path("/proc/cpuinfo").is_file(), reason="the processor's flags are read from /proc/cpuinfo")
+def test_it_is_measured_once_a_machine(tmp_path, monkeypatch):
+    """A clock read anew by each process would decide which weights the same seed gives."""
+    monkeypatch.setenv("TFVERTICAL_HOME", str(tmp_path))
+    monkeypatch.setattr(precision, "_FLAGS", ("fpu", "fp", "asimd"))  # any processor's
+    found = iter([1.9, 1.1, 1.3])
+    monkeypatch.setattr(precision, "_measure", lambda: next(found))
+
+    def another_process() -> float:
+        precision._kept.cache_clear()
+        return precision.speed()
+
+    assert [another_process(), another_process()] == [1.9, 1.9]
+    (kept,) = (tmp_path / "measured").iterdir()
+    kept.write_text('{"ratio": "quick"}')
+    assert [another_process(), another_process()] == [1.1, 1.1], "what is no ratio is measured again"
+    monkeypatch.setattr(precision.files, "write_json", _no_room)
+    kept.unlink()
+    assert [another_process(), precision.speed()] == [1.3, 1.3], "unwritten, it holds for the process"
+    precision._kept.cache_clear()
+
+
+def _no_room(path, content):
+    raise OSError(28, "No space left on device")
+
+
+def test_a_measured_ratio_is_one():
+    assert 0.01 < precision._measure() < 100
