@@ -305,6 +305,29 @@ def cache_clear(
 
 
 @app.command()
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="A list of findings, for programs.")] = False,
+) -> None:
+    """What this machine and installation can do, what stands in the way, and what to do about it."""
+    from dataclasses import asdict
+
+    from tfvertical import doctor as room
+    from tfvertical.reporting.terminal import printable
+
+    say("Importing TensorFlow in a process of its own …")
+    found = room.examine(room.look())
+    if as_json:
+        print(json.dumps([asdict(finding) for finding in found], ensure_ascii=False, indent=2))
+    else:
+        for finding in found:
+            print(printable(f"{finding.state:8}{finding.what}: {finding.found}"))
+            if finding.fix:
+                print(printable(f"{'':8}fix: {finding.fix}"))
+    if any(finding.state == "problem" for finding in found):
+        raise typer.Exit(1)
+
+
+@app.command()
 def demo() -> None:
     """The main job on real weights and real data: adapt, measure against baselines, save, export, run."""
     _console.load_tensorflow()
@@ -314,9 +337,10 @@ def demo() -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit code: 0, 1 for rows that failed, 2 for a clear mistake, 130 for Ctrl-C.
+    """Run the command and return its exit code: 0, 2 for a clear mistake, 130 for Ctrl-C.
 
-    75 (`EX_TEMPFAIL`) for a run that a signal ended and whose position is saved: the same command goes on with it.
+    1 for rows that failed, or problems that `doctor` found; 75 (`EX_TEMPFAIL`) for a run that a signal ended and whose
+    position is saved: the same command goes on with it.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     traceback = "--traceback" in given
