@@ -62,7 +62,7 @@ def train(
     if fresh:
         shutil.rmtree(unfinished, ignore_errors=True)
     elif Checkpoint(unfinished).load() is not None:
-        say(f"Going on with the unfinished run in {unfinished} (--fresh begins anew).")
+        say(f"An unfinished run stands in {unfinished} (--fresh begins anew).")
     events = Events()  # in memory until there is a bundle to stand beside
     for name, part in parts.items():
         events.emit("data_read", part=name, rows=len(part), **_account(part))

@@ -23,6 +23,7 @@ from tfvertical.kept import Job, Kept, Trained, Transform
 from tfvertical.optimizer import RunSchedule, StagedAdamW, decays
 from tfvertical.resume import Saver, Standing, before_of, optimizer_of
 from tfvertical.settings import Settings
+from tfvertical.stages import Stage
 from tfvertical.watch import Watch
 
 
@@ -126,6 +127,8 @@ def run(
     try:
         with saver.open(watch) as position:
             history = History() if position is None else History.read(position.about["recorded"])
+            if verbose and position is not None:
+                print(_going_on(position.about, plan))
             _stages(job, planned, watch, kept, history, callbacks, saver)
     finally:
         kept.drop()
@@ -241,6 +244,13 @@ def _epochs_to(events: Events, stage: str) -> keras.callbacks.Callback:
         )
 
     return keras.callbacks.LambdaCallback(on_epoch_end=ended)
+
+
+def _going_on(about: Mapping[str, Any], plan: Sequence[Stage]) -> str:
+    """Where a run is taken up, in a line; said once the position is known to be this run's."""
+    steps = f" and {about['steps']} steps of the next" if about["steps"] else ""
+    epochs = sum(stage.epochs for stage in plan)
+    return f"Going on in stage {plan[about['stage']].name!r}, after {about['epoch']} of {epochs} epochs{steps}."
 
 
 def _announce(resolved: stages.Resolved) -> str:

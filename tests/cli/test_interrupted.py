@@ -58,7 +58,8 @@ def test_the_same_command_goes_on_and_ends_alike(
     if number == signal.SIGTERM:
         assert "run the same again" in said and "Traceback" not in said
     assert main(command(place, out)) == 0
-    assert "Going on with the unfinished run" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert f"An unfinished run stands in {out}.unfinished" in said and "Going on in stage 'head', after " in said
     assert not out.with_name("run.unfinished").exists()
     one, other = tv.load(whole), tv.load(out)
     for a, b in zip(one.model.weights, other.model.weights, strict=True):
@@ -74,5 +75,6 @@ def test_another_configuration_is_refused_and_fresh_begins_anew(place: Place, tm
     interrupted(place, out, signal.SIGKILL).communicate(timeout=60)
     other = [*command(place, out), "--set", "training.learning_rate=0.001"]
     assert main(other) == 2
-    assert "settings.learning_rate: 0.03 then, 0.001 now" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "settings.learning_rate: 0.03 then, 0.001 now" in said and "Going on" not in said
     assert main([*other, "--fresh"]) == 0

