@@ -24,6 +24,8 @@ from tfvertical.errors import DataError
 if TYPE_CHECKING:
     import tensorflow as tf
 
+Shared = Callable[[np.ndarray], np.ndarray]  # a batch's rows -> those of this process
+
 _TRACE = "_tfvertical_inference"
 AHEAD = 2  # batches that are read while another is computed
 SHORT = 128  # tokens
@@ -107,6 +109,7 @@ def training_set(
     transform: Callable[[Encoded, int], Encoded] | None = None,
     grouped: bool | None = None,
     skip: int = 0,
+    share: Shared | None = None,
 ) -> tuple[tf.data.Dataset, int]:
     """An endless dataset of `(inputs, labels, weights)` in training order, and how many batches an epoch has.
 
@@ -119,37 +122,40 @@ def training_set(
         transform: `(encoded, epoch) -> encoded` before each epoch, for augmentation.
         grouped: as `epoch` takes it.
         skip: batches of the first epoch that are left out.
+        share: which of a batch's rows are read here; each element then ends with the size of the whole batch, int32.
     """
     _labelled(encoded)
 
-    def batches() -> Iterator[tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]]:
+    def batches() -> Iterator[tuple[Any, ...]]:
         for number in itertools.count(first_epoch):
             examples = encoded if transform is None else transform(encoded, number)
             for rows in epoch(examples, batch_size, seed, number, grouped)[skip if number == first_epoch else 0 :]:
-                yield _batch(examples, rows)
+                yield _batch(examples, rows, share)
 
-    return _dataset(batches, model), math.ceil(len(encoded) / batch_size)
+    return _dataset(batches, model, share), math.ceil(len(encoded) / batch_size)
 
 
-def validation_set(encoded: Encoded, model: Any, batch_size: int) -> tf.data.Dataset:
-    """A dataset of `(inputs, labels, weights)`, sorted by length, that ends."""
+def validation_set(
+    encoded: Encoded, model: Any, batch_size: int, share: Shared | None = None
+) -> tf.data.Dataset:
+    """A dataset of `(inputs, labels, weights)`, sorted by length, that ends; `share` as `training_set` takes it."""
     import tensorflow as tf
 
     _labelled(encoded)
 
-    def batches() -> Iterator[tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]]:
+    def batches() -> Iterator[tuple[Any, ...]]:
         for rows in plan(encoded.lengths, np.arange(len(encoded)), batch_size, None):
-            yield _batch(encoded, rows)
+            yield _batch(encoded, rows, share)
 
     count = len(plan(encoded.lengths, np.arange(len(encoded)), batch_size, None))
-    return _dataset(batches, model).apply(tf.data.experimental.assert_cardinality(count))
+    return _dataset(batches, model, share).apply(tf.data.experimental.assert_cardinality(count))
 
 
 def batch(encoded: Encoded, model: Any, rows: np.ndarray) -> tuple[Any, tf.Tensor, tf.Tensor]:
     """Inputs, labels and weights of the examples at `rows`, as `model` takes them."""
     import tensorflow as tf
 
-    _, labels, weights = _batch(encoded, rows)
+    _, labels, weights = _batch(encoded, rows, None)
     return arrange(model, _inputs(model, encoded, rows)), tf.constant(labels), tf.constant(weights)
 
 
@@ -246,8 +252,10 @@ def _specs(model: Any) -> list[tuple[str, list[int | None], str]]:
     return [(tensor.name, [None, *tensor.shape[1:]], tensor.dtype) for tensor in model.inputs]
 
 
-def _batch(encoded: Encoded, rows: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
-    return gather(encoded, rows), _labelled(encoded)[rows], encoded.weights[rows]
+def _batch(encoded: Encoded, rows: np.ndarray, share: Shared | None) -> tuple[Any, ...]:
+    here = rows if share is None else share(rows)
+    found = gather(encoded, here), _labelled(encoded)[here], encoded.weights[here]
+    return found if share is None else (*found, np.int32(len(rows)))
 
 
 def _labelled(encoded: Encoded) -> np.ndarray:
@@ -257,23 +265,25 @@ def _labelled(encoded: Encoded) -> np.ndarray:
     return encoded.labels
 
 
-def _dataset(batches: Callable[[], Iterator[Any]], model: Any) -> tf.data.Dataset:
+def _dataset(batches: Callable[[], Iterator[Any]], model: Any, share: Shared | None) -> tf.data.Dataset:
     """Batches as a tf.data.Dataset, inputs in the model's structure."""
     import tensorflow as tf
 
     specs = _specs(model)
 
     def typed() -> Iterator[Any]:
-        for inputs, labels, weights in batches():
+        for inputs, *others in batches():
             arrays = {name: np.asarray(inputs[name], tf.as_dtype(dtype).as_numpy_dtype) for name, _, dtype in specs}
-            yield arrays, labels, weights
+            yield arrays, *others
 
     by_name = {name: tf.TensorSpec(shape, dtype) for name, shape, dtype in specs}
-    signature = (by_name, tf.TensorSpec([None], tf.int32), tf.TensorSpec([None], tf.float32))
+    signature: tuple[Any, ...] = (by_name, tf.TensorSpec([None], tf.int32), tf.TensorSpec([None], tf.float32))
+    if share is not None:
+        signature += (tf.TensorSpec([], tf.int32),)
     dataset = tf.data.Dataset.from_generator(typed, output_signature=signature)
 
-    def arranged(inputs: Any, labels: Any, weights: Any) -> Any:
+    def arranged(inputs: Any, *others: Any) -> Any:
         structure = arrange(model, inputs)  # a list would be taken for one tensor
-        return tuple(structure) if isinstance(structure, list) else structure, labels, weights
+        return (tuple(structure) if isinstance(structure, list) else structure, *others)
 
     return untuned(dataset.map(arranged).prefetch(4))

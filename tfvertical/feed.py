@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from tfvertical import batches, chunks, planning, steps
 from tfvertical.kept import Job, Trained
+from tfvertical.replicas import Replicas
 from tfvertical.resume import Saver
 
 
@@ -40,6 +41,7 @@ def prepare(
     settings, model, stage = job.settings, trained.model, way.resolved.stage
     train, held_out = trained.train, trained.validation
     against = "the inputs change from epoch to epoch" if trained.transform else None
+    against = "they are taken on several replicas" if job.strategy is not None else against
     for encoded in (train, held_out):
         against = against or (chunks.reason_against(model, encoded, callbacks) if encoded is not None else None)
     if against is not None:
@@ -82,10 +84,13 @@ def _one_by_one(
         print(f"  Steps are taken one by one: {watched}.")
     at_once = 1 if watched else steps.at_once(way.step(trained.inside) * settings.batch_size)
     order = (settings.batch_size, settings.seed)
+    replicas = None if job.strategy is None else Replicas(model, job.strategy)
+    share = None if replicas is None else replicas.share.of
     data, per_epoch = batches.training_set(
-        trained.train, model, *order, done, trained.transform, settings.group_by_length, skip
+        trained.train, model, *order, done, trained.transform, settings.group_by_length, skip, share
     )
-    steps.make_metrics(model, batches.batch(trained.train, model, np.arange(min(2, len(trained.train)))))
+    few = batches.batch(trained.train, model, np.arange(min(2, len(trained.train))))
+    steps.make_metrics(model, few) if replicas is None else replicas.make_metrics(few)
     taken = steps.Steps(
         model,
         at_once,
@@ -94,9 +99,12 @@ def _one_by_one(
         lambda number: batches.epoch(trained.train, *order, number, settings.group_by_length),
         way.resolved.stage.name,
         skip,
+        None if replicas is None else replicas.step,
     )
     model.train_function, model.steps_per_execution = saver.train_function(taken), at_once
-    kept = None if trained.validation is None else batches.validation_set(trained.validation, model, order[0])
+    kept = None if trained.validation is None else batches.validation_set(trained.validation, model, order[0], share)
+    if replicas is not None:
+        model.test_function = replicas.judge
     how = {"stage": way.resolved.stage.name, "chunks": False, "at_once": at_once, "compiled": False, "why": why}
     return Feed(data, per_epoch, kept, taken, how)
 

@@ -20,7 +20,10 @@ Transform = Callable[[Encoded, int], Encoded]
 
 @dataclass(frozen=True)
 class Job:
-    """What stays the same in all stages of a run; `steps` are those of an epoch, `total` those of the run."""
+    """What stays the same in all stages of a run; `steps` are those of an epoch, `total` those of the run.
+
+    `strategy` is that of the task's weights, None for one device.
+    """
 
     task: Task
     train: Encoded
@@ -31,6 +34,7 @@ class Job:
     steps: int
     total: int
     events: Events
+    strategy: Any = None
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,8 @@ SECONDS = 0.5  # a call, at the rate below; checkpoints and signals wait for its
 FLOPS = 2e10  # products a second, on the safe side
 MOST = 64
 
+Step = Callable[[Any], tf.Tensor]  # takes a batch; whether the loss is finite
+
 
 def at_once(flops: float) -> int:
     """How many steps of that many floating-point operations go into one call.
@@ -37,6 +39,17 @@ def make_metrics(model: keras.Model, batch: Any) -> None:
     model.reset_metrics()
 
 
+def taken_by(model: keras.Model) -> Step:
+    """Keras' own step of a model on one device."""
+    loss = next(metric for metric in model.metrics if metric.name == "loss")
+
+    def step(batch: Any) -> tf.Tensor:
+        model.train_step(batch)
+        return tf.math.is_finite(loss.result())
+
+    return step
+
+
 class Steps:
     """A compiled model's training steps over an endless dataset, as Keras' `train_function`.
 
@@ -48,6 +61,7 @@ class Steps:
         rows_of: epoch -> the batches of that epoch, int64 arrays of examples: to name those of a broken step.
         stage: what messages call it.
         skip: steps of the first epoch that were taken before; the dataset begins behind them.
+        step: what takes one; None for Keras' own.
 
     Attributes:
         waited: seconds that the steps have waited for data so far.
@@ -63,7 +77,9 @@ class Steps:
         rows_of: Callable[[int], list[np.ndarray]],
         stage: str = "",
         skip: int = 0,
+        step: Step | None = None,
     ):
+        self.step = step or taken_by(model)
         self.model, self.at_once, self.per_epoch, self.first_epoch = model, at_once, per_epoch, first_epoch
         self.rows_of, self.stage = rows_of, stage
         self.taken, self.waited, self.compiled = skip, 0.0, False
@@ -103,12 +119,11 @@ class Steps:
 
     def _several(self, iterator: Any, count: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, Mapping[str, Any]]:
         """Up to `count` steps, none after one whose loss is not finite: steps taken, seconds waited, metrics."""
-        loss = next(metric for metric in self.model.metrics if metric.name == "loss")
 
-        def go_on(step: tf.Tensor, _: tf.Tensor) -> tf.Tensor:
-            return tf.logical_and(step < count, tf.math.is_finite(loss.result()))
+        def go_on(number: tf.Tensor, _: tf.Tensor, finite: tf.Tensor) -> tf.Tensor:
+            return tf.logical_and(number < count, finite)
 
-        def body(step: tf.Tensor, waited: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        def body(number: tf.Tensor, waited: tf.Tensor, _: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
             began = tf.timestamp()
             with tf.control_dependencies([began]):
                 batch = iterator.get_next()
@@ -116,11 +131,10 @@ class Steps:
                 there = tf.timestamp()
             with tf.control_dependencies([there]):  # or on one thread the step may come before the look at the clock
                 batch = tf.nest.map_structure(tf.identity, batch)
-            self.model.train_step(batch)
-            return step + 1, waited + there - began
+            return number + 1, waited + there - began, self.step(batch)
 
         nothing = tf.constant(0.0, tf.float64)
-        done, waited = tf.while_loop(go_on, body, [0, nothing], parallel_iterations=1)
+        done, waited, _ = tf.while_loop(go_on, body, [0, nothing, True], parallel_iterations=1)
         return done, waited, self.model.get_metrics_result()
 
     def _refuse(self, last: int, loss: float) -> None:

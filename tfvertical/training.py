@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import time
@@ -13,7 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfvertical import feed, kernels, memory, planning, precision, proof, run_identity, stages
+from tfvertical import feed, kernels, memory, planning, precision, proof, replicas, run_identity, stages
 from tfvertical.checkpoint import Checkpoint, Position
 from tfvertical.contracts import Adaptation, Encoded, Objective, Task
 from tfvertical.errors import ConfigError, DataError, TrainingError
@@ -102,6 +103,7 @@ def run(
     if verbose and (slower := kernels.hint()):
         print(slower)
     _check(train, validation, settings)
+    strategy = replicas.strategy_of(task.model)
     if adaptation.patch(task) is not None:
         raise ConfigError(f"{type(adaptation).__name__} inserts weights, which is not possible yet.")
     plan = list(adaptation.stages(task, settings.epochs))
@@ -112,7 +114,7 @@ def run(
     )
     per_epoch = math.ceil(len(train) / settings.batch_size)
     total = per_epoch * sum(stage.epochs for stage in plan)
-    job = Job(task, train, validation, settings, augment, verbose, per_epoch, total, events)
+    job = Job(task, train, validation, settings, augment, verbose, per_epoch, total, events, strategy)
     kept = Kept(job, planned)
     moving = {
         address: each.variables[address] for each in resolved for address in (*each.rates, *_statistics(task, each))
@@ -191,14 +193,15 @@ def _fit(
     """One stage's Keras `fit`, after `start.done` planned epochs. What was kept for it ends with this call."""
     stage, settings, model, recorder = resolved.stage, job.settings, trained.model, Recorder()
     position, last = saver.back(start.stage), start.done + stage.epochs
-    now = _compile(model, resolved, job, start, position)
+    with contextlib.nullcontext() if job.strategy is None else job.strategy.scope():
+        now = _compile(model, resolved, job, start, position)
     head = stages.layers(job.task.components["head"])
     try:
         if position is None:
             policy = precision.choose(settings.precision, model, trained.train, head)
         else:  # what was measured once is not measured again
             policy = tuple(position.about["policy"])
-        with precision.lowered(model, policy[0], head):
+        with precision.lowered(model, policy[0], head), replicas.synchronized(model, job.strategy):
             standing = Standing(
                 start.stage, model, now.optimizer, recorder, start.done, stage.epochs, start.before, policy
             )
