@@ -135,9 +135,7 @@ def training_set(
     return _dataset(batches, model, share), math.ceil(len(encoded) / batch_size)
 
 
-def validation_set(
-    encoded: Encoded, model: Any, batch_size: int, share: Shared | None = None
-) -> tf.data.Dataset:
+def validation_set(encoded: Encoded, model: Any, batch_size: int, share: Shared | None = None) -> tf.data.Dataset:
     """A dataset of `(inputs, labels, weights)`, sorted by length, that ends; `share` as `training_set` takes it."""
     import tensorflow as tf
 
@@ -163,7 +161,11 @@ Forward = Callable[[Mapping[str, Any]], list[Any]]  # inputs by name -> outputs,
 
 
 def infer(
-    model: Any, encoded: Encoded, batch_size: int | None = None, forward: Forward | None = None
+    model: Any,
+    encoded: Encoded,
+    batch_size: int | None = None,
+    forward: Forward | None = None,
+    rows: np.ndarray | None = None,
 ) -> Iterator[tuple[np.ndarray, list[np.ndarray]]]:
     """Run `model` in inference mode over all examples: `(rows, outputs)` per batch, sorted by length.
 
@@ -175,10 +177,12 @@ def infer(
         encoded: the examples.
         batch_size: examples a call; None for what is fast on processors: 64 short texts, 32 of anything else.
         forward: what computes it; None for the model's own graph.
+        rows: int64, which examples; None for all.
     """
     memory.keep_freed()
     forward = forward or traced(model)
-    parts = plan(encoded.lengths, np.arange(len(encoded)), batch_size or _calls_of(encoded.lengths), None)
+    order = np.arange(len(encoded)) if rows is None else rows
+    parts = plan(encoded.lengths, order, batch_size or _calls_of(encoded.lengths), None)
     with ThreadPoolExecutor(1) as reading:
         coming = deque((rows, reading.submit(_inputs, model, encoded, rows)) for rows in parts[:AHEAD])
         for at in itertools.count(AHEAD):

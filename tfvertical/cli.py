@@ -74,9 +74,12 @@ def train(
     with _console.quiet():  # a preset with a typing error makes it look among KerasHub's own
         run = run_files.load(config, settings or ())
     refuse_filled(out, overwrite=overwrite)
-    from tfvertical import jobs
+    from tfvertical import distribution, jobs
 
     report = jobs.train(run, out, overwrite=overwrite, fresh=fresh, say=say)
+    if not distribution.saves():
+        say("\nTrained together with the first worker, which measures and saves.")
+        return
     if report is not None:
         print(report)
     say(f"\nEverything lies in {out}. Next:")

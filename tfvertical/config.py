@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from tfvertical.augment import Augment
+from tfvertical.distribution import Strategy
 from tfvertical.errors import ConfigError, TfverticalError, nearest
 from tfvertical.export import folder_name
 from tfvertical.kinds import Drop
@@ -61,7 +62,7 @@ def build(document: Document, folder: Path) -> Run:
         raise ConfigError(listing(document, mistakes))
     content: dict[str, Any] = document.value
     task, training = dict(content["task"]), dict(content.get("training") or {})
-    augment = training.pop("augment", None)
+    augment, strategy = training.pop("augment", None), training.pop("strategy", "auto")
     labels = task.pop("labels", None)
     adaptation = dict(_named(content.get("adaptation") or "Frozen", "name"))
     return Run(
@@ -72,6 +73,7 @@ def build(document: Document, folder: Path) -> Run:
         data=_data_plan(content["data"], folder),
         adaptation=schema.build(Registry("adaptations").get(adaptation.pop("name")), adaptation),
         training=schema.build(Settings, training),
+        strategy=strategy,
         augment=None if augment is None else schema.build(Augment, augment),
         evaluation=schema.build(EvaluationPlan, content.get("evaluation") or {}),
         export=tuple(_export_plan(_named(item, "format")) for item in content.get("export") or ()),
@@ -109,7 +111,7 @@ def _check_together(content: Mapping[str, Any]) -> list[Mistake]:
     from tfvertical.backbones.package_index import PRESETS
 
     task, data, found = content["task"], content["data"], []
-    training = schema.build(Settings, {k: v for k, v in (content.get("training") or {}).items() if k != "augment"})
+    training = schema.build(Settings, {k: v for k, v in (content.get("training") or {}).items() if k not in _BESIDE})
     module = Registry("tasks").module(task["name"])
     kind = schema.constant(_HERE / "tasks" / f"{module}.py", module, "kind")
     made_for = PRESETS[task["preset"]][0] if task["preset"] in PRESETS else kind
@@ -254,7 +256,7 @@ def _check_adaptation(values: Any, place: Place, folder: Path) -> list[Mistake]:
 
 
 def _check_training(values: Any, place: Place, folder: Path) -> list[Mistake]:
-    found = schema.check(Settings, values, place, extra={"augment": dict[str, Any] | None})
+    found = schema.check(Settings, values, place, extra=_BESIDE)
     if isinstance(values, dict) and isinstance(values.get("augment"), dict):
         found += schema.check(Augment, values["augment"], (*place, "augment"))
     return found
@@ -275,6 +277,9 @@ def _check_export(values: Any, place: Place, folder: Path) -> list[Mistake]:
             found += schema.check(Registry("export").get(module), rest, (*place, index), extra={"max_drop": Drop})
     return found
 
+
+# what stands under `training:` and is no setting of a step
+_BESIDE: dict[str, Any] = {"augment": dict[str, Any] | None, "strategy": Strategy}
 
 _SECTIONS: dict[str, Callable[[Any, Place, Path], list[Mistake]]] = {
     "task": _check_task,

@@ -24,6 +24,9 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from tfvertical import cluster
+from tfvertical.errors import ClusterError
+
 PATIENCE = 180  # seconds that importing TensorFlow may take; a cold Colab disk takes one minute
 SHOWN = ("tensorflow", "tensorflow-tpu", "keras", "keras-hub", "keras-nlp", "keras-cv", "tensorflow-text", "numpy")
 # Wheels that all write into the folder `tensorflow`: of two, files of both are mixed.
@@ -216,21 +219,15 @@ def _of_cluster(written: str | None) -> Iterator[Finding]:
     """TF_CONFIG, by which workers find each other."""
     if not written:
         return
-    form = '{"cluster": {"worker": ["host:port", …]}, "task": {"type": "worker", "index": 0}}'
     try:
-        config = json.loads(written)
-        kind, index, cluster = config["task"]["type"], int(config["task"]["index"]), config["cluster"]
-        if not all(isinstance(addresses, list) for addresses in cluster.values()):
-            raise TypeError("each kind of task needs a list of addresses")
-        if not 0 <= index < len(cluster[kind]):
-            raise ValueError(f"task index {index}, where the cluster lists {len(cluster[kind])}")
-    except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-        told = f"TF_CONFIG cannot be used: {type(error).__name__}: {error}"[:300]
-        yield Finding("Cluster", told, "problem", f"write it as {form}, or unset it to train on this machine alone")
+        found = cluster.parse(written)
+    except ClusterError as error:
+        told, _, fix = str(error).partition("Fix: ")
+        yield Finding("Cluster", told.strip(), "problem", fix)
         return
-    count = sum(map(len, cluster.values()))
-    here = cluster[kind][index]
-    yield Finding("Cluster", f"{kind} {index} of {len(cluster[kind])} at {here}; {count} processes in all")
+    count = len(found.workers) + sum(map(len, found.others.values()))
+    told = f"{found.kind} {found.index} of {len(found.workers)} at {found.here}; {count} processes in all"
+    yield Finding("Cluster", told)
 
 
 def _of_room(facts: Facts) -> Iterator[Finding]:

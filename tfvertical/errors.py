@@ -91,6 +91,10 @@ class CheckpointError(TfverticalError, OSError):
     """A run's position cannot be saved, or what is saved belongs to another run."""
 
 
+class ClusterError(TfverticalError, RuntimeError):
+    """Processes or devices that were to train together are not there, or do not agree."""
+
+
 class StoreError(TfverticalError, OSError):
     """Outputs of a frozen model part cannot be kept on disk or read from there; a run goes on without."""
 

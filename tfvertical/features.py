@@ -26,6 +26,7 @@ from tfvertical.contracts import Column, Encoded
 from tfvertical.errors import StoreError, TrainingError
 from tfvertical.outputs import InMemory, Written, keras_outputs, numpy_dtype, run, specs_of
 from tfvertical.settings import Settings
+from tfvertical.sharing import Sharing
 from tfvertical.store import Spec, Store, Writer, key
 
 log = logging.getLogger(__name__)
@@ -102,13 +103,16 @@ def cacheable(prefix: keras.Model) -> bool:
     return all(size is not None for tensor in keras_outputs(prefix) for size in tensor.shape[2:])
 
 
-def compute(prefix: keras.Model, encoded: Encoded, keeping: Keeping | None = None) -> Found:
+def compute(
+    prefix: keras.Model, encoded: Encoded, keeping: Keeping | None = None, sharing: Sharing | None = None
+) -> Found:
     """The prefix's outputs over all examples: found where they are kept already, or computed and kept.
 
     Args:
         prefix: from `frontier.split`.
         encoded: examples as the whole model takes them.
         keeping: where to look and to keep; None for this call's own memory.
+        sharing: with the other processes that make this call; each computes its share. None where there are none.
 
     Raises:
         StoreError: they fit neither into memory nor onto the disk.
@@ -117,17 +121,21 @@ def compute(prefix: keras.Model, encoded: Encoded, keeping: Keeping | None = Non
     keeping, began = keeping or Keeping(2**62), time.perf_counter()
     parts = _parts(prefix, encoded, keeping)
     name = key(parts) if parts else ""
-    if name in _recent:
-        _recent.move_to_end(name)
-        return Found(_as_encoded(dict(_recent[name]), encoded), "memory", time.perf_counter() - began)
-    if name and keeping.store and (columns := keeping.store.open(name, keeping.memory)) is not None:
-        _remember(name, columns)
-        return Found(_as_encoded(columns, encoded), "disk", time.perf_counter() - began)
+    known = _known(name, keeping)
+    if sharing is not None and not sharing.everywhere(known is not None):
+        known = None
+    if known is not None:
+        columns, source = known
+        return Found(_as_encoded(columns, encoded), source, time.perf_counter() - began)
     _check_repeatable(prefix, encoded)
     specs = specs_of(prefix, keeping.dtype)
     if cost(prefix, [encoded], keeping.dtype) <= keeping.memory:
         kept = [InMemory(spec, encoded) for spec in specs]
-        error = run(prefix, encoded, specs, kept)
+        if sharing is None:
+            error = run(prefix, encoded, specs, kept)
+        else:
+            error = run(prefix, encoded, specs, kept, sharing.of(encoded))
+            error = sharing.joined([part.values for part in kept], error)
         columns = {spec.name: part.column() for spec, part in zip(specs, kept, strict=True)}
         if name and keeping.store and time.perf_counter() - began > WORTH_SECONDS:
             _write(keeping, name, parts, specs, columns, encoded)
@@ -135,6 +143,17 @@ def compute(prefix: keras.Model, encoded: Encoded, keeping: Keeping | None = Non
     else:
         columns, error = _streamed(prefix, encoded, keeping, specs, (name, parts))
     return Found(_as_encoded(columns, encoded), "computed", time.perf_counter() - began, error)
+
+
+def _known(name: str, keeping: Keeping) -> tuple[dict[str, Column], str] | None:
+    """What is kept under a name, and where."""
+    if name in _recent:
+        _recent.move_to_end(name)
+        return dict(_recent[name]), "memory"
+    if name and keeping.store and (columns := keeping.store.open(name, keeping.memory)) is not None:
+        _remember(name, columns)
+        return columns, "disk"
+    return None
 
 
 def release(encoded: Encoded) -> None:

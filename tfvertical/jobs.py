@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import itertools
 import json
 import math
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
-from tfvertical import bundle, data
+from tfvertical import bundle, data, distribution
 from tfvertical._console import load_tensorflow, quiet
 from tfvertical.checkpoint import Checkpoint
 from tfvertical.contracts import Examples
@@ -45,11 +47,13 @@ def train(
         say: gets a line for the person now and then.
 
     Returns:
-        The report on the test data, which also stands in the bundle; None where there are none.
+        The report on the test data, which also stands in the bundle; None where there are none, and in workers that are
+        not the first: that one alone saves.
 
     Raises:
         BundleError: `out` is filled.
         CheckpointError: an unfinished run of another configuration stands beside `out`, or another process trains.
+        ClusterError: the strategy's devices or workers are not there, or a worker is gone.
         DataError: rows that cannot be used.
         Interrupted: a signal ended the run; the same call goes on with it.
         PresetError: the backbone cannot be had.
@@ -58,8 +62,12 @@ def train(
     refuse_filled(Path(out), overwrite=overwrite)
     check_place(Path(out))
     parts = read(run.data, kind_of(run.task), run.labels)  # what is wrong there is told before TensorFlow is loaded
+    load_tensorflow()
+    where = distribution.resolve(run.strategy, about=_agreed(run, parts))
+    if not where.first:
+        say = _silent
     unfinished = Path(out).with_name(f"{Path(out).name}.unfinished")
-    if fresh:
+    if fresh and where.first:
         shutil.rmtree(unfinished, ignore_errors=True)
     elif Checkpoint(unfinished).load() is not None:
         say(f"An unfinished run stands in {unfinished} (--fresh begins anew).")
@@ -70,13 +78,14 @@ def train(
         say(account)
     say("Rows: " + ", ".join(f"{name} {len(part):,}" for name, part in parts.items()) + ".")
     labels = run.labels or data.label_names(parts["train"])
+    say(where.describe(run.training.batch_size, len(parts["train"])))
     say(f"Loading {run.preset} for {len(labels)} labels.")
-    load_tensorflow()
-    task = Registry("tasks").get(run.task).from_preset(run.preset, labels=labels, **run.options)
+    with where.scope():
+        task = Registry("tasks").get(run.task).from_preset(run.preset, labels=labels, **run.options)
     check_room(Path(out), 4 * sum(math.prod(variable.shape) for variable in task.model.variables))
     if run.data.load.get("strict"):
         refuse_unknown_tokens(task, parts)
-    before = task.scores(parts["test"]) if run.evaluation.before and "test" in parts else None
+    before = task.scores(parts["test"]) if run.evaluation.before and "test" in parts and where.first else None
     settings = {name: getattr(run.training, name) for name in run.training.__dataclass_fields__}
     with contextlib.redirect_stdout(sys.stderr):  # Keras' progress is no result
         task.fit(
@@ -85,11 +94,13 @@ def train(
             adaptation=run.adaptation,
             class_weight=run.data.class_weight,
             augment=run.augment,
-            verbose=1 if sys.stderr.isatty() else 2,  # bars for people, a line an epoch for files
+            verbose=0 if not where.first else 1 if sys.stderr.isatty() else 2,  # bars for people, lines for files
             events=events,
             checkpoint=unfinished,
             **settings,
         )
+    if not where.first:
+        return None
     task.run["config"] = dict(run.written)
     report: Report | None = None
     if "test" in parts:
@@ -120,6 +131,22 @@ def train(
         counts = f"{len(refused)} of {len(run.export)} exports are not"
         raise ExportError(f"The bundle is saved in {out}, but {counts}:\n" + "\n".join(refused))
     return report
+
+
+def _agreed(run: Run, parts: Mapping[str, Examples]) -> dict[str, str]:
+    """What has to be the same in all workers: the run, the rows, and this package."""
+    rows, texts = hashlib.sha256(), kind_of(run.task) == "text"  # pictures may lie in another folder there
+    for part in parts.values():
+        rows.update(json.dumps([list(part.labels or ()), list(part.inputs) if texts else len(part)]).encode())
+    return {
+        "tfvertical": version("tfvertical"),
+        "run": json.dumps(run.written, sort_keys=True, default=str),
+        "rows": f"{sum(map(len, parts.values()))} rows, {rows.hexdigest()[:16]}",
+    }
+
+
+def _silent(line: str) -> None:
+    """What workers say that are not the first."""
 
 
 def _for_export(plan: ExportPlan, parts: Mapping[str, Examples]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import keras
 
-from tfvertical import features, frontier, inline, planning
+from tfvertical import features, frontier, inline, planning, replicas
 from tfvertical.contracts import Encoded, Task
 from tfvertical.errors import StoreError, TrainingError
 from tfvertical.events import Events
@@ -74,6 +74,7 @@ class Kept:
     def __init__(self, job: Job, planned: planning.Plan):
         self.job, self.planned = job, planned
         self.keeping = features.Keeping.of(job.settings, _about(job.task))
+        self.sharing = replicas.sharing(job.strategy)
         self.base: tuple[int, list[Encoded]] | None = None
 
     def trained(self, way: planning.Way) -> Trained:
@@ -126,7 +127,7 @@ class Kept:
         return Trained(way.parts.suffix, views[0], validation, lambda _, epoch: views[epoch % count], kept=kept)
 
     def _run(self, prefix: keras.Model, encoded: Encoded) -> Encoded:
-        found = features.compute(prefix, encoded, self.keeping)
+        found = features.compute(prefix, encoded, self.keeping, self.sharing)
         self.job.events.emit(
             "features",
             source=found.source,

@@ -66,17 +66,24 @@ class InMemory:
         return Dense(self.values) if self.lengths is None else Ragged(self.values, self.splits)
 
 
-def run(prefix: keras.Model, encoded: Encoded, specs: Sequence[Spec], kept: Sequence[Any]) -> float:
-    """Run over all examples; what rounding to the kept dtype changed at most, as a share of the largest value."""
+def run(
+    prefix: keras.Model,
+    encoded: Encoded,
+    specs: Sequence[Spec],
+    kept: Sequence[Any],
+    rows: np.ndarray | None = None,
+) -> float:
+    """Run over all examples, or those of `rows`; what rounding to the kept dtype changed at most, as a share of the
+    largest value."""
     error = 0.0
     forward = constants.forward(prefix) if constants.pays(prefix, len(encoded)) else None
-    for rows, found in infer(prefix, encoded, forward=forward):
+    for some, found in infer(prefix, encoded, forward=forward, rows=rows):
         for spec, part, values in zip(specs, kept, found, strict=True):
             stored = values.astype(numpy_dtype(spec.dtype), copy=False)
             if stored.dtype != values.dtype:
                 largest = float(np.abs(values).max(initial=0.0)) or 1.0
                 error = max(error, float(np.abs(stored.astype(values.dtype) - values).max(initial=0.0)) / largest)
-            part.put(rows, stored)
+            part.put(some, stored)
     return error
 
 

@@ -4,9 +4,10 @@ Keras gives each replica a batch and averages their losses, which is another los
 numbers of examples: in every epoch's last batch. Here a batch stays what it is on one device. Each replica takes its
 slice, and losses, metrics and gradients count examples, not replicas.
 
-Keras' `fit` runs around these steps as on one device, with a model that was made outside the strategy's scope from layers
-that were made inside. So what fails in `fit` under MultiWorkerMirroredStrategy (keras#20585: `_maybe_symbolic_build`
-reduces a tuple, `reduce_per_replica` a scalar) is not met, nor does Keras deal out batches in its own way.
+Keras' `fit` runs around these steps as on one device, with a model that was made outside the strategy's scope from
+layers that were made inside. So what fails in `fit` under MultiWorkerMirroredStrategy (keras#20585:
+`_maybe_symbolic_build` reduces a tuple, `reduce_per_replica` a scalar) is not met, nor does Keras deal out batches in
+its own way.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfvertical import stages
-from tfvertical.errors import TrainingError
+from tfvertical.errors import ClusterError, TrainingError
+from tfvertical.sharing import Sharing
 from tfvertical.steps import Step
 
 
@@ -78,6 +80,44 @@ def share_of(strategy: tf.distribute.Strategy) -> Share:
     local = every if alone else every // max(1, strategy.extended._num_workers)
     worker = 0 if alone else strategy.extended._id_in_cluster
     return Share(every, worker * local, local)
+
+
+def several(strategy: tf.distribute.Strategy | None) -> Share | None:
+    """This process' share where several processes train together; None where it trains alone."""
+    share = None if strategy is None else share_of(strategy)
+    return None if share is None or share.local == share.replicas else share
+
+
+def sharing(strategy: tf.distribute.Strategy | None) -> Sharing | None:
+    """How processes share what runs once; None where this one trains alone."""
+    share = several(strategy)
+    if share is None:
+        return None
+    return Sharing(strategy, share.replicas // share.local, share.first // share.local, share.first)
+
+
+@contextlib.contextmanager
+def together(strategy: tf.distribute.Strategy | None) -> Iterator[None]:
+    """For a block that waits for other processes: one that is gone is told in a sentence.
+
+    Raises:
+        ClusterError: another process does not answer any more.
+    """
+    try:
+        yield
+    except (
+        tf.errors.UnavailableError,
+        tf.errors.AbortedError,
+        tf.errors.CancelledError,
+        tf.errors.DeadlineExceededError,
+        tf.errors.InternalError,
+    ) as error:
+        if several(strategy) is None:
+            raise
+        raise ClusterError(
+            f"Another worker is gone, and without it no step can be taken: {str(error).splitlines()[0][:300]}",
+            fix="see that worker's own output, then start all of them again: they go on from the last epoch",
+        ) from error
 
 
 class Replicas:

@@ -25,6 +25,7 @@ from tfvertical.events import Events
 from tfvertical.history import Recorder, numbers, words
 from tfvertical.lock import Lock
 from tfvertical.optimizer import StagedAdamW
+from tfvertical.replicas import Share
 from tfvertical.watch import Watch
 
 SHOWN = 10  # differences between two configurations that a message names
@@ -73,12 +74,22 @@ class Saver:
         every: seconds between two saves within an epoch.
         config: what the run is, as flat JSON values: only a run of the same goes on from a position.
         events: where to say what happens.
+        workers: how this run shares its steps with other processes; None where it does not. Then only the first of them
+            saves, all go on from what it saved, and only after epochs: reading metrics within one takes them all.
 
     Attributes:
         position: where an earlier process stopped; None at the beginning of a run.
     """
 
-    def __init__(self, checkpoint: Checkpoint | None, every: float, config: Mapping[str, Any], events: Events):
+    def __init__(
+        self,
+        checkpoint: Checkpoint | None,
+        every: float,
+        config: Mapping[str, Any],
+        events: Events,
+        workers: Share | None = None,
+    ):
+        self.writes, self.within = workers is None or workers.first == 0, workers is None
         self.checkpoint, self.every, self.config, self.events = checkpoint, every, dict(config), events
         self.position: Position | None = None
         self.standing: Standing | None = None
@@ -105,8 +116,9 @@ class Saver:
             yield None
             return
         self.watch = watch
-        self.checkpoint.folder.mkdir(parents=True, exist_ok=True)
-        with Lock(self.checkpoint.folder), self._listening():
+        if self.writes:
+            self.checkpoint.folder.mkdir(parents=True, exist_ok=True)
+        with Lock(self.checkpoint.folder) if self.writes else contextlib.nullcontext(), self._listening():
             self.position = self.checkpoint.load()
             if self.position is not None:
                 _refuse_other(self.position.about["config"], self.config, self.checkpoint)
@@ -187,7 +199,7 @@ class Saver:
 
     def validation_begins(self) -> None:
         """The epoch's own metrics are about to be reset."""
-        if self.standing is not None:
+        if self.standing is not None and self.within:
             self._metrics = _values(self.standing.metrics())
 
     def validating(self) -> None:
@@ -206,7 +218,7 @@ class Saver:
     def _save(self, steps: int, epoch: int, stopped: bool = False, metrics: list[np.ndarray] | None = None) -> None:
         """Take a copy now, and write it while the run goes on."""
         here, watch = self.standing, self.watch
-        if self.checkpoint is None or here is None or watch is None:
+        if self.checkpoint is None or here is None or watch is None or not self.writes or (steps and not self.within):
             return
         if self._saving is not None:
             self._told()

@@ -92,6 +92,7 @@ def run(
 
     Raises:
         AddressError: a stage's pattern matches nothing.
+        ClusterError: another worker is gone.
         CheckpointError: another process trains there, or another run's position stands there.
         Interrupted: SIGTERM or SIGINT came; where the run stood is saved.
         ConfigError: the settings need validation data and there are none.
@@ -125,9 +126,10 @@ def run(
         if checkpoint is None
         else run_identity.of_run(task, resolved, moving, train, validation, settings, described)
     )
-    saver = Saver(None if checkpoint is None else Checkpoint(checkpoint), checkpoint_every, config, events)
+    kept_at = None if checkpoint is None else Checkpoint(checkpoint)
+    saver = Saver(kept_at, checkpoint_every, config, events, replicas.several(strategy))
     try:
-        with saver.open(watch) as position:
+        with replicas.together(strategy), saver.open(watch) as position:
             history = History() if position is None else History.read(position.about["recorded"])
             if verbose and position is not None:
                 print(_going_on(position.about, plan))

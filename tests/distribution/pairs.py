@@ -55,6 +55,11 @@ def trained(kind: str, how: str, batch: int, count: int, **settings: Any) -> tup
     return history, tiny.values(task.model)
 
 
+def fresh(kind: str) -> dict[str, np.ndarray]:
+    """Weights before training."""
+    return tiny.values(tiny.make_task(kind, body_dropout=0.0, dropout=0.0).model)
+
+
 def main() -> None:
     replicas, cases = int(sys.argv[1]), json.loads(sys.argv[2])
     processor = tf.config.list_physical_devices("CPU")[0]
@@ -75,6 +80,7 @@ def main() -> None:
         found.append(
             {
                 "weights": tiny.largest_difference(alone[1], together[1]),
+                "moved": tiny.largest_difference(fresh(case["kind"]), together[1]),
                 "alone": alone[0].history,
                 "together": together[0].history,
                 "steps": together[0].steps,

@@ -66,6 +66,7 @@ class Run:
         data: where the rows come from.
         adaptation: how the model is adapted.
         training: everything about training that is not one of the others.
+        strategy: which devices train, a name in `distribution.STRATEGIES`.
         augment: random views of pictures, or None.
         evaluation: how the test data are reported.
         export: what is exported when all is done.
@@ -79,6 +80,7 @@ class Run:
     data: DataPlan
     adaptation: Adaptation
     training: Settings = field(default_factory=Settings)
+    strategy: str = "auto"
     augment: Augment | None = None
     evaluation: EvaluationPlan = field(default_factory=EvaluationPlan)
     export: tuple[ExportPlan, ...] = ()

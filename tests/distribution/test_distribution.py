@@ -1,0 +1,97 @@
+"""Which devices train, by name: what is there is taken and told, what is not is refused with what was looked for."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tests.core import tiny
+from tfvertical import distribution
+from tfvertical.errors import ClusterError, ConfigError, TrainingError
+
+
+def test_auto_takes_one_device_where_there_is_one():
+    found = distribution.resolve("auto", environment={})
+    assert (found.name, found.strategy, found.replicas, found.first) == ("one_device", None, 1, True)
+    assert found.describe(32, 100) == "Trains on one device (there is no GPU): batches of 32, 4 steps an epoch."
+    with found.scope():
+        pass
+
+
+def test_auto_passes_by_a_cluster_of_one():
+    alone = {"cluster": {"worker": ["127.0.0.1:1"]}, "task": {"type": "worker", "index": 0}}
+    assert distribution.resolve("auto", environment={"TF_CONFIG": json.dumps(alone)}).name == "one_device"
+
+
+@pytest.mark.parametrize(
+    ("name", "environment", "said"),
+    [
+        ("mirrored", {}, "0 GPUs and 1 logical CPUs"),
+        ("multi_worker", {}, "TF_CONFIG is not set"),
+        ("multi_worker", {"TF_CONFIG": "{"}, "TF_CONFIG cannot be used"),
+        ("auto", {"TF_CONFIG": "{"}, "TF_CONFIG cannot be used"),
+        ("tpu", {}, "tfvertical doctor"),
+        ("parameter_server", {}, "take multi_worker"),
+    ],
+)
+def test_what_is_not_there_is_refused_with_what_was_looked_for(name, environment, said):
+    with pytest.raises(ClusterError) as caught:
+        distribution.resolve(name, environment=environment)
+    assert said in str(caught.value)
+    assert "Fix: " in str(caught.value)
+
+
+def test_a_name_that_is_none_has_its_nearest():
+    with pytest.raises(ConfigError, match="Nearest: 'mirrored'"):
+        distribution.resolve("miror")
+
+
+def test_workers_cannot_be_joined_once_tensorflow_has_computed():
+    import tensorflow as tf
+
+    tf.constant(1.0) + 1.0
+    workers = {"cluster": {"worker": ["127.0.0.1:1", "127.0.0.1:2"]}, "task": {"type": "worker", "index": 0}}
+    with pytest.raises(ClusterError, match="restart the process"):
+        distribution.resolve("auto", environment={"TF_CONFIG": json.dumps(workers)}, timeout=0.1)
+
+
+def test_training_within_a_scope_is_refused():
+    import tensorflow as tf
+
+    task = tiny.image_task()
+    with tf.distribute.OneDeviceStrategy("/cpu:0").scope(), pytest.raises(TrainingError, match="train outside it"):
+        task.fit(tiny.pictures(4), epochs=1, verbose=0)
+
+
+CASES = {  # batches of 3 on 4 replicas, and a last batch of 1: replicas that have nothing to do
+    2: [
+        {"kind": "text", "how": "gradual", "batch": 8, "count": 37},
+        {"kind": "image", "how": "statistics", "batch": 8, "count": 37},
+        {"kind": "text", "how": "frozen", "batch": 4, "count": 21, "class_weight": {"negative": 3.0, "positive": 0.5}},
+    ],
+    4: [
+        {"kind": "image", "how": "full", "batch": 4, "count": 33},
+        {"kind": "text", "how": "discriminative", "batch": 8, "count": 22},
+    ],
+}
+
+
+@pytest.mark.parametrize("replicas", CASES)
+def test_replicas_train_as_one_device_does(root, replicas):
+    ran = subprocess.run(
+        [sys.executable, "-m", "tests.distribution.pairs", str(replicas), json.dumps(CASES[replicas])],
+        capture_output=True,
+        text=True,
+        cwd=root,
+        timeout=300,
+    )
+    assert ran.returncode == 0, ran.stderr[-3000:]
+    for case, found in zip(CASES[replicas], json.loads(ran.stdout.splitlines()[-1]), strict=True):
+        assert found["moved"] > 1e-3, case
+        assert found["weights"] <= 1e-6, (case, found["weights"])
+        for name, values in found["alone"].items():
+            assert found["together"][name] == pytest.approx(values, rel=1e-5), (case, name)
+        assert {step["why"] for step in found["steps"]} == {"they are taken on several replicas"}

@@ -1,0 +1,67 @@
+"""What runs once for all processes that train together: each computes its share, and all get the whole."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfvertical.contracts import Encoded
+
+PIECE = 16 * 2**20  # numbers that are summed at a time
+
+
+class Sharing:
+    """Several processes that make the same calls in the same order.
+
+    Args:
+        strategy: of all of them.
+        count: how many there are.
+        at: which one this is.
+        first: number of this process' first replica.
+    """
+
+    def __init__(self, strategy: tf.distribute.Strategy, count: int, at: int, first: int):
+        self.strategy, self.count, self.at, self.first = strategy, count, at, first
+
+    def of(self, encoded: Encoded) -> np.ndarray:
+        """The examples of this process, int64: long ones and short ones as many as the others have."""
+        order = np.arange(len(encoded))
+        if encoded.lengths is not None:
+            order = np.argsort(encoded.lengths, kind="stable")
+        return order[self.at :: self.count]
+
+    def everywhere(self, true: bool) -> bool:
+        """Whether it is true in every process."""
+        return int(self._sum(np.array([true], np.int32))[0]) == self.count
+
+    def joined(self, arrays: Sequence[np.ndarray], error: float) -> float:
+        """Fill arrays in place, which hold zeros where other processes have computed; the largest of all errors."""
+        for array in arrays:
+            flat = array.reshape(-1)
+            for at in range(0, len(flat), PIECE):
+                piece = flat[at : at + PIECE]
+                flat[at : at + PIECE] = self._sum(piece.astype(_summable(piece.dtype), copy=False)).astype(array.dtype)
+        errors = np.zeros(self.count, np.float32)
+        errors[self.at] = error
+        return float(self._sum(errors).max())
+
+    def _sum(self, values: np.ndarray) -> np.ndarray:
+        given = tf.constant(values)
+
+        def own() -> tf.Tensor:
+            here = tf.cast(tf.distribute.get_replica_context().replica_id_in_sync_group, tf.int32)
+            return tf.where(here == self.first, given, tf.zeros_like(given))
+
+        def add() -> tf.Tensor:
+            return self.strategy.reduce("SUM", self.strategy.run(own), axis=None)
+
+        found: np.ndarray = tf.function(add, autograph=False).get_concrete_function()().numpy()
+        return found
+
+
+def _summable(dtype: np.dtype) -> Any:
+    """What sums exactly with zeros: TensorFlow's collectives do not take every type."""
+    return {"b": np.int32, "i": np.int64 if dtype.itemsize > 4 else np.int32, "u": np.int32}.get(dtype.kind, np.float32)
