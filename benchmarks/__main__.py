@@ -29,6 +29,7 @@ NAMES = (
     "growth",
     "edge",
     "faults",
+    "distribution",
 )
 RESULTS = Path(__file__).parent / "RESULTS.md"
 
@@ -58,7 +59,7 @@ def run(name: str, arguments: list[str]) -> tuple[str, bool]:
     module = importlib.import_module(f"benchmarks.{name}")
     if name == "quality":
         return module.main(), True
-    if name in ("growth", "edge", "faults"):
+    if name in ("growth", "edge", "faults", "distribution"):
         return module.main(arguments)
     from benchmarks import show
 

@@ -41,3 +41,14 @@ def test_the_way_to_an_app_runs(tmp_path, monkeypatch):
     kept = next(exports / f"litert-{name}" for name in ("dynamic", "float16") if (exports / f"litert-{name}").is_dir())
     told = json.loads((kept / "parity.json").read_text())
     assert told["agreement"] >= 0.99 and told["bytes"] < 50e6
+
+
+@pytest.mark.real
+def test_the_way_on_a_tpu_runs_without_one(tmp_path, monkeypatch):
+    monkeypatch.setenv("TPU_POSTS", "240")
+    monkeypatch.setenv("TPU_KEPT", str(tmp_path / "kept"))
+    cells = executed("tpu.ipynb", tmp_path).cells
+    said = "".join(output.get("text", "") for cell in cells for output in cell.get("outputs", ()))
+    assert "Trains on one device" in said
+    assert (tmp_path / "kept" / "model" / "exports" / "litert-float32" / "model.tflite").is_file()
+    assert list((tmp_path / "kept" / "unfinished").glob("position-*")), "a disconnect would have gone on from here"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tfvertical.kernels import prefer_onednn
 
 if TYPE_CHECKING:
-    from tfvertical import backbones, data, errors
+    from tfvertical import backbones, data, distribution, errors
     from tfvertical.adaptations.discriminative import Discriminative
     from tfvertical.adaptations.frozen import Frozen
     from tfvertical.adaptations.full_fine_tuning import FullFineTuning
@@ -45,6 +45,7 @@ _HOMES = {
     "apply_stage": "stages:apply_stage",
     "backbones": "backbones",
     "data": "data",
+    "distribution": "distribution",
     "errors": "errors",
     "export": "export",
     "load": "bundle:load",
@@ -65,6 +66,7 @@ __all__ = [
     "apply_stage",
     "backbones",
     "data",
+    "distribution",
     "errors",
     "export",
     "load",

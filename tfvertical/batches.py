@@ -80,9 +80,15 @@ def epoch(encoded: Encoded, batch_size: int, seed: int, number: int, grouped: bo
             the model differs in length. A batch of like lengths is a batch of like examples: it teaches a little less.
     """
     if grouped is None:
-        grouped = not all(isinstance(column, Dense | StreamedDense) for column in encoded.columns.values())
+        grouped = differ(encoded)
     order = np.random.default_rng([seed, number]).permutation(len(encoded))
     return plan(encoded.lengths if grouped else None, order, batch_size, seed + number)
+
+
+def differ(encoded: Encoded) -> bool:
+    """Whether inputs of the model differ in length from example to example."""
+    fixed = all(isinstance(column, Dense | StreamedDense) for column in encoded.columns.values())
+    return encoded.lengths is not None and not fixed
 
 
 def gather(encoded: Encoded, rows: np.ndarray, static: bool = False) -> dict[str, np.ndarray]:
@@ -110,6 +116,7 @@ def training_set(
     grouped: bool | None = None,
     skip: int = 0,
     share: Shared | None = None,
+    static: bool = False,
 ) -> tuple[tf.data.Dataset, int]:
     """An endless dataset of `(inputs, labels, weights)` in training order, and how many batches an epoch has.
 
@@ -123,6 +130,7 @@ def training_set(
         grouped: as `epoch` takes it.
         skip: batches of the first epoch that are left out.
         share: which of a batch's rows are read here; each element then ends with the size of the whole batch, int32.
+        static: as `gather` takes it.
     """
     _labelled(encoded)
 
@@ -130,20 +138,22 @@ def training_set(
         for number in itertools.count(first_epoch):
             examples = encoded if transform is None else transform(encoded, number)
             for rows in epoch(examples, batch_size, seed, number, grouped)[skip if number == first_epoch else 0 :]:
-                yield _batch(examples, rows, share)
+                yield _batch(examples, rows, share, static)
 
     return _dataset(batches, model, share), math.ceil(len(encoded) / batch_size)
 
 
-def validation_set(encoded: Encoded, model: Any, batch_size: int, share: Shared | None = None) -> tf.data.Dataset:
-    """A dataset of `(inputs, labels, weights)`, sorted by length, that ends; `share` as `training_set` takes it."""
+def validation_set(
+    encoded: Encoded, model: Any, batch_size: int, share: Shared | None = None, static: bool = False
+) -> tf.data.Dataset:
+    """A dataset of `(inputs, labels, weights)`, sorted by length, that ends; the rest as `training_set` takes it."""
     import tensorflow as tf
 
     _labelled(encoded)
 
     def batches() -> Iterator[tuple[Any, ...]]:
         for rows in plan(encoded.lengths, np.arange(len(encoded)), batch_size, None):
-            yield _batch(encoded, rows, share)
+            yield _batch(encoded, rows, share, static)
 
     count = len(plan(encoded.lengths, np.arange(len(encoded)), batch_size, None))
     return _dataset(batches, model, share).apply(tf.data.experimental.assert_cardinality(count))
@@ -166,6 +176,7 @@ def infer(
     batch_size: int | None = None,
     forward: Forward | None = None,
     rows: np.ndarray | None = None,
+    static: bool = False,
 ) -> Iterator[tuple[np.ndarray, list[np.ndarray]]]:
     """Run `model` in inference mode over all examples: `(rows, outputs)` per batch, sorted by length.
 
@@ -178,19 +189,20 @@ def infer(
         batch_size: examples a call; None for what is fast on processors: 64 short texts, 32 of anything else.
         forward: what computes it; None for the model's own graph.
         rows: int64, which examples; None for all.
+        static: as `gather` takes it.
     """
     memory.keep_freed()
     forward = forward or traced(model)
     order = np.arange(len(encoded)) if rows is None else rows
     parts = plan(encoded.lengths, order, batch_size or _calls_of(encoded.lengths), None)
     with ThreadPoolExecutor(1) as reading:
-        coming = deque((rows, reading.submit(_inputs, model, encoded, rows)) for rows in parts[:AHEAD])
+        coming = deque((rows, reading.submit(_inputs, model, encoded, rows, static)) for rows in parts[:AHEAD])
         for at in itertools.count(AHEAD):
             if not coming:
                 return
             rows, made = coming.popleft()
             if at < len(parts):
-                coming.append((parts[at], reading.submit(_inputs, model, encoded, parts[at])))
+                coming.append((parts[at], reading.submit(_inputs, model, encoded, parts[at], static)))
             yield rows, [output.numpy() for output in forward(made.result())]
 
 
@@ -204,10 +216,10 @@ def outputs(model: Any, encoded: Encoded, rows: np.ndarray) -> list[np.ndarray]:
     return [output.numpy() for output in traced(model)(_inputs(model, encoded, rows))]
 
 
-def _inputs(model: Any, encoded: Encoded, rows: np.ndarray) -> dict[str, Any]:
+def _inputs(model: Any, encoded: Encoded, rows: np.ndarray, static: bool = False) -> dict[str, Any]:
     import tensorflow as tf
 
-    inputs = gather(encoded, rows)
+    inputs = gather(encoded, rows, static)
     return {name: tf.cast(inputs[name], dtype) for name, _, dtype in _specs(model)}
 
 
@@ -256,9 +268,9 @@ def _specs(model: Any) -> list[tuple[str, list[int | None], str]]:
     return [(tensor.name, [None, *tensor.shape[1:]], tensor.dtype) for tensor in model.inputs]
 
 
-def _batch(encoded: Encoded, rows: np.ndarray, share: Shared | None) -> tuple[Any, ...]:
+def _batch(encoded: Encoded, rows: np.ndarray, share: Shared | None, static: bool = False) -> tuple[Any, ...]:
     here = rows if share is None else share(rows)
-    found = gather(encoded, here), _labelled(encoded)[here], encoded.weights[here]
+    found = gather(encoded, here, static), _labelled(encoded)[here], encoded.weights[here]
     return found if share is None else (*found, np.int32(len(rows)))
 
 

@@ -20,7 +20,7 @@ import keras
 import numpy as np
 
 from tfvertical import identity, kernels
-from tfvertical.batches import outputs
+from tfvertical.batches import Forward, outputs
 from tfvertical.columns import Dense, Ragged
 from tfvertical.contracts import Column, Encoded
 from tfvertical.errors import StoreError, TrainingError
@@ -104,7 +104,11 @@ def cacheable(prefix: keras.Model) -> bool:
 
 
 def compute(
-    prefix: keras.Model, encoded: Encoded, keeping: Keeping | None = None, sharing: Sharing | None = None
+    prefix: keras.Model,
+    encoded: Encoded,
+    keeping: Keeping | None = None,
+    sharing: Sharing | None = None,
+    forward: Forward | None = None,
 ) -> Found:
     """The prefix's outputs over all examples: found where they are kept already, or computed and kept.
 
@@ -113,6 +117,7 @@ def compute(
         encoded: examples as the whole model takes them.
         keeping: where to look and to keep; None for this call's own memory.
         sharing: with the other processes that make this call; each computes its share. None where there are none.
+        forward: what computes the prefix on several devices; None for its own graph.
 
     Raises:
         StoreError: they fit neither into memory nor onto the disk.
@@ -131,10 +136,8 @@ def compute(
     specs = specs_of(prefix, keeping.dtype)
     if cost(prefix, [encoded], keeping.dtype) <= keeping.memory:
         kept = [InMemory(spec, encoded) for spec in specs]
-        if sharing is None:
-            error = run(prefix, encoded, specs, kept)
-        else:
-            error = run(prefix, encoded, specs, kept, sharing.of(encoded))
+        error = run(prefix, encoded, specs, kept, None if sharing is None else sharing.of(encoded), forward)
+        if sharing is not None:
             error = sharing.joined([part.values for part in kept], error)
         columns = {spec.name: part.column() for spec, part in zip(specs, kept, strict=True)}
         if name and keeping.store and time.perf_counter() - began > WORTH_SECONDS:

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from tfvertical import batches, chunks, planning, steps
 from tfvertical.kept import Job, Trained
-from tfvertical.replicas import Replicas
+from tfvertical.replicas import Replicas, static_for
 from tfvertical.resume import Saver
 
 
@@ -41,7 +41,9 @@ def prepare(
     settings, model, stage = job.settings, trained.model, way.resolved.stage
     train, held_out = trained.train, trained.validation
     against = "the inputs change from epoch to epoch" if trained.transform else None
-    against = "they are taken on several replicas" if job.strategy is not None else against
+    if job.spread:
+        alone = "XLA compiles each" if settings.jit_compile else "each is taken in parts"
+        against = alone if job.strategy is None else "they are taken on several replicas"
     for encoded in (train, held_out):
         against = against or (chunks.reason_against(model, encoded, callbacks) if encoded is not None else None)
     if against is not None:
@@ -82,12 +84,14 @@ def _one_by_one(
     watched = chunks.watched(callbacks)
     if watched and job.verbose:
         print(f"  Steps are taken one by one: {watched}.")
-    at_once = 1 if watched else steps.at_once(way.step(trained.inside) * settings.batch_size)
     order = (settings.batch_size, settings.seed)
-    replicas = None if job.strategy is None else Replicas(model, job.strategy)
-    share = None if replicas is None else replicas.share.of
+    static = static_for(job.strategy, settings)
+    replicas = Replicas(model, job.strategy, static, settings.accumulate) if job.spread else None
+    share = None if replicas is None else replicas.share
+    by_shape = static is not None and batches.differ(trained.train)
+    at_once = 1 if watched or by_shape else steps.at_once(way.step(trained.inside) * settings.batch_size)
     data, per_epoch = batches.training_set(
-        trained.train, model, *order, done, trained.transform, settings.group_by_length, skip, share
+        trained.train, model, *order, done, trained.transform, settings.group_by_length, skip, share, static is not None
     )
     few = batches.batch(trained.train, model, np.arange(min(2, len(trained.train))))
     steps.make_metrics(model, few) if replicas is None else replicas.make_metrics(few)
@@ -100,12 +104,24 @@ def _one_by_one(
         way.resolved.stage.name,
         skip,
         None if replicas is None else replicas.step,
+        by_shape,
+        static is not None,
     )
     model.train_function, model.steps_per_execution = saver.train_function(taken), at_once
-    kept = None if trained.validation is None else batches.validation_set(trained.validation, model, order[0], share)
+    kept = (
+        None
+        if trained.validation is None
+        else batches.validation_set(trained.validation, model, order[0], share, static is not None)
+    )
     if replicas is not None:
         model.test_function = replicas.judge
-    how = {"stage": way.resolved.stage.name, "chunks": False, "at_once": at_once, "compiled": False, "why": why}
+    how = {
+        "stage": way.resolved.stage.name,
+        "chunks": False,
+        "at_once": at_once,
+        "compiled": taken.compiled,
+        "why": why,
+    }
     return Feed(data, per_epoch, kept, taken, how)
 
 

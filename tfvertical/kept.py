@@ -36,6 +36,11 @@ class Job:
     events: Events
     strategy: Any = None
 
+    @property
+    def spread(self) -> bool:
+        """Whether steps are those of `replicas`: on several devices, compiled with static shapes, or in parts."""
+        return self.strategy is not None or self.settings.jit_compile or self.settings.accumulate > 1
+
 
 @dataclass(frozen=True)
 class Trained:
@@ -127,7 +132,9 @@ class Kept:
         return Trained(way.parts.suffix, views[0], validation, lambda _, epoch: views[epoch % count], kept=kept)
 
     def _run(self, prefix: keras.Model, encoded: Encoded) -> Encoded:
-        found = features.compute(prefix, encoded, self.keeping, self.sharing)
+        found = features.compute(
+            prefix, encoded, self.keeping, self.sharing, replicas.forward(prefix, self.job.strategy)
+        )
         self.job.events.emit(
             "features",
             source=found.source,

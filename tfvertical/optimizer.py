@@ -26,7 +26,11 @@ class StagedAdamW(keras.optimizers.Optimizer):
         starts: the step at which each began to learn, for Adam's bias correction.
         decay: decoupled weight decay.
         clip_norm: largest norm of all gradients together, after they are summed over replicas; None for no clipping.
+            A step whose gradients are not finite moves nothing, and is counted.
         beta_1, beta_2, epsilon: as in Adam.
+
+    Attributes:
+        skipped: how many steps have moved nothing, a variable.
     """
 
     def __init__(
@@ -57,12 +61,20 @@ class StagedAdamW(keras.optimizers.Optimizer):
                 raise ValueError(f"{len(variables)} variables learn, but there are {len(getattr(self, name))} {name}.")
         super().build(variables)
         self._momentums, self._velocities = self.add_optimizer_variables(variables, ["momentum", "velocity"])
+        self.skipped = self.add_variable((), initializer="zeros", dtype="int32", name="skipped")
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        """One variable's step: moments, bias correction from its own start, decay, then its rate."""
+        """One variable's step: moments, bias correction from its own start, decay, then its rate.
+
+        A rate that is no number says that nothing may move; the gradient is zero then.
+        """
         at = self._get_variable_index(variable)
         m, v = self._momentums[at], self._velocities[at]
-        rate = tf.cast(learning_rate, variable.dtype) * self.rates[at]
+        moves = tf.math.is_finite(learning_rate)
+        if at == 0:
+            self.assign_add(self.skipped, tf.where(moves, 0, 1))
+        rate = tf.cast(tf.where(moves, learning_rate, 0.0), variable.dtype) * self.rates[at]
+        keep_m, keep_v = (tf.where(moves, beta, 1.0) for beta in (self.beta_1, self.beta_2))
         step = tf.cast(self.iterations + 1 - self.starts[at], variable.dtype)
         if self.decays[at] and self.decay:
             self.assign_sub(variable, variable * (rate * self.decay))
@@ -73,8 +85,8 @@ class StagedAdamW(keras.optimizers.Optimizer):
             beta1_power=tf.pow(self.beta_1, step),
             beta2_power=tf.pow(self.beta_2, step),
             lr=rate,
-            beta1=self.beta_1,
-            beta2=self.beta_2,
+            beta1=keep_m,
+            beta2=keep_v,
             epsilon=self.epsilon,
             grad=tf.cast(gradient, variable.dtype),
         )
@@ -84,9 +96,14 @@ class StagedAdamW(keras.optimizers.Optimizer):
         values = [getattr(variable, "value", variable) for variable in trainable_variables]
         dense = [tf.convert_to_tensor(gradient) for gradient in grads]  # a row that occurs twice must be summed first
         pairs = self._all_reduce_sum_gradients(list(zip(dense, values, strict=True)))
-        if self.clip_norm is not None:
-            clipped, _ = tf.clip_by_global_norm([gradient for gradient, _ in pairs], self.clip_norm)
-            pairs = list(zip(clipped, values, strict=True))
+        norm = tf.linalg.global_norm([gradient for gradient, _ in pairs])
+        finite = tf.math.is_finite(norm)
+        scale = tf.ones_like(norm) if self.clip_norm is None else tf.minimum(self.clip_norm / norm, 1.0)
+        scale = tf.where(finite, scale, 0.0)
+        pairs = [
+            (tf.math.multiply_no_nan(gradient, tf.cast(scale, gradient.dtype)), value) for gradient, value in pairs
+        ]
+        learning_rate = tf.where(finite, learning_rate, math.nan)
         tf.__internal__.distribute.interim.maybe_merge_call(
             self._distributed_tf_update_step, self._distribution_strategy, pairs, learning_rate
         )

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfvertical import constants
-from tfvertical.batches import infer
+from tfvertical.batches import Forward, infer
 from tfvertical.columns import Dense, Ragged
 from tfvertical.contracts import Encoded
 from tfvertical.store import Spec, Writer
@@ -72,12 +72,15 @@ def run(
     specs: Sequence[Spec],
     kept: Sequence[Any],
     rows: np.ndarray | None = None,
+    forward: Forward | None = None,
 ) -> float:
-    """Run over all examples, or those of `rows`; what rounding to the kept dtype changed at most, as a share of the
-    largest value."""
+    """Run over all examples, or those of `rows`, by `forward` where given; what rounding to the kept dtype changed at
+    most, as a share of the largest value."""
     error = 0.0
-    forward = constants.forward(prefix) if constants.pays(prefix, len(encoded)) else None
-    for some, found in infer(prefix, encoded, forward=forward, rows=rows):
+    static = forward is not None
+    if forward is None and constants.pays(prefix, len(encoded)):
+        forward = constants.forward(prefix)
+    for some, found in infer(prefix, encoded, forward=forward, rows=rows, static=static):
         for spec, part, values in zip(specs, kept, found, strict=True):
             stored = values.astype(numpy_dtype(spec.dtype), copy=False)
             if stored.dtype != values.dtype:

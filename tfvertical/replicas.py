@@ -22,9 +22,13 @@ import numpy as np
 import tensorflow as tf
 
 from tfvertical import stages
+from tfvertical.batches import Forward, arrange
 from tfvertical.errors import ClusterError, TrainingError
+from tfvertical.settings import Settings
 from tfvertical.sharing import Sharing
 from tfvertical.steps import Step
+
+MOST_ROWS = 64  # of a call that computes outputs, as `batches.infer` makes them
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,20 @@ class Share:
     replicas: int
     first: int
     local: int
+
+    def each(self, batch_size: int, parts: int = 1) -> int:
+        """Examples a replica, where all have as many, and as many in each of their parts."""
+        return parts * -(-batch_size // (self.replicas * parts))
+
+    def filled(self, rows: np.ndarray, batch_size: int, parts: int = 1) -> np.ndarray:
+        """This process' examples among `rows`, as many in every batch: some that do not count fill up.
+
+        Example:
+            >>> Share(2, 1, 1).filled(np.arange(5), 8).tolist()
+            [4, 0, 1, 2]
+        """
+        each = self.each(batch_size, parts)
+        return np.resize(rows, self.replicas * each)[self.first * each : (self.first + self.local) * each]
 
     def of(self, rows: np.ndarray) -> np.ndarray:
         """This process' examples among `rows`; one that does not count, where there are fewer rows than replicas."""
@@ -123,17 +141,36 @@ def together(strategy: tf.distribute.Strategy | None) -> Iterator[None]:
 class Replicas:
     """The steps of a compiled model on a strategy's replicas.
 
-    A batch is `(inputs, labels, weights, whole)`: this process' examples, as `share.of` picks them, and int32 `whole`,
-    how many examples the batch has over all processes.
+    A batch is `(inputs, labels, weights, whole)`: this process' examples, as `share` picks them, and int32 `whole`, how
+    many examples the batch has over all processes.
 
     Args:
         model: made outside the strategy's scope, of layers made inside; compiled inside, its optimizer built.
-        strategy: of its weights.
+        strategy: of its weights; None for one device.
+        static: examples a batch, where every one has to have as many, since shapes are compiled: by XLA on one device,
+            by a TPU always. None where each may have its own.
+        parts: in how many a replica computes its examples, before the weights move once.
     """
 
-    def __init__(self, model: keras.Model, strategy: tf.distribute.Strategy):
-        self.model, self.strategy, self.share = model, strategy, share_of(strategy)
-        self._judging: Any = None
+    def __init__(
+        self,
+        model: keras.Model,
+        strategy: tf.distribute.Strategy | None,
+        static: int | None = None,
+        parts: int = 1,
+    ):
+        self.model, self.strategy, self.static = model, strategy or tf.distribute.get_strategy(), static
+        self.parts = parts
+        self.places = share_of(self.strategy)
+        learn, look = self._learn, self._look
+        if static is not None and strategy is None:
+            learn, look = (tf.function(each, autograph=False, jit_compile=True) for each in (learn, look))
+        self._learned, self._looked = learn, look
+        self._judging: dict[Any, Any] = {}
+
+    def share(self, rows: np.ndarray) -> np.ndarray:
+        """This process' examples among those of a batch."""
+        return self.places.of(rows) if self.static is None else self.places.filled(rows, self.static, self.parts)
 
     def make_metrics(self, batch: Any) -> None:
         """Let Keras make the metrics' variables, inside the scope."""
@@ -146,66 +183,159 @@ class Replicas:
         """A training step; whether the loss is finite on all replicas."""
 
         def step(batch: Any) -> tf.Tensor:
-            losses = self.strategy.run(self._learn, args=(batch,))
+            losses = self.strategy.run(self._learned, args=(batch,))
             return tf.math.is_finite(self.strategy.reduce("SUM", losses, axis=None))
 
         return step
 
     def judge(self, iterator: Any) -> Mapping[str, Any]:
         """What Keras calls as its `test_function`: the next batch of validation; the metrics so far."""
-        if self._judging is None:
-            self._judging = tf.function(self._judged, autograph=False).get_concrete_function(iterator)
-        logs: Mapping[str, Any] = self._judging(iterator)
+        batch = next(iterator)
+        shapes = tuple(each.shape for each in tf.nest.flatten(batch)) if self.static else ()
+        if shapes not in self._judging:
+            specs = batch if self.static else _free(batch)
+            self._judging[shapes] = tf.function(self._judged, autograph=False).get_concrete_function(specs)
+        logs: Mapping[str, Any] = self._judging[shapes](batch)
         return logs
 
-    def _judged(self, iterator: Any) -> Mapping[str, Any]:
-        self.strategy.run(self._look, args=(iterator.get_next(),))
+    def _judged(self, batch: Any) -> Mapping[str, Any]:
+        self.strategy.run(self._looked, args=(batch,))
         return dict(self.model.get_metrics_result())
 
     def _learn(self, batch: Any) -> tf.Tensor:
         """One replica's part of a training step; its part of the loss."""
-        inputs, labels, weights, count, whole = self._slice(batch)
-        with tf.GradientTape() as tape:
-            outputs = self.model(inputs, training=True)
-            loss = self._loss(inputs, labels, outputs, weights, count, whole, training=True)
-            scaled = self.model.optimizer.scale_loss(loss)
-        learning = self.model.trainable_weights
-        gradients = tape.gradient(scaled, learning)
-        self.model.optimizer.apply_gradients(zip(gradients, learning, strict=True))
+        part = self._slice(batch)
+        loss, gradients = self._gradients(part) if self.parts == 1 else self._in_parts(part)
+        self.model.optimizer.apply_gradients(zip(gradients, self.model.trainable_weights, strict=True))
         return loss
+
+    def _gradients(self, part: _Part) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        """A part's loss, and the gradients of all that learns."""
+        with tf.GradientTape() as tape:
+            outputs = self.model(part.inputs, training=True)
+            loss = self._loss(part, outputs, training=True)
+            scaled = self.model.optimizer.scale_loss(loss)
+        found = tape.gradient(scaled, self.model.trainable_weights, unconnected_gradients="zero")
+        return loss, [tf.convert_to_tensor(each) for each in found]  # rows of an embedding that occur twice, summed
+
+    def _in_parts(self, part: _Part) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        """The same, a part of the examples after another: memory holds what one of them needs."""
+        size = tf.shape(part.labels)[0] if self.static is None else int(part.labels.shape[0])
+        each = -(-size // self.parts)
+
+        def add(at: tf.Tensor, loss: tf.Tensor, sums: list[tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
+            rows = each if self.static is not None else tf.minimum(each, size - at)
+            more, found = self._gradients(part.within(at, rows))
+            return at + each, loss + more, [one + other for one, other in zip(sums, found, strict=True)]
+
+        zeros = [tf.zeros(variable.shape, variable.dtype) for variable in self.model.trainable_weights]
+        begin = [tf.constant(0), tf.constant(0.0), zeros]
+        _, loss, sums = tf.while_loop(lambda at, *_: at < size, add, begin, parallel_iterations=1)
+        return loss, sums
 
     def _look(self, batch: Any) -> None:
-        inputs, labels, weights, count, whole = self._slice(batch)
-        outputs = self.model(inputs, training=False)
-        self._loss(inputs, labels, outputs, weights, count, whole, training=False)
+        part = self._slice(batch)
+        self._loss(part, self.model(part.inputs, training=False), training=False)
 
-    def _loss(
-        self, inputs: Any, labels: Any, outputs: Any, weights: Any, count: Any, whole: Any, training: bool
-    ) -> tf.Tensor:
+    def _loss(self, part: _Part, outputs: Any, training: bool) -> tf.Tensor:
         """This replica's part of the batch's mean loss, counted in the metrics by its examples."""
-        size, counted = tf.cast(whole, tf.float32), tf.cast(count, tf.float32)
+        whole, size = tf.cast(part.whole, tf.float32), tf.cast(tf.shape(part.weights)[0], tf.float32)
+        real = tf.sequence_mask(part.count, tf.shape(part.weights)[0], tf.float32)
+        count = tf.cast(part.count, tf.float32)
         # Keras takes the mean over the slice and divides it by the number of replicas
-        scale = counted * self.share.replicas / size
-        loss = self.model.compute_loss(inputs, labels, outputs, weights * scale, training=training)
+        scale = real * size * self.places.replicas / whole
+        loss = self.model.compute_loss(part.inputs, part.labels, outputs, part.weights * scale, training=training)
+        if self.parts > 1 and (penalties := self.model.losses):  # Keras adds them to each part
+            loss -= (1 - 1 / self.parts) / self.places.replicas * tf.add_n(penalties)
         tracker = next(metric for metric in self.model.metrics if metric.name == "loss")
-        tracker.update_state(tf.math.divide_no_nan(loss * size, counted), sample_weight=counted)
-        real = [tf.nest.map_structure(lambda each: each[:count], part) for part in (inputs, labels, outputs, weights)]
-        self.model.compute_metrics(*real)
+        tracker.update_state(tf.math.divide_no_nan(loss * whole, count), sample_weight=count)
+        # metrics are those that Keras calls weighted: here the weight says who counts
+        self.model.compute_metrics(part.inputs, part.labels, outputs, real)
         return loss
 
-    def _slice(self, batch: Any) -> tuple[Any, Any, Any, tf.Tensor, tf.Tensor]:
-        """This replica's inputs, labels and weights, how many of them count, and how many the batch has in all."""
+    def _slice(self, batch: Any) -> _Part:
+        """What falls to this replica."""
         inputs, labels, weights, whole = batch
         here = tf.cast(tf.distribute.get_replica_context().replica_id_in_sync_group, tf.int32)
-        begin, end = _bounds(here, here + 1, whole, self.share.replicas, tf.minimum)
-        first, _ = _bounds(self.share.first, self.share.first + 1, whole, self.share.replicas, tf.minimum)
-        count = tf.maximum(end - here * whole // self.share.replicas, 0)
-        size = tf.maximum(count, 1)
-        own = [
-            tf.nest.map_structure(lambda each: each[begin - first : begin - first + size], part)
-            for part in (inputs, labels, weights)
-        ]
-        return (*own, count, whole)
+        if self.static is None:
+            begin, end = _bounds(here, here + 1, whole, self.places.replicas, tf.minimum)
+            first, _ = _bounds(self.places.first, self.places.first + 1, whole, self.places.replicas, tf.minimum)
+            begin, count = begin - first, tf.maximum(end - here * whole // self.places.replicas, 0)
+            size = tf.maximum(count, 1)
+        else:
+            size = self.places.each(self.static, self.parts)
+            begin, count = (here - self.places.first) * size, tf.clip_by_value(whole - here * size, 0, size)
+
+        return _Part(inputs, labels, weights, count, whole).within(begin, size, counted=True)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A replica's examples, how many of them count, and how many the batch has in all."""
+
+    inputs: Any
+    labels: tf.Tensor
+    weights: tf.Tensor
+    count: tf.Tensor
+    whole: tf.Tensor
+
+    def within(self, begin: Any, size: Any, counted: bool = False) -> _Part:
+        """`size` examples from `begin` on; `counted` where `count` is theirs already."""
+
+        def own(each: tf.Tensor) -> tf.Tensor:
+            rest = each.shape.rank - 1
+            return tf.slice(each, [begin, *[0] * rest], [size, *[-1] * rest])
+
+        count = self.count if counted else tf.clip_by_value(self.count - begin, 0, size)
+        return _Part(tf.nest.map_structure(own, self.inputs), own(self.labels), own(self.weights), count, self.whole)
+
+
+def static_for(strategy: tf.distribute.Strategy | None, settings: Settings) -> int | None:
+    """Examples that each batch has, where shapes are compiled; None where they are not."""
+    return settings.batch_size if settings.jit_compile or on_tpu(strategy) else None
+
+
+def on_tpu(strategy: tf.distribute.Strategy | None) -> bool:
+    """Whether a TPU's cores are the replicas."""
+    return isinstance(strategy, tf.distribute.TPUStrategy)
+
+
+def forward(model: keras.Model, strategy: tf.distribute.Strategy | None) -> Forward | None:
+    """What computes a model's outputs on all replicas of this process; None where its own graph does as well.
+
+    On a TPU every call has as many rows, since each shape is compiled.
+    """
+    if strategy is None or (share_of(strategy).local == 1 and not on_tpu(strategy)):
+        return None
+    places, graphs = share_of(strategy), {}
+
+    def part(inputs: Mapping[str, tf.Tensor]) -> list[tf.Tensor]:
+        here = tf.cast(tf.distribute.get_replica_context().replica_id_in_sync_group, tf.int32) - places.first
+        each = next(iter(inputs.values())).shape[0] // places.local
+        own = {
+            name: tf.slice(x, [here * each, *[0] * (x.shape.rank - 1)], [each, *x.shape[1:]])
+            for name, x in inputs.items()
+        }
+        return tf.nest.flatten(model(arrange(model, own), training=False))
+
+    def spread(inputs: Mapping[str, tf.Tensor]) -> list[Any]:
+        return [strategy.experimental_local_results(each) for each in strategy.run(part, args=(inputs,))]
+
+    def run(inputs: Mapping[str, Any]) -> list[tf.Tensor]:
+        rows = len(next(iter(inputs.values())))
+        filled = -(-max(rows, MOST_ROWS if on_tpu(strategy) else 0) // places.local) * places.local
+        whole = {name: tf.concat([x, tf.repeat(x[:1], filled - rows, axis=0)], axis=0) for name, x in inputs.items()}
+        shapes = tuple(each.shape for each in whole.values())
+        if shapes not in graphs:
+            graphs[shapes] = tf.function(spread, autograph=False).get_concrete_function(whole)
+        return [tf.concat(parts, axis=0)[:rows] for parts in graphs[shapes](whole)]
+
+    return run
+
+
+def _free(batch: Any) -> Any:
+    """Specifications of a batch with free axes."""
+    return tf.nest.map_structure(lambda each: tf.TensorSpec([None] * each.shape.rank, each.dtype), batch)
 
 
 def _bounds(first: Any, last: Any, count: Any, replicas: int, least: Callable[[Any, Any], Any]) -> tuple[Any, Any]:

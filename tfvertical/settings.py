@@ -41,6 +41,9 @@ class Settings:
             0 makes new ones in every epoch, for which the frozen part runs in every step.
         precision: `float32`; `mixed_bfloat16` for products in half the width, weights, head and loss in float32; or
             `auto` for the latter where the processor is faster at it and nearly the same comes out.
+        accumulate: parts in which each batch is computed, one after another, before the weights move once: less memory,
+            the same step, but for BatchNormalization that learns, whose statistics are then those of the parts.
+        jit_compile: compile every step with XLA, for batches of one size and a few lengths; a TPU does so always.
         seed: of data order, dropout and augmentation; the head's first weights follow the task's own `seed`.
 
     Raises:
@@ -66,6 +69,8 @@ class Settings:
     cache_dtype: str = "float32"
     views: int = 0
     precision: str = "auto"
+    accumulate: int = 1
+    jit_compile: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -87,6 +92,7 @@ class Settings:
                 ("cache_dtype", "one of " + ", ".join(CACHE_DTYPES), self.cache_dtype in CACHE_DTYPES),
                 ("views", "0 or more", self.views >= 0),
                 ("precision", "one of " + ", ".join(PRECISIONS), self.precision in PRECISIONS),
+                ("accumulate", "1 or more", self.accumulate >= 1),
                 ("seed", "0 or more", self.seed >= 0),
             )
             if not right

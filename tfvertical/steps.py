@@ -7,6 +7,7 @@ Keras' `fit` around it.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -62,10 +63,12 @@ class Steps:
         stage: what messages call it.
         skip: steps of the first epoch that were taken before; the dataset begins behind them.
         step: what takes one; None for Keras' own.
+        by_shape: make a graph for each shape of a batch, one step to a call: what is compiled must know its shapes.
+        compiled: whether XLA compiles what `step` does.
 
     Attributes:
         waited: seconds that the steps have waited for data so far.
-        compiled: whether XLA compiles them; it does not.
+        compiled: whether XLA compiles them.
     """
 
     def __init__(
@@ -78,13 +81,17 @@ class Steps:
         stage: str = "",
         skip: int = 0,
         step: Step | None = None,
+        by_shape: bool = False,
+        compiled: bool = False,
     ):
         self.step = step or taken_by(model)
         self.model, self.at_once, self.per_epoch, self.first_epoch = model, at_once, per_epoch, first_epoch
         self.rows_of, self.stage = rows_of, stage
-        self.taken, self.waited, self.compiled = skip, 0.0, False
+        self.by_shape, self.compiled = by_shape, compiled
+        self.taken, self.waited = skip, 0.0
         self._to_skip = skip
         self._run: Any = None
+        self._graphs: dict[Any, Any] = {}
 
     def __call__(self, iterator: Any) -> Mapping[str, Any]:
         """The next steps; the metrics of the epoch so far.
@@ -96,6 +103,8 @@ class Steps:
             self._to_skip -= self.at_once
             return dict(self.model.get_metrics_result())
         count = min(self.at_once, self.per_epoch - self.taken % self.per_epoch)
+        if self.by_shape:
+            return self._one(iterator)
         if self._run is None:  # the concrete function: TensorFlow warns of a tf.function that each stage traces anew
             self._run = tf.function(self._several, autograph=False).get_concrete_function(
                 iterator, tf.TensorSpec([], tf.int32)
@@ -106,6 +115,24 @@ class Steps:
             self._refuse(self.taken + int(done), loss)
         self.taken += count
         return logs
+
+    def _one(self, iterator: Any) -> Mapping[str, Any]:
+        """The next step, in the graph of its batch's shapes."""
+        began = time.perf_counter()
+        batch = next(iterator)
+        self.waited += time.perf_counter() - began
+        shapes = tuple(tuple(each.shape) for each in tf.nest.flatten(batch))
+        if shapes not in self._graphs:
+            self._graphs[shapes] = tf.function(self._taken, autograph=False).get_concrete_function(batch)
+        logs: Mapping[str, Any] = self._graphs[shapes](batch)
+        self.taken += 1
+        if not math.isfinite(loss := float(logs["loss"])):
+            self._refuse(self.taken, loss)
+        return logs
+
+    def _taken(self, batch: Any) -> Mapping[str, Any]:
+        self.step(batch)
+        return dict(self.model.get_metrics_result())
 
     @property
     def epoch(self) -> int:

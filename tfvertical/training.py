@@ -105,6 +105,11 @@ def run(
         print(slower)
     _check(train, validation, settings)
     strategy = replicas.strategy_of(task.model)
+    if settings.jit_compile and strategy is not None and not replicas.on_tpu(strategy):
+        raise ConfigError(
+            "XLA does not compile the steps of several replicas: they sum their gradients in the middle.",
+            fix="leave jit_compile out, or train on one device",
+        )
     if adaptation.patch(task) is not None:
         raise ConfigError(f"{type(adaptation).__name__} inserts weights, which is not possible yet.")
     plan = list(adaptation.stages(task, settings.epochs))
@@ -200,7 +205,10 @@ def _fit(
     head = stages.layers(job.task.components["head"])
     try:
         if position is None:
-            policy = precision.choose(settings.precision, model, trained.train, head)
+            asked = settings.precision
+            if asked == "auto" and replicas.on_tpu(job.strategy):
+                asked = "mixed_bfloat16"
+            policy = precision.choose(asked, model, trained.train, head)
         else:  # what was measured once is not measured again
             policy = tuple(position.about["policy"])
         with precision.lowered(model, policy[0], head), replicas.synchronized(model, job.strategy):
@@ -322,7 +330,8 @@ def _compile(
     if previous is not None:
         optimizer.carry_over(previous.optimizer, previous.variables, variables)
     objective = stage.objective or task.objective(settings.label_smoothing)
-    model.compile(optimizer=optimizer, loss=_PerExample(objective), metrics=task.metrics(), jit_compile=False)
+    kind = "weighted_metrics" if job.spread else "metrics"  # as `replicas` counts them
+    model.compile(optimizer=optimizer, loss=_PerExample(objective), **{kind: task.metrics()}, jit_compile=False)
     return _Previous(optimizer, variables, starts)
 
 

@@ -16,6 +16,7 @@ import tensorflow as tf
 
 import tfvertical as tv
 from tests.core import tiny
+from tfvertical import replicas
 from tfvertical.contracts import Adaptation
 from tfvertical.stages import Stage
 
@@ -37,8 +38,20 @@ HOW = {
 }
 
 
-def trained(kind: str, how: str, batch: int, count: int, **settings: Any) -> tuple[Any, dict[str, np.ndarray]]:
-    """History and weights; no dropout, which replicas draw otherwise."""
+def trained(
+    kind: str, how: str, batch: int, count: int, as_tpu: bool = False, **settings: Any
+) -> tuple[Any, dict[str, np.ndarray]]:
+    """History and weights; no dropout, which replicas draw otherwise.
+
+    Args:
+        kind: of the task.
+        how: key of `HOW`.
+        batch: examples a step.
+        count: examples to train on.
+        as_tpu: several replicas get batches of one size, as a TPU does; XLA is left out.
+        settings: of the run.
+    """
+    replicas.on_tpu = lambda strategy: as_tpu and strategy is not None
     task = tiny.make_task(kind, body_dropout=0.0, dropout=0.0)
     train, held_out = tiny.make_examples(kind, count), tiny.make_examples(kind, 7, seed=1)
     history = task.fit(
@@ -61,10 +74,10 @@ def fresh(kind: str) -> dict[str, np.ndarray]:
 
 
 def main() -> None:
-    replicas, cases = int(sys.argv[1]), json.loads(sys.argv[2])
+    count, cases = int(sys.argv[1]), json.loads(sys.argv[2])
     processor = tf.config.list_physical_devices("CPU")[0]
-    tf.config.set_logical_device_configuration(processor, [tf.config.LogicalDeviceConfiguration()] * replicas)
-    strategy = tf.distribute.MirroredStrategy([f"CPU:{at}" for at in range(replicas)])
+    tf.config.set_logical_device_configuration(processor, [tf.config.LogicalDeviceConfiguration()] * count)
+    strategy = tf.distribute.MirroredStrategy([f"CPU:{at}" for at in range(count)])
     found = []
     for case in cases:
         alone = trained(**case)

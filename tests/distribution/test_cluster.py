@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.distribution.test_workers import addresses
+from tests.distribution.starting import addresses
 from tfvertical import cluster
 from tfvertical.cluster import Cluster
 from tfvertical.errors import ClusterError

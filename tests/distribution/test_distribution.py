@@ -70,11 +70,13 @@ CASES = {  # batches of 3 on 4 replicas, and a last batch of 1: replicas that ha
     2: [
         {"kind": "text", "how": "gradual", "batch": 8, "count": 37},
         {"kind": "image", "how": "statistics", "batch": 8, "count": 37},
+        {"kind": "text", "how": "full", "batch": 8, "count": 21, "accumulate": 2},
         {"kind": "text", "how": "frozen", "batch": 4, "count": 21, "class_weight": {"negative": 3.0, "positive": 0.5}},
     ],
     4: [
         {"kind": "image", "how": "full", "batch": 4, "count": 33},
         {"kind": "text", "how": "discriminative", "batch": 8, "count": 22},
+        {"kind": "text", "how": "gradual", "batch": 8, "count": 21, "as_tpu": True},
     ],
 }
 
@@ -95,3 +97,13 @@ def test_replicas_train_as_one_device_does(root, replicas):
         for name, values in found["alone"].items():
             assert found["together"][name] == pytest.approx(values, rel=1e-5), (case, name)
         assert {step["why"] for step in found["steps"]} == {"they are taken on several replicas"}
+        assert {step["compiled"] for step in found["steps"]} == {case.get("as_tpu", False)}
+
+
+def test_xla_does_not_compile_several_replicas():
+    import tensorflow as tf
+
+    with tf.distribute.OneDeviceStrategy("/cpu:0").scope():
+        task = tiny.image_task()
+    with pytest.raises(ConfigError, match="leave jit_compile out"):
+        task.fit(tiny.pictures(4), epochs=1, verbose=0, jit_compile=True)

@@ -2,57 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import os
-import socket
-import subprocess
-import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from tests.distribution.starting import addresses, ended, start, together, until_saved
+
 STOPS = 30.0  # seconds after which the others have ended
-
-
-def addresses(count: int) -> list[str]:
-    """Free ports of this machine."""
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    found = [f"127.0.0.1:{each.getsockname()[1]}" for each in held]
-    for each in held:
-        each.close()
-    return found
-
-
-def start(index: int, where: list[str], root: Path, **asked: Any) -> subprocess.Popen[str]:
-    given = {"index": index, "addresses": where, "epochs": 2, "checkpoint": None, "pause": 0.0} | asked
-    environment = {key: value for key, value in os.environ.items() if key != "TF_CONFIG"}
-    return subprocess.Popen(
-        [sys.executable, "-m", "tests.distribution.worker", json.dumps(given)],
-        cwd=root,
-        env=environment,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-
-
-def ended(process: subprocess.Popen[str], seconds: float = 180) -> dict[str, Any]:
-    try:
-        out, error = process.communicate(timeout=seconds)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        raise AssertionError(f"still there after {seconds} s: {process.communicate()[1][-2000:]}") from None
-    assert process.returncode == 0, error[-3000:]
-    found: dict[str, Any] = json.loads(out.splitlines()[-1])
-    return found
-
-
-def together(root: Path, count: int, **asked: Any) -> list[dict[str, Any]]:
-    where = addresses(count)
-    return [ended(process) for process in [start(at, where, root, **asked) for at in range(count)]]
 
 
 @pytest.mark.parametrize(("count", "kind", "how"), [(2, "text", "gradual"), (3, "image", "full")])
@@ -82,9 +40,7 @@ def whole(root) -> dict[str, Any]:
 def test_the_others_stop_when_one_is_killed_and_a_relaunch_ends_as_if_it_had_not_been(root, tmp_path, killed, whole):
     where, kept = addresses(2), tmp_path / "run"
     running = [start(at, where, root, checkpoint=str(kept), pause=1.0, **BROKEN) for at in range(2)]
-    until = time.monotonic() + 90
-    while not list(kept.glob("position-*")) and time.monotonic() < until:
-        time.sleep(0.1)
+    until_saved(kept, running)
     running[killed].kill()
     at = time.monotonic()
     _, error = running[1 - killed].communicate(timeout=STOPS)
@@ -92,9 +48,6 @@ def test_the_others_stop_when_one_is_killed_and_a_relaunch_ends_as_if_it_had_not
     assert running[1 - killed].returncode != 0
     assert "ClusterError: Another worker is gone" in error
     running[killed].communicate()
-    where = addresses(2)
-    for each in [
-        ended(process) for process in [start(at, where, root, checkpoint=str(kept), **BROKEN) for at in range(2)]
-    ]:
+    for each in together(root, 2, checkpoint=str(kept), **BROKEN):
         assert each["digest"] == whole["digest"]
         assert each["history"] == whole["history"]

@@ -1,0 +1,126 @@
+"""Several replicas, several processes: do they train as one device does, and what happens when one is gone?
+
+Tiny models without dropout, which replicas draw otherwise; the scripts are those of the tests. No speeds: replicas of
+one processor share it.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks import processes, race, show
+from tests.distribution import starting
+
+QUESTION = (
+    "Tiny models, 37 examples in batches of 8 (the last has 5): the largest difference of a weight, and the reported "
+    "loss, from training on one device; what the other workers do when one is killed."
+)
+ADAPTATIONS = ("frozen", "full", "gradual", "discriminative")
+CASES: list[dict[str, Any]] = [
+    *({"kind": kind, "how": how, "batch": 8, "count": 37} for kind in ("text", "image") for how in ADAPTATIONS),
+    {"kind": "image", "how": "statistics", "batch": 8, "count": 37},
+    {"kind": "text", "how": "full", "batch": 8, "count": 37, "accumulate": 2},
+]
+MIRRORED, WORKERS, STOPS = 1e-6, 1e-5, 30.0
+
+
+def main(arguments: Sequence[str] | None = None) -> tuple[str, bool]:
+    """Two tables and the closing lines; the section of RESULTS.md, and whether everything held."""
+    options = race.options(arguments, QUESTION)
+    lines, held, asked = [QUESTION, ""], 0, 0
+    lines += ["| strategy | task, adaptation | largest difference of a weight | loss, ratio | as it must be |"]
+    lines += ["|---|---|---|---|---|"]
+    for count in (2,) if options.smoke else (2, 4):
+        for case, found in _mirrored(count, CASES[:1] if options.smoke else CASES):
+            ratios = [a / b for a, b in zip(found["together"]["loss"], found["alone"]["loss"], strict=True)]
+            worst = max(ratios, key=lambda ratio: abs(ratio - 1))
+            well = found["weights"] <= MIRRORED and abs(worst - 1) < 5e-4
+            lines.append(
+                f"| Mirrored, {count} | {_named(case)} | {found['weights']:.1e} | {worst:.6f} | {_said(well)} |"
+            )
+            held, asked = held + well, asked + 1
+    for count, kind in ((2, "text"),) if options.smoke else ((2, "text"), (3, "text"), (2, "image"), (3, "image")):
+        difference, worst, same = _workers(count, kind)
+        well = same and difference <= WORKERS
+        what = f"{kind}, gradual{'' if same else ', workers differ'}"
+        lines.append(f"| MultiWorker, {count} processes | {what} | {difference:.1e} | {worst:.6f} | {_said(well)} |")
+        held, asked = held + well, asked + 1
+    lines += ["", "| killed | the other stops after | says | relaunched, it ends with | as it must be |"]
+    lines += ["|---|---|---|---|---|"]
+    for killed in (1,) if options.smoke else (0, 1):
+        seconds, said, equal = _killed(killed)
+        well = seconds < STOPS and said and equal
+        bits = "the bits of the uninterrupted run" if equal else "other weights"
+        who = "the first worker" if killed == 0 else "the second worker"
+        words = "that a worker is gone" if said else "something else"
+        lines.append(f"| {who} | {seconds:.1f} s | {words} | {bits} | {_said(well)} |")
+        held, asked = held + well, asked + 1
+    lines += ["", f"distribution: ratio={held / asked:.2f}  range=–  quality={held}/{asked}  target=1.00"]
+    print("\n".join(lines), flush=True)
+    return show.section("distribution", lines, options), held == asked
+
+
+def _mirrored(count: int, cases: Sequence[dict[str, Any]]) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    command = [sys.executable, "-m", "tests.distribution.pairs", str(count), json.dumps(cases)]
+    ran = subprocess.run(command, cwd=processes.ROOT, capture_output=True, text=True)
+    if ran.returncode:
+        raise SystemExit(f"distribution: {ran.stderr[-2000:]}")
+    return list(zip(cases, json.loads(ran.stdout.splitlines()[-1]), strict=True))
+
+
+def _workers(count: int, kind: str) -> tuple[float, float, bool]:
+    """Largest difference of a weight from one device, worst ratio of a loss, and whether all workers agree."""
+    asked = {"kind": kind, "how": "gradual", "epochs": 2}
+    alone = starting.ended(starting.start(0, [], processes.ROOT, **asked))
+    found = starting.together(processes.ROOT, count, **asked)
+    difference = max(_apart(found[0]["weights"][name], values) for name, values in alone["weights"].items())
+    ratios = [a / b for a, b in zip(found[0]["history"]["loss"], alone["history"]["loss"], strict=True)]
+    same = len({json.dumps([each["digest"], each["history"]]) for each in found}) == 1
+    return difference, max(ratios, key=lambda ratio: abs(ratio - 1)), same
+
+
+def _apart(one: Any, other: Any) -> float:
+    if isinstance(one, list):
+        return max((_apart(a, b) for a, b in zip(one, other, strict=True)), default=0.0)
+    return abs(float(one) - float(other))
+
+
+def _killed(index: int) -> tuple[float, bool, bool]:
+    """Seconds until the other ends, whether it says why, and whether a relaunch ends as an uninterrupted run does."""
+    asked = {"kind": "text", "how": "full", "epochs": 6}
+    whole = starting.together(processes.ROOT, 2, **asked)[0]
+    with tempfile.TemporaryDirectory() as folder:
+        kept = Path(folder) / "run"
+        where = starting.addresses(2)
+        running = [
+            starting.start(at, where, processes.ROOT, checkpoint=str(kept), pause=1.0, **asked) for at in range(2)
+        ]
+        starting.until_saved(kept, running)
+        running[index].kill()
+        began = time.monotonic()
+        _, error = running[1 - index].communicate(timeout=300)
+        seconds = time.monotonic() - began
+        running[index].communicate()
+        again = starting.together(processes.ROOT, 2, checkpoint=str(kept), **asked)
+    equal = all(each["digest"] == whole["digest"] and each["history"] == whole["history"] for each in again)
+    return seconds, "Another worker is gone" in error, equal
+
+
+def _named(case: dict[str, Any]) -> str:
+    parts = " in 2 parts" if case.get("accumulate") else ""
+    return f"{case['kind']}, {case['how']}{parts}"
+
+
+def _said(well: bool) -> str:
+    return "yes" if well else "**no**"
+
+
+if __name__ == "__main__":
+    sys.exit(0 if main()[1] else 1)

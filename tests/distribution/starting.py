@@ -1,0 +1,60 @@
+"""Workers as processes: started together, ended together."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+
+def addresses(count: int) -> list[str]:
+    """Free ports of this machine."""
+    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    found = [f"127.0.0.1:{each.getsockname()[1]}" for each in held]
+    for each in held:
+        each.close()
+    return found
+
+
+def start(index: int, where: list[str], root: Path, **asked: Any) -> subprocess.Popen[str]:
+    given = {"index": index, "addresses": where, "epochs": 2, "checkpoint": None, "pause": 0.0} | asked
+    environment = {key: value for key, value in os.environ.items() if key != "TF_CONFIG"}
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.distribution.worker", json.dumps(given)],
+        cwd=root,
+        env=environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def ended(process: subprocess.Popen[str], seconds: float = 180) -> dict[str, Any]:
+    try:
+        out, error = process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise AssertionError(f"still there after {seconds} s: {process.communicate()[1][-2000:]}") from None
+    assert process.returncode == 0, error[-3000:]
+    found: dict[str, Any] = json.loads(out.splitlines()[-1])
+    return found
+
+
+def together(root: Path, count: int, **asked: Any) -> list[dict[str, Any]]:
+    where = addresses(count)
+    return [ended(process) for process in [start(at, where, root, **asked) for at in range(count)]]
+
+
+def until_saved(folder: Path, running: Sequence[subprocess.Popen[str]], seconds: float = 120) -> None:
+    """Wait for the first position in a folder."""
+    until = time.monotonic() + seconds
+    while not list(folder.glob("position-*")):
+        if time.monotonic() > until or any(process.poll() is not None for process in running):
+            raise AssertionError("nothing was saved: " + running[0].communicate()[1][-2000:])
+        time.sleep(0.1)
