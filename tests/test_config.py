@@ -122,6 +122,8 @@ def test_three_mistakes_are_all_told_with_line_and_nearest_name(folder: Path) ->
         ("learning_rate: 1e-3", "learning_rate: .inf", ["training.learning_rate"]),
         ("learning_rate: 1e-3", "learning_rate: .nan", ["training.learning_rate"]),
         ("epochs: 2", "augment: {crop: [2, 3]}", ["training.augment.crop", "at most 1"]),
+        ("epochs: 2", "strategy: mirorred", ["training.strategy", "mirrored"]),
+        ("epochs: 2", "checkpoint_every: -1", ["training.checkpoint_every", "0"]),
         ("epochs: 2", "augment: {crops: 1}", ["training.augment.crops", "Nearest: 'crop'"]),
         ("- litert", "- lite", ["export.0.format", "Nearest: 'litert'"]),
         ("- litert", "- {format: litert, precision: float8}", ["export.0.precision"]),

@@ -164,7 +164,7 @@ def batch(encoded: Encoded, model: Any, rows: np.ndarray) -> tuple[Any, tf.Tenso
     import tensorflow as tf
 
     _, labels, weights = _batch(encoded, rows, None)
-    return arrange(model, _inputs(model, encoded, rows)), tf.constant(labels), tf.constant(weights)
+    return arrange(model, inputs(model, encoded, rows)), tf.constant(labels), tf.constant(weights)
 
 
 Forward = Callable[[Mapping[str, Any]], list[Any]]  # inputs by name -> outputs, flattened
@@ -196,13 +196,13 @@ def infer(
     order = np.arange(len(encoded)) if rows is None else rows
     parts = plan(encoded.lengths, order, batch_size or _calls_of(encoded.lengths), None)
     with ThreadPoolExecutor(1) as reading:
-        coming = deque((rows, reading.submit(_inputs, model, encoded, rows, static)) for rows in parts[:AHEAD])
+        coming = deque((rows, reading.submit(inputs, model, encoded, rows, static)) for rows in parts[:AHEAD])
         for at in itertools.count(AHEAD):
             if not coming:
                 return
             rows, made = coming.popleft()
             if at < len(parts):
-                coming.append((parts[at], reading.submit(_inputs, model, encoded, parts[at], static)))
+                coming.append((parts[at], reading.submit(inputs, model, encoded, parts[at], static)))
             yield rows, [output.numpy() for output in forward(made.result())]
 
 
@@ -213,14 +213,15 @@ def _calls_of(lengths: np.ndarray | None) -> int:
 
 def outputs(model: Any, encoded: Encoded, rows: np.ndarray) -> list[np.ndarray]:
     """What `model` gives for the examples at `rows`, in inference mode: its outputs, flattened."""
-    return [output.numpy() for output in traced(model)(_inputs(model, encoded, rows))]
+    return [output.numpy() for output in traced(model)(inputs(model, encoded, rows))]
 
 
-def _inputs(model: Any, encoded: Encoded, rows: np.ndarray, static: bool = False) -> dict[str, Any]:
+def inputs(model: Any, encoded: Encoded, rows: np.ndarray, static: bool = False) -> dict[str, Any]:
+    """The inputs of `model` at `rows`, by name, as tensors; `static` as `gather` takes it."""
     import tensorflow as tf
 
-    inputs = gather(encoded, rows, static)
-    return {name: tf.cast(inputs[name], dtype) for name, _, dtype in _specs(model)}
+    found = gather(encoded, rows, static)
+    return {name: tf.cast(found[name], dtype) for name, _, dtype in _specs(model)}
 
 
 def traced(model: Any) -> Any:

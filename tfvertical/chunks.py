@@ -22,10 +22,10 @@ from tfvertical import draws, stages
 from tfvertical.batches import epoch, untuned
 from tfvertical.columns import Dense
 from tfvertical.contracts import Encoded
-from tfvertical.errors import TrainingError
+from tfvertical.errors import NotFiniteError
 from tfvertical.frontier import first_not_finite
 from tfvertical.loops import Compiled, Loop
-from tfvertical.steps import make_metrics
+from tfvertical.steps import make_metrics, moved_nothing, said
 
 EXAMPLES_BYTES = 512 * 2**20  # TensorFlow holds a copy of its own
 WEIGHTS = 4_000_000  # a model of more is kept busy by its own products
@@ -117,6 +117,7 @@ class Chunks:
         self._chunks = self.per_epoch * (epochs if left is None else left)
         self.calls = self._first = -(-skip // self.size)
         self._skipped = skip
+        self._still = moved_nothing(model)
         self._order: tuple[int, list[np.ndarray]] = (-1, [])
         self._beside = ThreadPoolExecutor(1)
         self._next = self._beside.submit(self._prepared, self._first)
@@ -151,7 +152,7 @@ class Chunks:
         """What Keras calls as its `train_function`: the next chunk's steps; the metrics of the epoch so far.
 
         Raises:
-            TrainingError: the loss is not finite; says at which step, which rows and which layer.
+            NotFiniteError: the loss or its gradients are not finite; says at which step, which rows and which layer.
         """
         began, number = time.perf_counter(), int(next(iterator))
         if number < self._first:  # Keras counts them, as it did before
@@ -162,7 +163,7 @@ class Chunks:
             self._next = self._beside.submit(self._prepared, number + 1)
         before = [variable.numpy() for variable in self._state()]
         logs = self._loop.run(rows, sizes, *masks)
-        if not math.isfinite(loss := float(logs["loss"])):
+        if not math.isfinite(loss := float(logs["loss"])) or moved_nothing(self.model) > self._still:
             self._explain(rows, sizes.numpy().tolist(), before, loss)
         self.calls += 1
         return logs
@@ -189,13 +190,14 @@ class Chunks:
         concerned: list[int] = []
         for step, (at, size) in enumerate(zip(np.cumsum([0, *sizes]), sizes, strict=False), 1):
             batch, kept = rows[at : at + size], [variable.numpy() for variable in self.model.variables]
-            if not math.isfinite(float(self._loop.single(batch)["loss"])):
+            logs = self._loop.single(batch)
+            if not math.isfinite(float(logs["loss"])) or moved_nothing(self.model) > self._still:
                 _assign(self.model.variables, kept)
                 where, concerned = self._place(step, batch)
                 break
-        raise TrainingError(
-            f"Stage {self.stage!r}, epoch {self.first_epoch + self.calls // self.per_epoch + 1}: the loss is {loss}"
-            f"{where}; the stage's weights are undone.",
+        raise NotFiniteError(
+            f"Stage {self.stage!r}, epoch {self.first_epoch + self.calls // self.per_epoch + 1}: {said(loss)}"
+            f"{where}. That step moved nothing: the weights are those from before it.",
             fix="lower the learning rate, or look for inputs that are not finite",
             rows=concerned,
         )

@@ -17,7 +17,7 @@ from tfvertical.augment import Augment
 from tfvertical.distribution import Strategy
 from tfvertical.errors import ConfigError, TfverticalError, nearest
 from tfvertical.export import folder_name
-from tfvertical.kinds import Drop
+from tfvertical.kinds import Drop, Seconds
 from tfvertical.registry import Registry
 from tfvertical.runfiles import runfile, schema
 from tfvertical.runfiles.run import DataPlan, EvaluationPlan, ExportPlan, Run
@@ -62,7 +62,8 @@ def build(document: Document, folder: Path) -> Run:
         raise ConfigError(listing(document, mistakes))
     content: dict[str, Any] = document.value
     task, training = dict(content["task"]), dict(content.get("training") or {})
-    augment, strategy = training.pop("augment", None), training.pop("strategy", "auto")
+    augment = training.pop("augment", None)
+    beside = {name: training.pop(name) for name in ("strategy", "checkpoint_every") if name in training}
     labels = task.pop("labels", None)
     adaptation = dict(_named(content.get("adaptation") or "Frozen", "name"))
     return Run(
@@ -73,11 +74,11 @@ def build(document: Document, folder: Path) -> Run:
         data=_data_plan(content["data"], folder),
         adaptation=schema.build(Registry("adaptations").get(adaptation.pop("name")), adaptation),
         training=schema.build(Settings, training),
-        strategy=strategy,
         augment=None if augment is None else schema.build(Augment, augment),
         evaluation=schema.build(EvaluationPlan, content.get("evaluation") or {}),
         export=tuple(_export_plan(_named(item, "format")) for item in content.get("export") or ()),
         written=content,
+        **beside,
     )
 
 
@@ -278,8 +279,8 @@ def _check_export(values: Any, place: Place, folder: Path) -> list[Mistake]:
     return found
 
 
-# what stands under `training:` and is no setting of a step
-_BESIDE: dict[str, Any] = {"augment": dict[str, Any] | None, "strategy": Strategy}
+# what stands under `training:` and is no setting of training itself
+_BESIDE: dict[str, Any] = {"augment": dict[str, Any] | None, "strategy": Strategy, "checkpoint_every": Seconds}
 
 _SECTIONS: dict[str, Callable[[Any, Place, Path], list[Mistake]]] = {
     "task": _check_task,

@@ -70,6 +70,10 @@ class TrainingError(TfverticalError, RuntimeError):
         self.rows = tuple(rows)
 
 
+class NotFiniteError(TrainingError):
+    """A loss or its gradients are no numbers; the step that had them moved nothing."""
+
+
 class Interrupted(TfverticalError):
     """A signal asked a run to end; where it stood is saved.
 

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfvertical import batches, chunks, planning, steps
+from tfvertical import batches, chunks, frontier, planning, steps
 from tfvertical.kept import Job, Trained
 from tfvertical.replicas import Replicas, static_for
 from tfvertical.resume import Saver
@@ -42,7 +42,13 @@ def prepare(
     train, held_out = trained.train, trained.validation
     against = "the inputs change from epoch to epoch" if trained.transform else None
     if job.spread:
-        alone = "XLA compiles each" if settings.jit_compile else "each is taken in parts"
+        alone = (
+            "XLA compiles each"
+            if settings.jit_compile
+            else "each is taken in parts"
+            if settings.accumulate > 1
+            else "those that are not finite are skipped"
+        )
         against = alone if job.strategy is None else "they are taken on several replicas"
     for encoded in (train, held_out):
         against = against or (chunks.reason_against(model, encoded, callbacks) if encoded is not None else None)
@@ -85,11 +91,12 @@ def _one_by_one(
     if watched and job.verbose:
         print(f"  Steps are taken one by one: {watched}.")
     order = (settings.batch_size, settings.seed)
+    skips = settings.not_finite == "skip"
     static = static_for(job.strategy, settings)
-    replicas = Replicas(model, job.strategy, static, settings.accumulate) if job.spread else None
+    replicas = Replicas(model, job.strategy, static, settings.accumulate, skips) if job.spread else None
     share = None if replicas is None else replicas.share
     by_shape = static is not None and batches.differ(trained.train)
-    at_once = 1 if watched or by_shape else steps.at_once(way.step(trained.inside) * settings.batch_size)
+    at_once = 1 if watched or by_shape or skips else steps.at_once(way.step(trained.inside) * settings.batch_size)
     data, per_epoch = batches.training_set(
         trained.train, model, *order, done, trained.transform, settings.group_by_length, skip, share, static is not None
     )
@@ -106,6 +113,8 @@ def _one_by_one(
         None if replicas is None else replicas.step,
         by_shape,
         static is not None,
+        _looking(trained),
+        settings.skip_limit if skips else None,
     )
     model.train_function, model.steps_per_execution = saver.train_function(taken), at_once
     kept = (
@@ -123,6 +132,17 @@ def _one_by_one(
         "why": why,
     }
     return Feed(data, per_epoch, kept, taken, how)
+
+
+def _looking(trained: Trained) -> steps.Look:
+    """Where numbers first are not finite in a batch of an epoch."""
+
+    def look(epoch: int, rows: np.ndarray) -> tuple[str, np.ndarray] | None:
+        examples = trained.train if trained.transform is None else trained.transform(trained.train, epoch)
+        found = frontier.first_not_finite(trained.model, batches.inputs(trained.model, examples, rows))
+        return None if found is None else (found[0], rows[found[1]])
+
+    return look
 
 
 def count_is_known() -> keras.callbacks.Callback:

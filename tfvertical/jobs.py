@@ -97,6 +97,7 @@ def train(
             verbose=0 if not where.first else 1 if sys.stderr.isatty() else 2,  # bars for people, lines for files
             events=events,
             checkpoint=unfinished,
+            checkpoint_every=run.checkpoint_every,
             **settings,
         )
     if not where.first:

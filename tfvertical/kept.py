@@ -38,8 +38,9 @@ class Job:
 
     @property
     def spread(self) -> bool:
-        """Whether steps are those of `replicas`: on several devices, compiled with static shapes, or in parts."""
-        return self.strategy is not None or self.settings.jit_compile or self.settings.accumulate > 1
+        """Whether steps are those of `replicas`, since Keras' own do not do what is asked for."""
+        asked = self.settings
+        return self.strategy is not None or asked.jit_compile or asked.accumulate > 1 or asked.not_finite == "skip"
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ Count = Annotated[int, Ge(1)]
 Seed = Annotated[int, Ge(0)]
 Share = Annotated[float, Ge(0), Lt(1)]  # of what is dropped, held out, …
 Drop = Annotated[float, Ge(0), Le(1)]  # of accuracy
+Seconds = Annotated[float, Ge(0)]
 Length = Annotated[int, Ge(3)]  # tokens, of which two are special
 
 TextPooling = Literal["mean", "first", "max", "attention"]

@@ -26,7 +26,7 @@ from tfvertical.batches import Forward, arrange
 from tfvertical.errors import ClusterError, TrainingError
 from tfvertical.settings import Settings
 from tfvertical.sharing import Sharing
-from tfvertical.steps import Step
+from tfvertical.steps import Step, moving
 
 MOST_ROWS = 64  # of a call that computes outputs, as `batches.infer` makes them
 
@@ -150,6 +150,7 @@ class Replicas:
         static: examples a batch, where every one has to have as many, since shapes are compiled: by XLA on one device,
             by a TPU always. None where each may have its own.
         parts: in how many a replica computes its examples, before the weights move once.
+        skips: whether metrics leave out examples with a loss that is not finite, whose step will move nothing.
     """
 
     def __init__(
@@ -158,7 +159,9 @@ class Replicas:
         strategy: tf.distribute.Strategy | None,
         static: int | None = None,
         parts: int = 1,
+        skips: bool = False,
     ):
+        self.skips = skips
         self.model, self.strategy, self.static = model, strategy or tf.distribute.get_strategy(), static
         self.parts = parts
         self.places = share_of(self.strategy)
@@ -180,11 +183,12 @@ class Replicas:
 
     @property
     def step(self) -> Step:
-        """A training step; whether the loss is finite on all replicas."""
+        """A training step; whether loss and gradients are finite on all replicas."""
 
         def step(batch: Any) -> tf.Tensor:
-            losses = self.strategy.run(self._learned, args=(batch,))
-            return tf.math.is_finite(self.strategy.reduce("SUM", losses, axis=None))
+            with moving(self.model) as moved:
+                losses = self.strategy.run(self._learned, args=(batch,))
+            return tf.logical_and(tf.math.is_finite(self.strategy.reduce("SUM", losses, axis=None)), moved())
 
         return step
 
@@ -248,7 +252,10 @@ class Replicas:
         if self.parts > 1 and (penalties := self.model.losses):  # Keras adds them to each part
             loss -= (1 - 1 / self.parts) / self.places.replicas * tf.add_n(penalties)
         tracker = next(metric for metric in self.model.metrics if metric.name == "loss")
-        tracker.update_state(tf.math.divide_no_nan(loss * whole, count), sample_weight=count)
+        mean = tf.math.divide_no_nan(loss * whole, count)
+        if self.skips:
+            real, count, mean = (tf.where(tf.math.is_finite(loss), each, 0.0) for each in (real, count, mean))
+        tracker.update_state(mean, sample_weight=count)
         # metrics are those that Keras calls weighted: here the weight says who counts
         self.model.compute_metrics(part.inputs, part.labels, outputs, real)
         return loss

@@ -11,6 +11,7 @@ from tfvertical.errors import ConfigError, nearest
 
 CACHE_DTYPES = ("float32", "float16", "bfloat16")
 PRECISIONS = ("auto", "float32", "mixed_bfloat16")
+POLICIES = ("stop", "skip")
 SCHEDULES = ("cosine", "linear", "constant")
 
 
@@ -44,6 +45,9 @@ class Settings:
         accumulate: parts in which each batch is computed, one after another, before the weights move once: less memory,
             the same step, but for BatchNormalization that learns, whose statistics are then those of the parts.
         jit_compile: compile every step with XLA, for batches of one size and a few lengths; a TPU does so always.
+        not_finite: what to do with a step whose loss or gradients are not finite, and which moves nothing: `stop` the
+            run, or `skip` the step.
+        skip_limit: steps that a stage may skip before it stops all the same.
         seed: of data order, dropout and augmentation; the head's first weights follow the task's own `seed`.
 
     Raises:
@@ -71,6 +75,8 @@ class Settings:
     precision: str = "auto"
     accumulate: int = 1
     jit_compile: bool = False
+    not_finite: str = "stop"
+    skip_limit: int = 10
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -93,6 +99,8 @@ class Settings:
                 ("views", "0 or more", self.views >= 0),
                 ("precision", "one of " + ", ".join(PRECISIONS), self.precision in PRECISIONS),
                 ("accumulate", "1 or more", self.accumulate >= 1),
+                ("not_finite", "one of " + ", ".join(POLICIES), self.not_finite in POLICIES),
+                ("skip_limit", "0 or more", self.skip_limit >= 0),
                 ("seed", "0 or more", self.seed >= 0),
             )
             if not right

@@ -6,22 +6,25 @@ Keras' `fit` around it.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from tfvertical.errors import TrainingError
+from tfvertical.errors import NotFiniteError
 
 SECONDS = 0.5  # a call, at the rate below; checkpoints and signals wait for its end
 FLOPS = 2e10  # products a second, on the safe side
 MOST = 64
 
-Step = Callable[[Any], tf.Tensor]  # takes a batch; whether the loss is finite
+Step = Callable[[Any], tf.Tensor]  # takes a batch; whether it was sound: loss and gradients finite
+Look = Callable[[int, np.ndarray], tuple[str, np.ndarray] | None]  # epoch, rows -> layer and rows that are not finite
 
 
 def at_once(flops: float) -> int:
@@ -45,10 +48,30 @@ def taken_by(model: keras.Model) -> Step:
     loss = next(metric for metric in model.metrics if metric.name == "loss")
 
     def step(batch: Any) -> tf.Tensor:
-        model.train_step(batch)
-        return tf.math.is_finite(loss.result())
+        with moving(model) as moved:
+            model.train_step(batch)
+        return tf.logical_and(tf.math.is_finite(loss.result()), moved())
 
     return step
+
+
+def moved_nothing(model: keras.Model) -> int:
+    """How many of its steps had gradients that were not finite."""
+    counter = getattr(model.optimizer, "skipped", None)
+    return 0 if counter is None else int(counter.numpy())
+
+
+@contextlib.contextmanager
+def moving(model: keras.Model) -> Iterator[Callable[[], tf.Tensor]]:
+    """For a step that is traced: what is given says afterwards whether its gradients were finite."""
+    counter = getattr(model.optimizer, "skipped", None)
+    before = None if counter is None else tf.identity(counter.value)
+    yield lambda: tf.constant(True) if counter is None else tf.equal(before, tf.identity(counter.value))
+
+
+def said(loss: float) -> str:
+    """What is wrong with a step."""
+    return "its gradients are not finite" if math.isfinite(loss) else f"the loss is {loss}"
 
 
 class Steps:
@@ -65,8 +88,11 @@ class Steps:
         step: what takes one; None for Keras' own.
         by_shape: make a graph for each shape of a batch, one step to a call: what is compiled must know its shapes.
         compiled: whether XLA compiles what `step` does.
+        look: finds the layer and the rows where numbers first are not finite.
+        skips: how many steps that are not sound may be left out; None ends with the first.
 
     Attributes:
+        skipped: what was left out, `epoch`, `step` and `rows`.
         waited: seconds that the steps have waited for data so far.
         compiled: whether XLA compiles them.
     """
@@ -83,11 +109,15 @@ class Steps:
         step: Step | None = None,
         by_shape: bool = False,
         compiled: bool = False,
+        look: Look | None = None,
+        skips: int | None = None,
     ):
         self.step = step or taken_by(model)
         self.model, self.at_once, self.per_epoch, self.first_epoch = model, at_once, per_epoch, first_epoch
         self.rows_of, self.stage = rows_of, stage
         self.by_shape, self.compiled = by_shape, compiled
+        self.look, self.skips, self.skipped = look, skips, list[dict[str, Any]]()
+        self._still = moved_nothing(model)
         self.taken, self.waited = skip, 0.0
         self._to_skip = skip
         self._run: Any = None
@@ -111,8 +141,7 @@ class Steps:
             )
         done, waited, logs = self._run(iterator, tf.constant(count))
         self.waited += float(waited)
-        if not math.isfinite(loss := float(logs["loss"])):
-            self._refuse(self.taken + int(done), loss)
+        self._judge(int(done), logs)
         self.taken += count
         return logs
 
@@ -125,9 +154,8 @@ class Steps:
         if shapes not in self._graphs:
             self._graphs[shapes] = tf.function(self._taken, autograph=False).get_concrete_function(batch)
         logs: Mapping[str, Any] = self._graphs[shapes](batch)
+        self._judge(1, logs)
         self.taken += 1
-        if not math.isfinite(loss := float(logs["loss"])):
-            self._refuse(self.taken, loss)
         return logs
 
     def _taken(self, batch: Any) -> Mapping[str, Any]:
@@ -164,13 +192,35 @@ class Steps:
         done, waited, _ = tf.while_loop(go_on, body, [0, nothing, True], parallel_iterations=1)
         return done, waited, self.model.get_metrics_result()
 
-    def _refuse(self, last: int, loss: float) -> None:
-        """Name the step that was the last one taken, and its examples."""
-        epoch, step = divmod(last - 1, self.per_epoch)
-        rows = self.rows_of(self.first_epoch + epoch)[step]
-        raise TrainingError(
-            f"Stage {self.stage!r}, epoch {self.first_epoch + epoch + 1}: the loss is {loss}, at step {step + 1}, "
-            f"of examples {rows[:5].tolist()}{' …' if len(rows) > 5 else ''}; the stage's weights are undone.",
-            fix="lower the learning rate, or look for inputs that are not finite",
-            rows=rows.tolist(),
+    def _judge(self, done: int, logs: Mapping[str, Any]) -> None:
+        """Of `done` steps, the last may not have been sound: left out, or the end."""
+        loss, still = float(logs["loss"]), moved_nothing(self.model)
+        if math.isfinite(loss) and still == self._still:
+            return
+        self._still = still
+        epoch, step = divmod(self.taken + done - 1, self.per_epoch)
+        epoch += self.first_epoch
+        rows = self.rows_of(epoch)[step]
+        found = self.look(epoch, rows) if self.look is not None else None
+        where, concerned = "", rows
+        if found is not None:
+            where, concerned = f", first in {found[0]!r}", found[1]
+        what = (
+            f"Stage {self.stage!r}, epoch {epoch + 1}: {said(loss)}, at step {step + 1}{where}, "
+            f"of examples {concerned[:5].tolist()}{' …' if len(concerned) > 5 else ''}. "
+            "That step moved nothing"
         )
+        if self.skips is not None and len(self.skipped) < self.skips and self._unharmed():
+            self.skipped.append({"epoch": epoch, "step": step, "rows": concerned.tolist()})
+            warnings.warn(f"{what}, and is left out.", stacklevel=2)
+            return
+        more = f", and {len(self.skipped)} were left out before it" if self.skipped else ""
+        raise NotFiniteError(
+            f"{what}{more}: the weights are those from before it.",
+            fix="lower the learning rate, or look for inputs that are not finite",
+            rows=concerned.tolist(),
+        )
+
+    def _unharmed(self) -> bool:
+        """Whether no statistic took the step's numbers in."""
+        return all(bool(tf.reduce_all(tf.math.is_finite(each.value))) for each in self.model.non_trainable_weights)

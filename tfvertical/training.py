@@ -14,10 +14,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfvertical import feed, kernels, memory, planning, precision, proof, replicas, run_identity, stages
+from tfvertical import chunks, feed, kernels, memory, planning, precision, proof, replicas, run_identity, stages, steps
 from tfvertical.checkpoint import Checkpoint, Position
 from tfvertical.contracts import Adaptation, Encoded, Objective, Task
-from tfvertical.errors import ConfigError, DataError, TrainingError
+from tfvertical.errors import ConfigError, DataError, NotFiniteError, TrainingError
 from tfvertical.events import Events
 from tfvertical.history import History, Recorder
 from tfvertical.kept import Job, Kept, Trained, Transform
@@ -97,7 +97,8 @@ def run(
         Interrupted: SIGTERM or SIGINT came; where the run stood is saved.
         ConfigError: the settings need validation data and there are none.
         DataError: no examples, or examples without labels.
-        TrainingError: the loss is not finite, a frozen weight moved, or a learning one did not.
+        NotFiniteError: a step's loss or gradients are not finite; the weights are those from before it.
+        TrainingError: a frozen weight moved, or a learning one did not.
     """
     events, began = events or Events(), time.perf_counter()
     memory.keep_freed()
@@ -174,6 +175,9 @@ def _stages(
         started = _Start(at, done, previous, before)
         try:
             fitted, previous, taken = _fit(job, kept.trained(way), way, here, started, watch, callbacks, saver)
+        except NotFiniteError:
+            watch.settle()
+            raise
         except TrainingError:
             watch.undo()
             raise
@@ -241,7 +245,14 @@ def _fit(
     finally:
         model.train_function = model.test_function = None
         trained.release()
-    return recorder, now, how | {"waited": given.taken.waited, "compiled": given.taken.compiled}
+    return recorder, now, how | _of_steps(given.taken)
+
+
+def _of_steps(taken: chunks.Chunks | steps.Steps) -> dict[str, Any]:
+    """What is known of a stage's steps when they are taken."""
+    found: dict[str, Any] = {"waited": taken.waited, "compiled": taken.compiled}
+    skipped = getattr(taken, "skipped", [])
+    return found | ({"skipped": skipped} if skipped else {})
 
 
 def _epochs_to(events: Events, stage: str) -> keras.callbacks.Callback:

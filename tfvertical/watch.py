@@ -64,13 +64,21 @@ class Watch(keras.callbacks.Callback):
         """Put back the weights of before the stage."""
         self._assign(self.start)
 
+    def settle(self) -> None:
+        """A step was refused and moved nothing: its weights stay, unless statistics of its batch are no numbers."""
+        if not self._finite():
+            self.undo()
+
+    def _finite(self) -> bool:
+        return all(np.isfinite(value).all() for value in self._snapshot())
+
     def leave(self) -> None:
         """A stage has ended and its proof is done: go back to the best epoch so far.
 
         Raises:
             TrainingError: the last step left weights that are not finite; those of before the stage are put back first.
         """
-        if not all(np.isfinite(value).all() for value in self._snapshot()):
+        if not self._finite():
             self.undo()
             raise TrainingError(
                 f"Stage {self.stage!r} ended with weights that are not finite; its weights are undone.",

@@ -66,6 +66,7 @@ class Run:
         data: where the rows come from.
         adaptation: how the model is adapted.
         training: everything about training that is not one of the others.
+        checkpoint_every: seconds between two saves of the run's position within an epoch.
         strategy: which devices train, a name in `distribution.STRATEGIES`.
         augment: random views of pictures, or None.
         evaluation: how the test data are reported.
@@ -80,6 +81,7 @@ class Run:
     data: DataPlan
     adaptation: Adaptation
     training: Settings = field(default_factory=Settings)
+    checkpoint_every: float = 120.0
     strategy: str = "auto"
     augment: Augment | None = None
     evaluation: EvaluationPlan = field(default_factory=EvaluationPlan)
