@@ -1,6 +1,7 @@
 # Set-up and jobs; every target makes what it needs. A second call installs nothing.
 #   make demo         the main job, on real weights and real data
 #   make test         style, types, layering and the whole test suite; .ci/run calls this
+#   make test-oldest  the suite under the oldest TensorFlow that is supported, which TPUs need (.venv-2.20)
 #   make bench-peers  the environment of the tools that we are measured against (about 1 GB)
 #   make bench        every benchmark, hours; `.venv/bin/python -m benchmarks NAME` for one
 #   make lint | format | notebook | clean
@@ -14,11 +15,13 @@ RUN := .stamp-run
 DEV := .stamp-dev
 PEERS := .venv-peers
 WORKERS ?= 2
+PIN ?=
+OLDEST := tensorflow==2.20.* tensorflow-text==2.20.*
 ROUNDS ?= 5
 
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: help demo test check lint format types layers pytest notebook bench bench-peers install dev clean
+.PHONY: help demo test check lint format types layers pytest notebook bench bench-peers install dev clean test-oldest
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -44,6 +47,9 @@ layers: $(VENV)/$(DEV)
 
 pytest: $(VENV)/$(DEV)
 	$(BIN)/python -m pytest -n $(WORKERS)
+
+test-oldest:
+	$(MAKE) pytest VENV=.venv-2.20 PIN="$(OLDEST)"
 
 notebook: $(VENV)/$(DEV)
 	$(BIN)/python -m pytest tests/test_notebook.py
@@ -71,7 +77,7 @@ $(VENV)/$(RUN): setup.cfg pyproject.toml | $(VENV)/bin/python
 
 $(VENV)/$(DEV): setup.cfg pyproject.toml | $(VENV)/bin/python
 	@echo "Installing tfvertical and its development tools into $(VENV) (about two minutes)"
-	@$(PIP) install --editable '.[dev]'
+	@$(PIP) install $(PIN) --editable '.[dev]'
 	@touch $(VENV)/$(RUN) $@
 
 $(PEERS)/$(RUN): benchmarks/peers/requirements.txt benchmarks/peers/requirements-no-deps.txt | $(VENV)/bin/python
@@ -83,5 +89,5 @@ $(PEERS)/$(RUN): benchmarks/peers/requirements.txt benchmarks/peers/requirements
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(PEERS) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage
+	rm -rf $(VENV) $(PEERS) .venv-2.20 build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -13,7 +13,7 @@ import typer
 
 from tfvertical import _console
 from tfvertical._console import say
-from tfvertical.errors import DataError, Interrupted, PresetError, TfverticalError, nearest_paths
+from tfvertical.errors import ConfigError, DataError, Interrupted, PresetError, TfverticalError, nearest_paths
 
 INTERRUPTED = 130
 SAVED = 75  # EX_TEMPFAIL: try again
@@ -142,8 +142,20 @@ def predict(
     ],
     text: TextColumn = None,
     batch: Annotated[int, typer.Option("--batch", min=1, help="Rows held in memory at a time.")] = 256,
+    runner: Annotated[
+        str,
+        typer.Option("--runner", help="here; or beam, for a pattern of files and more data than one machine holds."),
+    ] = "here",
+    out: Annotated[Path | None, typer.Option("--out", help="With beam: folder for predictions and quarantine.")] = None,
+    options: Annotated[
+        list[str] | None, typer.Option("--beam-option", metavar="OPTION", help="Beam's own: --runner=FlinkRunner.")
+    ] = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Predict labels; one JSON object a line on stdout, with id, label and score."""
+    if runner != "here":
+        _predict_by_beam(runner, bundle, source, out, text, batch, options or (), overwrite)
+        return
     if source != "-" and not Path(source).exists():
         raise DataError(
             f"There is no file or folder {source!r} to predict from.",
@@ -160,6 +172,31 @@ def predict(
         sys.stdout.flush()
     if faults:
         say(f"{faults} rows could not be used; they stand in the output with their `error`.")
+        raise typer.Exit(1)
+
+
+def _predict_by_beam(
+    runner: str,
+    bundle: Path,
+    source: str,
+    out: Path | None,
+    text: str | None,
+    batch: int,
+    options: Sequence[str],
+    overwrite: bool,
+) -> None:
+    if runner != "beam":
+        raise ConfigError(f"There is no runner {runner!r}.", expected="here or beam", fix="--beam-option --runner=NAME")
+    if out is None:
+        raise ConfigError("Beam writes files, and there is no folder for them.", fix="--out FOLDER")
+    from tfvertical import beam
+
+    found = beam.predict(bundle, source, out, text=text, batch=batch, options=options, overwrite=overwrite)
+    say(f"{found['read']:,} rows of {found['files']:,} files: {found['predicted']:,} predicted, in {out}.")
+    if found["quarantined"]:
+        say(
+            f"{found['quarantined']:,} rows could not be used; they stand in {out}/quarantine-*.jsonl with their error."
+        )
         raise typer.Exit(1)
 
 

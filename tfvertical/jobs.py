@@ -10,6 +10,7 @@ import math
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import IO, Any
@@ -249,30 +250,35 @@ def predict(
         text: column of the text; None for the one that the bundle was trained on.
         batch: rows predicted at a time.
     """
-    kind = kind_of(bundle.description(path)[0])
-    columns = _columns(path, source, text=text, label=None)
-    columns.pop("label", None)
-    what: Any = source
-    if kind == "image" and isinstance(source, str | Path) and Path(source).suffix.lower() in PICTURES:
-        what = [Path(source)]
-    if str(what).startswith("tfds:"):
-        load_tensorflow()
-    rows = stream(what, kind=kind, **columns)
+    rows = rows_of(path, source, text)
     chunk, task = list(itertools.islice(rows, batch)), None
     while chunk:
         task = task or _loaded(path)  # the first rows before TensorFlow: a column that is not there is told at once
-        yield from _predicted(task, chunk, str(source) if what is not source else None)
+        yield from _predicted(task, chunk)
         chunk = list(itertools.islice(rows, batch))
+
+
+def rows_of(path: str | Path, source: str | IO[bytes], text: str | None = None) -> Iterator[Item]:
+    """What `predict` predicts from, row by row, usable or not; the arguments are its own."""
+    kind = kind_of(bundle.description(path)[0])
+    columns = _columns(path, source, text=text, label=None)
+    columns.pop("label", None)
+    if str(source).startswith("tfds:"):
+        load_tensorflow()
+    if kind == "image" and isinstance(source, str | Path) and Path(source).suffix.lower() in PICTURES:
+        yield from (replace(item, id=str(source)) for item in stream([Path(source)], kind=kind, **columns))
+        return
+    yield from stream(source, kind=kind, **columns)
 
 
 _DELIMITED = (".csv", ".tsv", ".tab")
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 
 
-def _predicted(task: Any, chunk: list[Item], name: str | None) -> Iterator[dict[str, Any]]:
+def _predicted(task: Any, chunk: list[Item]) -> Iterator[dict[str, Any]]:
     found = iter(task.predict([item.value for item in chunk if item.fault is None]))
     for item in chunk:
-        row = {"id": name or item.id}
+        row = {"id": item.id}
         if item.fault is not None:
             yield row | {"error": item.fault}
         else:

@@ -14,6 +14,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+CALM = 2_000
+FLOAT16_SCALE = 2.0**15
+
 
 @keras.saving.register_keras_serializable("tfvertical")
 class StagedAdamW(keras.optimizers.Optimizer):
@@ -28,9 +31,11 @@ class StagedAdamW(keras.optimizers.Optimizer):
         clip_norm: largest norm of all gradients together, after they are summed over replicas; None for no clipping.
             A step whose gradients are not finite moves nothing, and is counted.
         beta_1, beta_2, epsilon: as in Adam.
+        loss_scale: what the loss is multiplied with at first, so that gradients in float16 do not vanish; it is halved
+            when they overflow, and doubled after `CALM` steps without (Micikevicius et al. 2018). None for no scaling.
 
     Attributes:
-        skipped: how many steps have moved nothing, a variable.
+        skipped: how many steps have moved nothing, a variable; overflows of a loss that is scaled do not count.
     """
 
     def __init__(
@@ -44,6 +49,7 @@ class StagedAdamW(keras.optimizers.Optimizer):
         beta_1: float = 0.9,
         beta_2: float = 0.999,
         epsilon: float = 1e-7,
+        loss_scale: float | None = None,
         name: str = "staged_adamw",
         **kwargs: Any,
     ):
@@ -51,6 +57,7 @@ class StagedAdamW(keras.optimizers.Optimizer):
         self.rates, self.decays, self.starts = tuple(rates), tuple(decays), tuple(starts)
         self.decay, self.clip_norm = decay, clip_norm
         self.beta_1, self.beta_2, self.epsilon = beta_1, beta_2, epsilon
+        self.loss_scale = loss_scale
 
     def build(self, variables: Sequence[Any]) -> None:
         """Make the moments; as many variables as rates, decays and starts are expected."""
@@ -62,6 +69,14 @@ class StagedAdamW(keras.optimizers.Optimizer):
         super().build(variables)
         self._momentums, self._velocities = self.add_optimizer_variables(variables, ["momentum", "velocity"])
         self.skipped = self.add_variable((), initializer="zeros", dtype="int32", name="skipped")
+        if self.loss_scale is not None:
+            begin = keras.initializers.Constant(self.loss_scale)
+            self._scale = self.add_variable((), initializer=begin, dtype="float32", name="loss_scale")
+            self._calm = self.add_variable((), initializer="zeros", dtype="int32", name="calm_steps")
+
+    def scale_loss(self, loss: Any) -> Any:
+        """The loss that gradients are taken of."""
+        return loss if self.loss_scale is None else loss * tf.cast(self._scale.value, loss.dtype)
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """One variable's step: moments, bias correction from its own start, decay, then its rate.
@@ -72,7 +87,7 @@ class StagedAdamW(keras.optimizers.Optimizer):
         m, v = self._momentums[at], self._velocities[at]
         moves = tf.math.is_finite(learning_rate)
         if at == 0:
-            self.assign_add(self.skipped, tf.where(moves, 0, 1))
+            self.assign_add(self.skipped, tf.where(self._rescaled(moves), 0, 1))
         rate = tf.cast(tf.where(moves, learning_rate, 0.0), variable.dtype) * self.rates[at]
         keep_m, keep_v = (tf.where(moves, beta, 1.0) for beta in (self.beta_1, self.beta_2))
         step = tf.cast(self.iterations + 1 - self.starts[at], variable.dtype)
@@ -91,15 +106,25 @@ class StagedAdamW(keras.optimizers.Optimizer):
             grad=tf.cast(gradient, variable.dtype),
         )
 
+    def _rescaled(self, moves: tf.Tensor) -> tf.Tensor:
+        """Adjust the loss' scale to a step that moves, or does not; whether that was all there was to it."""
+        if self.loss_scale is None:
+            return moves
+        scale, calm = tf.identity(self._scale.value), self._calm.value + 1
+        self.assign(self._scale, tf.where(moves, tf.where(calm >= CALM, scale * 2, scale), tf.maximum(scale / 2, 1.0)))
+        self.assign(self._calm, tf.where(tf.logical_and(moves, calm < CALM), calm, 0))
+        return tf.logical_or(moves, scale > 1)
+
     def _backend_update_step(self, grads: Any, trainable_variables: Any, learning_rate: Any) -> None:
         """Sum over replicas, then clip, then update: Keras clips first, which differs as soon as there are two."""
         values = [getattr(variable, "value", variable) for variable in trainable_variables]
         dense = [tf.convert_to_tensor(gradient) for gradient in grads]  # a row that occurs twice must be summed first
         pairs = self._all_reduce_sum_gradients(list(zip(dense, values, strict=True)))
-        norm = tf.linalg.global_norm([gradient for gradient, _ in pairs])
+        undo = 1.0 if self.loss_scale is None else 1.0 / self._scale.value
+        norm = tf.linalg.global_norm([gradient for gradient, _ in pairs]) * undo
         finite = tf.math.is_finite(norm)
         scale = tf.ones_like(norm) if self.clip_norm is None else tf.minimum(self.clip_norm / norm, 1.0)
-        scale = tf.where(finite, scale, 0.0)
+        scale = tf.where(finite, scale * undo, 0.0)
         pairs = [
             (tf.math.multiply_no_nan(gradient, tf.cast(scale, gradient.dtype)), value) for gradient, value in pairs
         ]
@@ -125,7 +150,7 @@ class StagedAdamW(keras.optimizers.Optimizer):
 
     def get_config(self) -> dict[str, Any]:
         """Plain values; `from_config` undoes it."""
-        names = ("rates", "decays", "starts", "decay", "clip_norm", "beta_1", "beta_2", "epsilon")
+        names = ("rates", "decays", "starts", "decay", "clip_norm", "beta_1", "beta_2", "epsilon", "loss_scale")
         config = {key: value for key, value in super().get_config().items() if key in ("name", "learning_rate")}
         return config | {name: getattr(self, name) for name in names}
 

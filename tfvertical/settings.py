@@ -10,7 +10,7 @@ from typing import Any, get_args, get_type_hints
 from tfvertical.errors import ConfigError, nearest
 
 CACHE_DTYPES = ("float32", "float16", "bfloat16")
-PRECISIONS = ("auto", "float32", "mixed_bfloat16")
+PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 POLICIES = ("stop", "skip")
 SCHEDULES = ("cosine", "linear", "constant")
 
@@ -40,8 +40,9 @@ class Settings:
         cache_dtype: how they are kept: `float32`, or in half the room as `float16` or `bfloat16`; the loss is told.
         views: augmented views of each example that run through the frozen part once and are kept, shown in turn;
             0 makes new ones in every epoch, for which the frozen part runs in every step.
-        precision: `float32`; `mixed_bfloat16` for products in half the width, weights, head and loss in float32; or
-            `auto` for the latter where the processor is faster at it and nearly the same comes out.
+        precision: `float32`; `mixed_bfloat16` for products in half the width, weights, head and loss in float32;
+            `mixed_float16` for GPUs without bfloat16, with a loss that is scaled; or `auto` for bfloat16 where the
+            processor is faster at it and nearly the same comes out.
         accumulate: parts in which each batch is computed, one after another, before the weights move once: less memory,
             the same step, but for BatchNormalization that learns, whose statistics are then those of the parts.
         jit_compile: compile every step with XLA, for batches of one size and a few lengths; a TPU does so always.

@@ -21,7 +21,7 @@ from tfvertical.errors import ConfigError, DataError, NotFiniteError, TrainingEr
 from tfvertical.events import Events
 from tfvertical.history import History, Recorder
 from tfvertical.kept import Job, Kept, Trained, Transform
-from tfvertical.optimizer import RunSchedule, StagedAdamW, decays
+from tfvertical.optimizer import FLOAT16_SCALE, RunSchedule, StagedAdamW, decays
 from tfvertical.resume import Saver, Standing, before_of, optimizer_of
 from tfvertical.settings import Settings
 from tfvertical.stages import Stage
@@ -333,6 +333,7 @@ def _compile(
             starts=[starts[id(variable)] for variable in variables],
             decay=settings.weight_decay,
             clip_norm=settings.clip_norm,
+            loss_scale=FLOAT16_SCALE if settings.precision == "mixed_float16" else None,
         )
     else:  # schedule and starts follow from optimizers that are no longer there
         optimizer = optimizer_of(position)

@@ -281,3 +281,35 @@ def test_two_replicas_equal_one(root):
     said = subprocess.run([sys.executable, "-c", PROGRAM], cwd=root, capture_output=True, text=True, check=True)
     _, replicas, apart, moved = said.stdout.splitlines()[-1].split()
     assert replicas == "2" and float(apart) <= 1e-5 and float(moved) > 0.05
+
+
+def test_a_scaled_loss_gives_the_step_of_one_that_is_not():
+    def learned(scale: float | None) -> np.ndarray:
+        weight = keras.Variable(np.linspace(-1, 1, 5).astype("float32"))
+        optimizer = StagedAdamW(0.1, rates=[1.0], decays=[True], starts=[0], clip_norm=0.5, loss_scale=scale)
+        optimizer.build([weight])
+        for _ in range(3):
+            with tf.GradientTape() as tape:
+                loss = optimizer.scale_loss(tf.reduce_sum(tf.square(weight.value)))
+            optimizer.apply([tape.gradient(loss, weight.value)], [weight])
+        return weight.numpy()
+
+    np.testing.assert_allclose(learned(2.0**15), learned(None), rtol=1e-6)
+
+
+def test_the_scale_is_halved_at_an_overflow_and_doubled_after_calm(monkeypatch):
+    from tfvertical import optimizer as module
+
+    monkeypatch.setattr(module, "CALM", 3)
+    weight = keras.Variable(np.ones(2, "float32"))
+    optimizer = StagedAdamW(0.1, rates=[1.0], decays=[True], starts=[0], loss_scale=4.0)
+    optimizer.build([weight])
+    seen = []
+    for gradient in (np.inf, 1.0, 1.0, 1.0, np.inf, np.inf, np.inf, np.inf):
+        optimizer.apply([tf.fill([2], gradient)], [weight])
+        seen.append((float(optimizer._scale.numpy()), int(optimizer.skipped.numpy())))
+    assert [scale for scale, _ in seen] == [2.0, 2.0, 2.0, 4.0, 2.0, 1.0, 1.0, 1.0]
+    assert [skipped for _, skipped in seen] == [0, 0, 0, 0, 0, 0, 1, 2], "at a scale of 1 it is the numbers' own fault"
+    assert np.isfinite(weight.numpy()).all()
+    again = StagedAdamW.from_config(optimizer.get_config())
+    assert again.loss_scale == 4.0

@@ -124,3 +124,17 @@ def _no_room(path, content):
 
 def test_a_measured_ratio_is_one():
     assert 0.01 < precision._measure() < 100
+
+
+def test_float16_with_a_scaled_loss_learns_nearly_the_same():
+    found = {}
+    for policy in ("float32", "mixed_float16"):
+        task = tiny.text_task(body_dropout=0.0, dropout=0.0)
+        settings = Settings(epochs=2, batch_size=4, learning_rate=0.01, precision=policy)
+        encoded = [task.encode(tiny.texts(count, seed=count)) for count in (22, 8)]
+        history = training.run(task, *encoded, FullFineTuning(backbone_rate=1.0), settings, verbose=0)
+        assert history.steps[0]["precision"] == policy
+        found[policy] = history.history["loss"], tiny.values(task.model)
+        assert {variable.dtype for variable in task.model.weights} == {"float32"}
+    assert found["mixed_float16"][0] == pytest.approx(found["float32"][0], rel=0.02)
+    assert 0 < tiny.largest_difference(found["float32"][1], found["mixed_float16"][1]) < 0.05

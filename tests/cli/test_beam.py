@@ -1,0 +1,76 @@
+"""Prediction by Apache Beam's local runner: the same answers as row by row, every row once, bad ones set aside."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Place
+from tfvertical import jobs
+from tfvertical.cli import main
+from tfvertical.errors import BundleError, DataError
+
+beam = pytest.importorskip("apache_beam", reason="the extra [beam] is not installed")
+pytestmark = pytest.mark.filterwarnings("ignore")  # Beam's own
+
+
+def lines(folder: Path, name: str) -> list[dict[str, object]]:
+    return [json.loads(line) for file in sorted(folder.glob(f"{name}-*")) for line in file.read_text().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def files(trained: Place, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three files with 70 rows, four of which cannot be used."""
+    folder = tmp_path_factory.mktemp("beam")
+    for number, count in enumerate((40, 25, 5)):
+        rows = [f"lost card {number} {at}" if at % 2 else f"visa for the airport {at}" for at in range(count)]
+        rows[:2] = [" ", ""] if number < 2 else rows[:2]
+        (folder / f"rows-{number}.jsonl").write_text("".join(json.dumps({"message": row}) + "\n" for row in rows))
+    return folder
+
+
+def test_beam_predicts_every_row_once_as_row_by_row(trained, files, tmp_path, capsys):
+    asked = ["predict", str(trained.bundle), str(files / "rows-*.jsonl"), "--runner", "beam"]
+    assert main([*asked, "--out", str(tmp_path / "out")]) == 1  # some rows could not be used
+    assert "70 rows of 3 files: 66 predicted" in capsys.readouterr().err
+    counts = json.loads((tmp_path / "out" / "counts.json").read_text())
+    assert counts == {"files": 3, "read": 70, "predicted": 66, "quarantined": 4}
+    found = {(row["file"], row["id"]): row for row in lines(tmp_path / "out", "predictions")}
+    held = {(row["file"], row["id"]): row["error"] for row in lines(tmp_path / "out", "quarantine")}
+    assert len(found) == 66 and len(held) == 4
+    for file in sorted(files.glob("rows-*.jsonl")):
+        for row in jobs.predict(trained.bundle, str(file)):
+            key = (str(file), row["id"])
+            if "error" in row:
+                assert held[key] == row["error"]
+            else:
+                assert found[key]["label"] == row["label"]
+                assert found[key]["score"] == pytest.approx(row["score"], abs=1e-5)
+    assert main([*asked, "--out", str(tmp_path / "out")]) == 2
+    assert "--overwrite" in capsys.readouterr().err
+
+
+def test_what_cannot_work_is_said_before_a_pipeline_is_made(trained, files, tmp_path, capsys):
+    from tfvertical import beam as room
+
+    with pytest.raises(DataError, match="No file matches"):
+        room.predict(trained.bundle, str(files / "row-*.jsonl"), tmp_path / "out")
+    with pytest.raises(BundleError):
+        room.predict(files, str(files / "rows-*.jsonl"), tmp_path / "out")
+    asked = ["predict", str(trained.bundle), str(files / "rows-*.jsonl")]
+    assert main([*asked, "--runner", "beam"]) == 2
+    assert "--out FOLDER" in capsys.readouterr().err
+    assert main([*asked, "--runner", "flink", "--out", str(tmp_path / "out")]) == 2
+    assert "--beam-option --runner=NAME" in capsys.readouterr().err
+
+
+def test_a_row_that_is_lost_on_the_way_is_found_out(tmp_path):
+    from tfvertical import beam as room
+
+    (tmp_path / "predictions-00000-of-00001.jsonl").write_text("{}\n")
+    (tmp_path / ".predictions").write_text("2\n")
+    (tmp_path / ".quarantine").write_text("0\n")
+    with pytest.raises(DataError, match="2 predictions were made, and 1 lie in the files"):
+        room._account(tmp_path, ["one"])

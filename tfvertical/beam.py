@@ -1,0 +1,138 @@
+"""Predict over more data than one machine holds: an Apache Beam pipeline around the same reading and the same model.
+
+Beam's runner decides where it runs. Files are read and checked as `tfvertical predict` does; usable rows go through
+`RunInference` in batches, the others to a quarantine file. Output files appear whole, when their stage has ended: Beam
+writes under temporary names and renames, so that work that is retried leaves no row twice.
+"""
+
+from __future__ import annotations
+
+import glob
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from tfvertical import bundle, jobs
+from tfvertical.errors import DataError, MissingPackageError, nearest_paths
+from tfvertical.files import refuse_filled, write_json
+
+try:
+    import apache_beam as beam
+    from apache_beam.ml.inference.base import KeyedModelHandler, ModelHandler, RunInference
+    from apache_beam.options.pipeline_options import PipelineOptions
+except ImportError as error:
+    raise MissingPackageError("Apache Beam is not installed.", fix="pip install 'tfvertical[beam]'") from error
+
+PREDICTIONS, QUARANTINE, COUNTS = "predictions", "quarantine", "counts.json"
+
+
+def predict(
+    path: str | Path,
+    source: str,
+    out: str | Path,
+    *,
+    text: str | None = None,
+    batch: int = 256,
+    options: Sequence[str] = (),
+    overwrite: bool = False,
+) -> dict[str, int]:
+    """Predict a label for every row of many files.
+
+    Args:
+        path: the bundle; every worker has to see it.
+        source: a file, or a pattern of files (`rows-*.csv`): each is read by one worker, so many files spread well.
+        out: the folder that gets `predictions-*.jsonl`, `quarantine-*.jsonl` and `counts.json`.
+        text: column of the text; None for the one that the bundle was trained on.
+        batch: rows a call of the model, at most.
+        options: Beam's own (`--runner=FlinkRunner`); none for its local runner.
+        overwrite: replace what stands there.
+
+    Returns:
+        `files`, `read`, `predicted` and `quarantined`; the last two add up to the second.
+
+    Raises:
+        BundleError: the bundle is damaged, or `out` is filled.
+        DataError: no file matches, or the counts do not add up.
+    """
+    refuse_filled(Path(out), overwrite=overwrite)
+    bundle.verify(path)
+    files = sorted(glob.glob(source, recursive=True))
+    if not files:
+        raise DataError(f"No file matches {source!r}.", nearest=nearest_paths(source))
+    folder = Path(out)
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in [*folder.glob(f"{PREDICTIONS}-*"), *folder.glob(f"{QUARANTINE}-*"), folder / COUNTS]:
+        old.unlink(missing_ok=True)
+    handler = KeyedModelHandler(_Bundle(str(Path(path).absolute()), batch))
+    with beam.Pipeline(options=PipelineOptions(list(options))) as pipeline:
+        rows = (
+            pipeline
+            | "Files" >> beam.Create(files)
+            | "Spread" >> beam.Reshuffle()
+            | "Read" >> beam.ParDo(_Read(str(path), text)).with_outputs(QUARANTINE, main="rows")
+        )
+        predictions = rows.rows | "Rows" >> beam.Reshuffle() | "Predict" >> RunInference(handler)
+        for name, found, said in ((PREDICTIONS, predictions, _line), (QUARANTINE, rows[QUARANTINE], json.dumps)):
+            lines = found | f"As JSON: {name}" >> beam.Map(said)
+            lines | f"Write {name}" >> beam.io.WriteToText(str(folder / name), file_name_suffix=".jsonl")
+            counted = lines | f"Count {name}" >> beam.combiners.Count.Globally()
+            counted | f"Write count of {name}" >> beam.io.WriteToText(str(folder / f".{name}"), shard_name_template="")
+    return _account(folder, files)
+
+
+def _account(folder: Path, files: Sequence[str]) -> dict[str, int]:
+    """What was counted on the way, compared with what lies in the files."""
+    counted = {}
+    for name in (PREDICTIONS, QUARANTINE):
+        told = folder / f".{name}"
+        counted[name] = int(told.read_text(encoding="utf-8"))
+        told.unlink()
+        lies = sum(_lines(path) for path in folder.glob(f"{name}-*.jsonl"))
+        if lies != counted[name]:
+            raise DataError(f"{folder}: {counted[name]} {name} were made, and {lies} lie in the files.")
+    predicted, held = counted[PREDICTIONS], counted[QUARANTINE]
+    account = {"files": len(files), "read": predicted + held, "predicted": predicted, "quarantined": held}
+    write_json(folder / COUNTS, account)
+    return account
+
+
+def _lines(path: Path) -> int:
+    with open(path, "rb") as file:
+        return sum(1 for _ in file)
+
+
+def _line(row: tuple[tuple[str, str], Any]) -> str:
+    """`((file, id), prediction)` as JSON."""
+    (file, name), found = row
+    written = {"file": file, "id": name, "label": found.label, "score": round(found.score, 6)}
+    return json.dumps(written, ensure_ascii=False)
+
+
+class _Read(beam.DoFn):  # type: ignore[misc]
+    """File -> its rows as `((file, id), value)`; those that cannot be used go to the quarantine."""
+
+    def __init__(self, path: str, text: str | None):
+        self.path, self.text = path, text
+
+    def process(self, file: str) -> Iterator[Any]:
+        for item in jobs.rows_of(self.path, file, self.text):
+            if item.fault is None:
+                yield (file, item.id), item.value
+            else:
+                yield beam.pvalue.TaggedOutput(QUARANTINE, {"file": file, "id": item.id, "error": item.fault})
+
+
+class _Bundle(ModelHandler):  # type: ignore[misc]
+    """A bundle as Beam loads it: once a worker."""
+
+    def __init__(self, path: str, batch: int):
+        super().__init__(max_batch_size=batch)
+        self.path = path
+
+    def load_model(self) -> Any:
+        return bundle.load(self.path)
+
+    def run_inference(self, batch: Sequence[Any], model: Any, inference_args: Any = None) -> Iterable[Any]:
+        found: Iterable[Any] = model.predict(list(batch))
+        return found
