@@ -21,6 +21,7 @@ try:
     import apache_beam as beam
     from apache_beam.ml.inference.base import KeyedModelHandler, ModelHandler, RunInference
     from apache_beam.options.pipeline_options import PipelineOptions
+    from apache_beam.transforms.combiners import Count
 except ImportError as error:
     raise MissingPackageError("Apache Beam is not installed.", fix="pip install 'tfvertical[beam]'") from error
 
@@ -64,7 +65,7 @@ def predict(
     folder.mkdir(parents=True, exist_ok=True)
     for old in [*folder.glob(f"{PREDICTIONS}-*"), *folder.glob(f"{QUARANTINE}-*"), folder / COUNTS]:
         old.unlink(missing_ok=True)
-    handler = KeyedModelHandler(_Bundle(str(Path(path).absolute()), batch))
+    handler: Any = KeyedModelHandler(_Bundle(str(Path(path).absolute()), batch))
     with beam.Pipeline(options=PipelineOptions(list(options))) as pipeline:
         rows = (
             pipeline
@@ -76,7 +77,7 @@ def predict(
         for name, found, said in ((PREDICTIONS, predictions, _line), (QUARANTINE, rows[QUARANTINE], json.dumps)):
             lines = found | f"As JSON: {name}" >> beam.Map(said)
             lines | f"Write {name}" >> beam.io.WriteToText(str(folder / name), file_name_suffix=".jsonl")
-            counted = lines | f"Count {name}" >> beam.combiners.Count.Globally()
+            counted = lines | f"Count {name}" >> Count.Globally()
             counted | f"Write count of {name}" >> beam.io.WriteToText(str(folder / f".{name}"), shard_name_template="")
     return _account(folder, files)
 
@@ -109,7 +110,7 @@ def _line(row: tuple[tuple[str, str], Any]) -> str:
     return json.dumps(written, ensure_ascii=False)
 
 
-class _Read(beam.DoFn):  # type: ignore[misc]
+class _Read(beam.DoFn):
     """File -> its rows as `((file, id), value)`; those that cannot be used go to the quarantine."""
 
     def __init__(self, path: str, text: str | None):
@@ -123,7 +124,7 @@ class _Read(beam.DoFn):  # type: ignore[misc]
                 yield beam.pvalue.TaggedOutput(QUARANTINE, {"file": file, "id": item.id, "error": item.fault})
 
 
-class _Bundle(ModelHandler):  # type: ignore[misc]
+class _Bundle(ModelHandler):
     """A bundle as Beam loads it: once a worker."""
 
     def __init__(self, path: str, batch: int):

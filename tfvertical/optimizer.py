@@ -33,6 +33,7 @@ class StagedAdamW(keras.optimizers.Optimizer):
         beta_1, beta_2, epsilon: as in Adam.
         loss_scale: what the loss is multiplied with at first, so that gradients in float16 do not vanish; it is halved
             when they overflow, and doubled after `CALM` steps without (Micikevicius et al. 2018). None for no scaling.
+        average: decay of an exponential moving average of each variable (Polyak and Juditsky 1992); None for none.
 
     Attributes:
         skipped: how many steps have moved nothing, a variable; overflows of a loss that is scaled do not count.
@@ -50,6 +51,7 @@ class StagedAdamW(keras.optimizers.Optimizer):
         beta_2: float = 0.999,
         epsilon: float = 1e-7,
         loss_scale: float | None = None,
+        average: float | None = None,
         name: str = "staged_adamw",
         **kwargs: Any,
     ):
@@ -57,7 +59,7 @@ class StagedAdamW(keras.optimizers.Optimizer):
         self.rates, self.decays, self.starts = tuple(rates), tuple(decays), tuple(starts)
         self.decay, self.clip_norm = decay, clip_norm
         self.beta_1, self.beta_2, self.epsilon = beta_1, beta_2, epsilon
-        self.loss_scale = loss_scale
+        self.loss_scale, self.average = loss_scale, average
 
     def build(self, variables: Sequence[Any]) -> None:
         """Make the moments; as many variables as rates, decays and starts are expected."""
@@ -73,6 +75,11 @@ class StagedAdamW(keras.optimizers.Optimizer):
             begin = keras.initializers.Constant(self.loss_scale)
             self._scale = self.add_variable((), initializer=begin, dtype="float32", name="loss_scale")
             self._calm = self.add_variable((), initializer="zeros", dtype="int32", name="calm_steps")
+        self._averages = []
+        if self.average is not None:
+            (self._averages,) = self.add_optimizer_variables(variables, ["average"])
+            for average, variable in zip(self._averages, variables, strict=True):
+                average.assign(variable)
 
     def scale_loss(self, loss: Any) -> Any:
         """The loss that gradients are taken of."""
@@ -105,6 +112,9 @@ class StagedAdamW(keras.optimizers.Optimizer):
             epsilon=self.epsilon,
             grad=tf.cast(gradient, variable.dtype),
         )
+        if self.average is not None:
+            kept = tf.where(moves, self.average, 1.0)
+            self.assign(self._averages[at], self._averages[at].value * kept + variable * (1 - kept))
 
     def _rescaled(self, moves: tf.Tensor) -> tf.Tensor:
         """Adjust the loss' scale to a step that moves, or does not; whether that was all there was to it."""
@@ -148,9 +158,27 @@ class StagedAdamW(keras.optimizers.Optimizer):
                 self._momentums[at].assign(previous._momentums[old])
                 self._velocities[at].assign(previous._velocities[old])
 
+    def swap_averages(self, variables: Sequence[Any]) -> None:
+        """Let variables and their averages change places; called again, they stand where they stood."""
+        for average, variable in zip(self._averages, variables, strict=True):
+            held = variable.numpy()
+            variable.assign(average)
+            average.assign(held)
+
     def get_config(self) -> dict[str, Any]:
         """Plain values; `from_config` undoes it."""
-        names = ("rates", "decays", "starts", "decay", "clip_norm", "beta_1", "beta_2", "epsilon", "loss_scale")
+        names = (
+            "rates",
+            "decays",
+            "starts",
+            "decay",
+            "clip_norm",
+            "beta_1",
+            "beta_2",
+            "epsilon",
+            "loss_scale",
+            "average",
+        )
         config = {key: value for key, value in super().get_config().items() if key in ("name", "learning_rate")}
         return config | {name: getattr(self, name) for name in names}
 

@@ -43,6 +43,10 @@ class Settings:
         precision: `float32`; `mixed_bfloat16` for products in half the width, weights, head and loss in float32;
             `mixed_float16` for GPUs without bfloat16, with a loss that is scaled; or `auto` for bfloat16 where the
             processor is faster at it and nearly the same comes out.
+        average: decay of an exponential moving average of all that learns (`0.999`), by which epochs are judged and
+            with which each stage ends; None to use the weights as they are.
+        rematerialize: compute what a block gives again in the backward pass, instead of keeping it: less memory, more
+            time, the same step. For backbones whose blocks are layers, as KerasHub's text encoders.
         accumulate: parts in which each batch is computed, one after another, before the weights move once: less memory,
             the same step, but for BatchNormalization that learns, whose statistics are then those of the parts.
         jit_compile: compile every step with XLA, for batches of one size and a few lengths; a TPU does so always.
@@ -74,6 +78,8 @@ class Settings:
     cache_dtype: str = "float32"
     views: int = 0
     precision: str = "auto"
+    average: float | None = None
+    rematerialize: bool = False
     accumulate: int = 1
     jit_compile: bool = False
     not_finite: str = "stop"
@@ -99,6 +105,7 @@ class Settings:
                 ("cache_dtype", "one of " + ", ".join(CACHE_DTYPES), self.cache_dtype in CACHE_DTYPES),
                 ("views", "0 or more", self.views >= 0),
                 ("precision", "one of " + ", ".join(PRECISIONS), self.precision in PRECISIONS),
+                ("average", "0…1, less than 1, or None", self.average is None or 0 < self.average < 1),
                 ("accumulate", "1 or more", self.accumulate >= 1),
                 ("not_finite", "one of " + ", ".join(POLICIES), self.not_finite in POLICIES),
                 ("skip_limit", "0 or more", self.skip_limit >= 0),

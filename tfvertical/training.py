@@ -14,7 +14,21 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfvertical import chunks, feed, kernels, memory, planning, precision, proof, replicas, run_identity, stages, steps
+from tfvertical import (
+    chunks,
+    feed,
+    kernels,
+    memory,
+    planning,
+    precision,
+    proof,
+    remat,
+    replicas,
+    run_identity,
+    stages,
+    steps,
+)
+from tfvertical.averages import Averages
 from tfvertical.checkpoint import Checkpoint, Position
 from tfvertical.contracts import Adaptation, Encoded, Objective, Task
 from tfvertical.errors import ConfigError, DataError, NotFiniteError, TrainingError
@@ -111,6 +125,8 @@ def run(
             "XLA does not compile the steps of several replicas: they sum their gradients in the middle.",
             fix="leave jit_compile out, or train on one device",
         )
+    if settings.rematerialize:
+        remat.check(task.model)
     if adaptation.patch(task) is not None:
         raise ConfigError(f"{type(adaptation).__name__} inserts weights, which is not possible yet.")
     plan = list(adaptation.stages(task, settings.epochs))
@@ -215,7 +231,12 @@ def _fit(
             policy = precision.choose(asked, model, trained.train, head)
         else:  # what was measured once is not measured again
             policy = tuple(position.about["policy"])
-        with precision.lowered(model, policy[0], head), replicas.synchronized(model, job.strategy):
+        with (
+            precision.lowered(model, policy[0], head),
+            replicas.synchronized(model, job.strategy),
+            remat.rematerialized(model, settings.rematerialize),
+        ):
+            averages = Averages(now.optimizer, now.variables)
             standing = Standing(
                 start.stage, model, now.optimizer, recorder, start.done, stage.epochs, start.before, policy
             )
@@ -234,7 +255,7 @@ def _fit(
                     callbacks=[
                         feed.count_is_known(),
                         recorder,
-                        watch,
+                        *averages.around(watch),
                         _epochs_to(job.events, stage.name),
                         *callbacks,
                         *saver.callbacks(),
@@ -242,6 +263,7 @@ def _fit(
                     verbose=job.verbose,
                     shuffle=False,  # the dataset is in its order already
                 )
+            averages.settle()
     finally:
         model.train_function = model.test_function = None
         trained.release()
@@ -333,6 +355,7 @@ def _compile(
             starts=[starts[id(variable)] for variable in variables],
             decay=settings.weight_decay,
             clip_norm=settings.clip_norm,
+            average=settings.average,
             loss_scale=FLOAT16_SCALE if settings.precision == "mixed_float16" else None,
         )
     else:  # schedule and starts follow from optimizers that are no longer there
