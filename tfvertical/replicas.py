@@ -92,12 +92,14 @@ def _strategy(variable: Any) -> tf.distribute.Strategy | None:
 
 def share_of(strategy: tf.distribute.Strategy) -> Share:
     """What falls to this process; every worker has as many replicas."""
-    resolver = strategy.cluster_resolver
-    alone = resolver is None or not resolver.cluster_spec().as_dict()
     every = strategy.num_replicas_in_sync
-    local = every if alone else every // max(1, strategy.extended._num_workers)
-    worker = 0 if alone else strategy.extended._id_in_cluster
-    return Share(every, worker * local, local)
+    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        return Share(every, 0, every)
+    resolver = strategy.cluster_resolver
+    chiefs, workers = (len(resolver.cluster_spec().as_dict().get(kind, ())) for kind in ("chief", "worker"))
+    at = (resolver.task_id or 0) + (chiefs if resolver.task_type == "worker" else 0)
+    local = every // max(1, chiefs + workers)
+    return Share(every, at * local, local)
 
 
 def several(strategy: tf.distribute.Strategy | None) -> Share | None:

@@ -76,6 +76,11 @@ class Study:
         self.document = replace(read, value={name: value for name, value in content.items() if name != "sweep"})
         self.folder = Path(path).resolve().parent
         base = self.run({})
+        if base.strategy not in ("auto", "one_device"):
+            raise ConfigError(
+                f"Trials train on one device, not by {base.strategy!r}.",
+                fix="leave training.strategy out of the sweep, and train the best one with it",
+            )
         self.metric = "accuracy" if base.training.monitor == "val_accuracy" else "loss"
         self.parts = jobs.read(base.data, jobs.kind_of(base.task), base.labels)
         if "validation" not in self.parts:

@@ -156,6 +156,8 @@ def test_what_else_is_refused(written: Written, tmp_path: Path) -> None:
     without = RUN.replace("  split: {fractions: {train: 0.6, validation: 0.2, test: 0.2}}\n", "")
     with pytest.raises(ConfigError, match=r"line 2, data: .* there are none\. Give data\.validation or data\.split"):
         grid.load(written(without + SWEEP))
+    with pytest.raises(ConfigError, match="Trials train on one device, not by 'mirrored'"):
+        sweeps.run(written(RUN + SWEEP), tmp_path / "out", ["training.strategy=mirrored"])
 
 
 def test_values_that_do_not_go_together_and_missing_sections_are_told(written: Written) -> None:

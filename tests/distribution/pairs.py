@@ -9,6 +9,7 @@ import json
 import sys
 from dataclasses import dataclass
 from typing import Any
+from unittest import mock
 
 import keras
 import numpy as np
@@ -51,20 +52,20 @@ def trained(
         as_tpu: several replicas get batches of one size, as a TPU does; XLA is left out.
         settings: of the run.
     """
-    replicas.on_tpu = lambda strategy: as_tpu and strategy is not None
     task = tiny.make_task(kind, body_dropout=0.0, dropout=0.0)
     train, held_out = tiny.make_examples(kind, count), tiny.make_examples(kind, 7, seed=1)
-    history = task.fit(
-        train,
-        held_out,
-        adaptation=HOW[how],
-        epochs=3,
-        batch_size=batch,
-        verbose=0,
-        precision="float32",
-        learning_rate=1e-3,
-        **settings,
-    )
+    with mock.patch.object(replicas, "on_tpu", lambda strategy: as_tpu and strategy is not None):
+        history = task.fit(
+            train,
+            held_out,
+            adaptation=HOW[how],
+            epochs=3,
+            batch_size=batch,
+            verbose=0,
+            precision="float32",
+            learning_rate=1e-3,
+            **settings,
+        )
     return history, tiny.values(task.model)
 
 
