@@ -19,7 +19,7 @@ class Averages:
     """
 
     def __init__(self, optimizer: StagedAdamW, variables: Sequence[Any]):
-        self.optimizer, self.variables = optimizer, variables
+        self.optimizer, self.variables, self.inside = optimizer, variables, False
 
     def around(self, *watching: keras.callbacks.Callback) -> list[keras.callbacks.Callback]:
         """Callbacks that see the averages at the end of an epoch, as validation does; all others see the weights."""
@@ -29,7 +29,13 @@ class Averages:
 
     def swap(self) -> None:
         """Averages and weights change places."""
+        self.inside = not self.inside
         self.optimizer.swap_averages(self.variables)
+
+    def outside(self) -> None:
+        """Let the weights stand where they belong: a position is about to be saved in the midst of a validation."""
+        if self.inside:
+            self.swap()
 
     def settle(self) -> None:
         """The stage is over: the averages are its weights."""

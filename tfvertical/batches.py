@@ -97,12 +97,13 @@ def gather(encoded: Encoded, rows: np.ndarray, static: bool = False) -> dict[str
     Args:
         encoded: the examples.
         rows: int64 `(batch,)`.
-        static: round the length up to its `bucket`: what is compiled for each shape must not see many.
+        static: round the length up to its `bucket`, or to that of the longest example: what is compiled for each shape
+            must not see many, and a table of positions may end there.
     """
     length = None
     if encoded.lengths is not None:
         longest = int(encoded.lengths[rows].max())
-        length = bucket(longest) if static else longest
+        length = min(bucket(longest), int(encoded.lengths.max())) if static else longest
     return {name: column.take(rows, length) for name, column in encoded.columns.items()}
 
 

@@ -84,6 +84,7 @@ class Chunks:
         steps: steps an epoch, for `fit(steps_per_epoch=…)`.
         size: steps a chunk, which Keras calls `steps_per_execution`.
         waited: seconds that the steps have waited for data so far.
+        skipped: steps that were left out; none are, here.
     """
 
     def __init__(
@@ -99,7 +100,7 @@ class Chunks:
         left: int | None = None,
         skip: int = 0,
     ):
-        self.stage, self.waited = stage, 0.0
+        self.stage, self.waited, self.skipped = stage, 0.0, list[dict[str, Any]]()
         self.model, self.count, self.batch_size = model, len(encoded), batch_size
         self.seed, self.first_epoch = seed, first_epoch
         self._batches = functools.partial(epoch, encoded, batch_size, seed, grouped=grouped)

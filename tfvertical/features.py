@@ -11,7 +11,7 @@ import logging
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any
@@ -132,7 +132,7 @@ def compute(
     if known is not None:
         columns, source = known
         return Found(_as_encoded(columns, encoded), source, time.perf_counter() - began)
-    _check_repeatable(prefix, encoded)
+    _together(sharing, lambda: _check_repeatable(prefix, encoded))
     specs = specs_of(prefix, keeping.dtype)
     if cost(prefix, [encoded], keeping.dtype) <= keeping.memory:
         kept = [InMemory(spec, encoded) for spec in specs]
@@ -144,8 +144,22 @@ def compute(
             _write(keeping, name, parts, specs, columns, encoded)
         _remember(name, columns)
     else:
-        columns, error = _streamed(prefix, encoded, keeping, specs, (name, parts))
+        columns, error = _together(sharing, lambda: _streamed(prefix, encoded, keeping, specs, (name, parts)))
     return Found(_as_encoded(columns, encoded), "computed", time.perf_counter() - began, error)
+
+
+def _together(sharing: Sharing | None, action: Callable[[], Any]) -> Any:
+    """What an action gives; where it fails in one process, it has failed in all: they must go on alike."""
+    if sharing is None:
+        return action()
+    found, fault = None, None
+    try:
+        found = action()
+    except (StoreError, TrainingError) as error:
+        fault = error
+    if sharing.everywhere(fault is None):
+        return found
+    raise fault or StoreError("Another worker cannot keep what is frozen; see what it says.")
 
 
 def _known(name: str, keeping: Keeping) -> tuple[dict[str, Column], str] | None:

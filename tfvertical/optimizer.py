@@ -93,7 +93,7 @@ class StagedAdamW(keras.optimizers.Optimizer):
         at = self._get_variable_index(variable)
         m, v = self._momentums[at], self._velocities[at]
         moves = tf.math.is_finite(learning_rate)
-        if at == 0:
+        if at == self._first:
             self.assign_add(self.skipped, tf.where(self._rescaled(moves), 0, 1))
         rate = tf.cast(tf.where(moves, learning_rate, 0.0), variable.dtype) * self.rates[at]
         keep_m, keep_v = (tf.where(moves, beta, 1.0) for beta in (self.beta_1, self.beta_2))
@@ -127,6 +127,7 @@ class StagedAdamW(keras.optimizers.Optimizer):
 
     def _backend_update_step(self, grads: Any, trainable_variables: Any, learning_rate: Any) -> None:
         """Sum over replicas, then clip, then update: Keras clips first, which differs as soon as there are two."""
+        self._first = self._get_variable_index(trainable_variables[0])  # Keras leaves out what has no gradient
         values = [getattr(variable, "value", variable) for variable in trainable_variables]
         dense = [tf.convert_to_tensor(gradient) for gradient in grads]  # a row that occurs twice must be summed first
         pairs = self._all_reduce_sum_gradients(list(zip(dense, values, strict=True)))

@@ -13,9 +13,13 @@ from typing import Any
 
 import keras
 import tensorflow as tf
+from keras.src.backend.common import global_state
+from keras.src.backend.common.variables import AutocastScope
 
 from tfvertical import stages
 from tfvertical.errors import ConfigError
+
+_CONTEXT = "current_call_ctx"  # Keras' own name
 
 
 def blocks(model: keras.Model) -> list[keras.layers.Layer]:
@@ -62,7 +66,9 @@ def _again(layer: keras.layers.Layer) -> Any:
     plain, generators = layer.call, _generators(layer)
 
     def call(*args: Any, **kwargs: Any) -> Any:
-        if not kwargs.get("training"):
+        context = global_state.get_global_attribute(_CONTEXT)
+        asked = kwargs.get("training")
+        if not (getattr(context, "training", None) if asked is None else asked):
             return plain(*args, **kwargs)
         leaves = tf.nest.flatten((args, kwargs))
         places = [at for at, leaf in enumerate(leaves) if tf.is_tensor(leaf)]
@@ -74,7 +80,7 @@ def _again(layer: keras.layers.Layer) -> Any:
             for at, tensor in zip(places, tensors[len(states) :], strict=True):
                 given[at] = tensor
             again_args, again_kwargs = tf.nest.pack_sequence_as((args, kwargs), given)
-            with _drawing(generators, tensors[: len(states)], drawn):
+            with _drawing(generators, tensors[: len(states)], drawn), _called(layer, context):
                 return plain(*again_args, **again_kwargs)
 
         found = tf.recompute_grad(run)(*states, *[leaves[at] for at in places])
@@ -83,6 +89,22 @@ def _again(layer: keras.layers.Layer) -> Any:
         return found
 
     return call
+
+
+@contextlib.contextmanager
+def _called(layer: keras.layers.Layer, context: Any) -> Iterator[None]:
+    """What Keras sets up around a layer's call and takes down behind it: the second run comes later, in the tape.
+
+    Without, a sublayer that is told nothing of `training` would not drop the second time, and weights would keep their
+    own dtype. Keras offers no public way to do it.
+    """
+    before = global_state.get_global_attribute(_CONTEXT)
+    global_state.set_global_attribute(_CONTEXT, context)
+    try:
+        with AutocastScope(layer.compute_dtype if layer.autocast else None):
+            yield
+    finally:
+        global_state.set_global_attribute(_CONTEXT, before)
 
 
 def _generators(layer: keras.layers.Layer) -> list[Any]:

@@ -13,6 +13,7 @@ its own way.
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -215,23 +216,26 @@ class Replicas:
         self.model.optimizer.apply_gradients(zip(gradients, self.model.trainable_weights, strict=True))
         return loss
 
-    def _gradients(self, part: _Part) -> tuple[tf.Tensor, list[tf.Tensor]]:
-        """A part's loss, and the gradients of all that learns."""
+    def _gradients(self, part: _Part, parts: Any = 1) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        """A part's loss, and the gradients of all that learns; `parts` is how many the batch has here."""
         with tf.GradientTape() as tape:
             outputs = self.model(part.inputs, training=True)
-            loss = self._loss(part, outputs, training=True)
+            loss = self._loss(part, outputs, training=True, parts=parts)
             scaled = self.model.optimizer.scale_loss(loss)
         found = tape.gradient(scaled, self.model.trainable_weights, unconnected_gradients="zero")
-        return loss, [tf.convert_to_tensor(each) for each in found]  # rows of an embedding that occur twice, summed
+        found = [tf.convert_to_tensor(each) for each in found]  # rows of an embedding that occur twice, summed
+        found[-1] += tf.cast(tf.where(tf.math.is_finite(loss), 0.0, math.nan), found[-1].dtype)  # then nothing moves
+        return loss, found
 
     def _in_parts(self, part: _Part) -> tuple[tf.Tensor, list[tf.Tensor]]:
         """The same, a part of the examples after another: memory holds what one of them needs."""
         size = tf.shape(part.labels)[0] if self.static is None else int(part.labels.shape[0])
         each = -(-size // self.parts)
+        parts = -(-size // each)  # few examples may not go into as many
 
         def add(at: tf.Tensor, loss: tf.Tensor, sums: list[tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
             rows = each if self.static is not None else tf.minimum(each, size - at)
-            more, found = self._gradients(part.within(at, rows))
+            more, found = self._gradients(part.within(at, rows), parts)
             return at + each, loss + more, [one + other for one, other in zip(sums, found, strict=True)]
 
         zeros = [tf.zeros(variable.shape, variable.dtype) for variable in self.model.trainable_weights]
@@ -243,7 +247,7 @@ class Replicas:
         part = self._slice(batch)
         self._loss(part, self.model(part.inputs, training=False), training=False)
 
-    def _loss(self, part: _Part, outputs: Any, training: bool) -> tf.Tensor:
+    def _loss(self, part: _Part, outputs: Any, training: bool, parts: Any = 1) -> tf.Tensor:
         """This replica's part of the batch's mean loss, counted in the metrics by its examples."""
         whole, size = tf.cast(part.whole, tf.float32), tf.cast(tf.shape(part.weights)[0], tf.float32)
         real = tf.sequence_mask(part.count, tf.shape(part.weights)[0], tf.float32)
@@ -252,10 +256,11 @@ class Replicas:
         scale = real * size * self.places.replicas / whole
         loss = self.model.compute_loss(part.inputs, part.labels, outputs, part.weights * scale, training=training)
         if self.parts > 1 and (penalties := self.model.losses):  # Keras adds them to each part
-            loss -= (1 - 1 / self.parts) / self.places.replicas * tf.add_n(penalties)
+            rest = 1.0 - 1.0 / tf.cast(parts, tf.float32)
+            loss -= rest / self.places.replicas * tf.add_n(penalties)
         tracker = next(metric for metric in self.model.metrics if metric.name == "loss")
         mean = tf.math.divide_no_nan(loss * whole, count)
-        if self.skips:
+        if self.skips and training:
             real, count, mean = (tf.where(tf.math.is_finite(loss), each, 0.0) for each in (real, count, mean))
         tracker.update_state(mean, sample_weight=count)
         # metrics are those that Keras calls weighted: here the weight says who counts
@@ -269,7 +274,8 @@ class Replicas:
         if self.static is None:
             begin, end = _bounds(here, here + 1, whole, self.places.replicas, tf.minimum)
             first, _ = _bounds(self.places.first, self.places.first + 1, whole, self.places.replicas, tf.minimum)
-            begin, count = begin - first, tf.maximum(end - here * whole // self.places.replicas, 0)
+            count = tf.maximum(end - here * whole // self.places.replicas, 0)
+            begin = tf.minimum(begin - first, tf.shape(labels)[0] - 1)  # where nothing is its own, the last row here
             size = tf.maximum(count, 1)
         else:
             size = self.places.each(self.static, self.parts)
@@ -292,8 +298,8 @@ class _Part:
         """`size` examples from `begin` on; `counted` where `count` is theirs already."""
 
         def own(each: tf.Tensor) -> tf.Tensor:
-            rest = each.shape.rank - 1
-            return tf.slice(each, [begin, *[0] * rest], [size, *[-1] * rest])
+            rest = [-1 if known is None else known for known in each.shape[1:]]  # XLA pads where it is told -1
+            return tf.slice(each, [begin, *[0] * len(rest)], [size, *rest])
 
         count = self.count if counted else tf.clip_by_value(self.count - begin, 0, size)
         return _Part(tf.nest.map_structure(own, self.inputs), own(self.labels), own(self.weights), count, self.whole)

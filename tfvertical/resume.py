@@ -13,12 +13,13 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import keras
 import numpy as np
 
+from tfvertical.averages import Averages
 from tfvertical.checkpoint import Checkpoint, Position
 from tfvertical.errors import CheckpointError, Interrupted, TfverticalError
 from tfvertical.events import Events
@@ -45,6 +46,8 @@ class Standing:
         before: address -> hash of each variable, from before the stage.
         policy: the dtype policy that it trains with, and why.
         taken: what takes its steps, once that is there.
+        skipped: steps of the stage that were left out.
+        averages: that may stand in the weights' place.
     """
 
     stage: int
@@ -56,6 +59,8 @@ class Standing:
     before: Mapping[str, bytes]
     policy: tuple[str, str] = ("", "")
     taken: Any = None
+    skipped: list[dict[str, Any]] = field(default_factory=list)
+    averages: Averages | None = None
 
     def random(self) -> list[Any]:
         """States of everything in the model that draws."""
@@ -153,6 +158,7 @@ class Saver:
         self.watch.waited = about["waited"]
         standing.recorder.epochs = list(about["epochs"])
         standing.recorder.history = {name: numbers(values) for name, values in about["history"].items()}
+        standing.skipped[:] = about["skipped"]
         self._pending = _several(arrays, "metric") if about["steps"] else None
         if about["stopped"]:
             return standing.first + standing.epochs, 0
@@ -206,6 +212,8 @@ class Saver:
         """Between two batches of validation: all steps of the epoch are taken, and it is not judged yet."""
         if self._asked is not None and self.standing is not None:
             taken = self.standing.taken
+            if self.standing.averages is not None:
+                self.standing.averages.outside()
             self._save_and_leave(taken.in_epoch, taken.epoch, metrics=self._metrics)
 
     def _save_and_leave(
@@ -246,6 +254,7 @@ class Saver:
             "before": {address: value.hex() for address, value in here.before.items()},
             "policy": list(here.policy),
             "recorded": dict(self.recorded),
+            "skipped": list(here.skipped),
             "events": list(self.events.seen),
         }
         self._saving = self._beside.submit(self.checkpoint.save, arrays, about)

@@ -71,7 +71,7 @@ def moving(model: keras.Model) -> Iterator[Callable[[], tf.Tensor]]:
 
 def said(loss: float) -> str:
     """What is wrong with a step."""
-    return "its gradients are not finite" if math.isfinite(loss) else f"the loss is {loss}"
+    return "loss or gradients are not finite" if math.isfinite(loss) else f"the loss is {loss}"
 
 
 class Steps:
@@ -117,7 +117,6 @@ class Steps:
         self.rows_of, self.stage = rows_of, stage
         self.by_shape, self.compiled = by_shape, compiled
         self.look, self.skips, self.skipped = look, skips, list[dict[str, Any]]()
-        self._still = moved_nothing(model)
         self.taken, self.waited = skip, 0.0
         self._to_skip = skip
         self._run: Any = None
@@ -139,9 +138,9 @@ class Steps:
             self._run = tf.function(self._several, autograph=False).get_concrete_function(
                 iterator, tf.TensorSpec([], tf.int32)
             )
-        done, waited, logs = self._run(iterator, tf.constant(count))
+        done, waited, sound, logs = self._run(iterator, tf.constant(count))
         self.waited += float(waited)
-        self._judge(int(done), logs)
+        self._judge(int(done), bool(sound), logs)
         self.taken += count
         return logs
 
@@ -153,14 +152,14 @@ class Steps:
         shapes = tuple(tuple(each.shape) for each in tf.nest.flatten(batch))
         if shapes not in self._graphs:
             self._graphs[shapes] = tf.function(self._taken, autograph=False).get_concrete_function(batch)
-        logs: Mapping[str, Any] = self._graphs[shapes](batch)
-        self._judge(1, logs)
+        sound, logs = self._graphs[shapes](batch)
+        self._judge(1, bool(sound), logs)
         self.taken += 1
-        return logs
+        found: Mapping[str, Any] = logs
+        return found
 
-    def _taken(self, batch: Any) -> Mapping[str, Any]:
-        self.step(batch)
-        return dict(self.model.get_metrics_result())
+    def _taken(self, batch: Any) -> tuple[tf.Tensor, Mapping[str, Any]]:
+        return self.step(batch), dict(self.model.get_metrics_result())
 
     @property
     def epoch(self) -> int:
@@ -172,8 +171,8 @@ class Steps:
         """Steps of that epoch that are taken."""
         return self.taken - (self.epoch - self.first_epoch) * self.per_epoch
 
-    def _several(self, iterator: Any, count: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, Mapping[str, Any]]:
-        """Up to `count` steps, none after one whose loss is not finite: steps taken, seconds waited, metrics."""
+    def _several(self, iterator: Any, count: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, Mapping[str, Any]]:
+        """Up to `count` steps, none after one that is not sound: steps taken, seconds waited, soundness, metrics."""
 
         def go_on(number: tf.Tensor, _: tf.Tensor, finite: tf.Tensor) -> tf.Tensor:
             return tf.logical_and(number < count, finite)
@@ -189,15 +188,14 @@ class Steps:
             return number + 1, waited + there - began, self.step(batch)
 
         nothing = tf.constant(0.0, tf.float64)
-        done, waited, _ = tf.while_loop(go_on, body, [0, nothing, True], parallel_iterations=1)
-        return done, waited, self.model.get_metrics_result()
+        done, waited, sound = tf.while_loop(go_on, body, [0, nothing, True], parallel_iterations=1)
+        return done, waited, sound, self.model.get_metrics_result()
 
-    def _judge(self, done: int, logs: Mapping[str, Any]) -> None:
+    def _judge(self, done: int, sound: bool, logs: Mapping[str, Any]) -> None:
         """Of `done` steps, the last may not have been sound: left out, or the end."""
-        loss, still = float(logs["loss"]), moved_nothing(self.model)
-        if math.isfinite(loss) and still == self._still:
+        if sound:
             return
-        self._still = still
+        loss = float(logs["loss"])
         epoch, step = divmod(self.taken + done - 1, self.per_epoch)
         epoch += self.first_epoch
         rows = self.rows_of(epoch)[step]

@@ -130,6 +130,11 @@ def run(
     if adaptation.patch(task) is not None:
         raise ConfigError(f"{type(adaptation).__name__} inserts weights, which is not possible yet.")
     plan = list(adaptation.stages(task, settings.epochs))
+    if settings.accumulate > 1 and strategy is not None and any(stage.batch_norm for stage in plan):
+        raise ConfigError(
+            "On several replicas, BatchNormalization that learns cannot take its statistics over parts of a batch.",
+            fix="leave accumulate out, or keep BatchNormalization frozen",
+        )
     resolved = [stages.resolve(task.components, stage) for stage in plan]  # every mistake before the first epoch
     _reseed(task.model, settings.seed)
     planned = planning.plan(
@@ -191,8 +196,10 @@ def _stages(
         started = _Start(at, done, previous, before)
         try:
             fitted, previous, taken = _fit(job, kept.trained(way), way, here, started, watch, callbacks, saver)
-        except NotFiniteError:
-            watch.settle()
+        except NotFiniteError as error:
+            if watch.settle():
+                told = "Statistics of BatchNormalization took its numbers in, so that the whole stage is undone."
+                raise NotFiniteError(f"{error}\n  {told}", rows=error.rows) from error
             raise
         except TrainingError:
             watch.undo()
@@ -228,6 +235,8 @@ def _fit(
             asked = settings.precision
             if asked == "auto" and replicas.on_tpu(job.strategy):
                 asked = "mixed_bfloat16"
+            elif asked == "auto" and replicas.several(job.strategy) is not None:
+                asked = "float32"  # workers might measure differently
             policy = precision.choose(asked, model, trained.train, head)
         else:  # what was measured once is not measured again
             policy = tuple(position.about["policy"])
@@ -238,11 +247,20 @@ def _fit(
         ):
             averages = Averages(now.optimizer, now.variables)
             standing = Standing(
-                start.stage, model, now.optimizer, recorder, start.done, stage.epochs, start.before, policy
+                start.stage,
+                model,
+                now.optimizer,
+                recorder,
+                start.done,
+                stage.epochs,
+                start.before,
+                policy,
+                averages=averages,
             )
             first, skip = saver.enter(standing)
             given = feed.prepare(job, trained, way, first, last, callbacks, saver, skip)
             standing.taken = given.taken
+            given.taken.skipped = standing.skipped
             how = given.how | {"precision": policy[0], "precision_why": policy[1]}
             job.events.emit("steps", **how)
             if first < last:
@@ -273,8 +291,7 @@ def _fit(
 def _of_steps(taken: chunks.Chunks | steps.Steps) -> dict[str, Any]:
     """What is known of a stage's steps when they are taken."""
     found: dict[str, Any] = {"waited": taken.waited, "compiled": taken.compiled}
-    skipped = getattr(taken, "skipped", [])
-    return found | ({"skipped": skipped} if skipped else {})
+    return found | ({"skipped": taken.skipped} if taken.skipped else {})
 
 
 def _epochs_to(events: Events, stage: str) -> keras.callbacks.Callback:

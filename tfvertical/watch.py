@@ -64,10 +64,15 @@ class Watch(keras.callbacks.Callback):
         """Put back the weights of before the stage."""
         self._assign(self.start)
 
-    def settle(self) -> None:
-        """A step was refused and moved nothing: its weights stay, unless statistics of its batch are no numbers."""
-        if not self._finite():
+    def settle(self) -> bool:
+        """A step was refused and moved nothing: its weights stay, unless statistics of its batch are no numbers.
+
+        Then the weights of before the stage are put back, and the answer is True.
+        """
+        harmed = not self._finite()
+        if harmed:
             self.undo()
+        return harmed
 
     def _finite(self) -> bool:
         return all(np.isfinite(value).all() for value in self._snapshot())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 import keras
 import numpy as np
 import pytest
@@ -87,8 +89,19 @@ class Stops(keras.callbacks.Callback):
             raise Interrupted("SIGTERM", "")
 
 
-@pytest.mark.parametrize("after", [1, 2, 3])
-def test_a_run_that_is_taken_up_ends_with_the_same_bits(tmp_path, after):
+class Signals(keras.callbacks.Callback):
+    """Asks the run to end in the midst of its second validation, while averages stand in the weights' place."""
+
+    count = 0
+
+    def on_test_batch_end(self, batch, logs=None):
+        self.count += 1
+        if self.count == 2:
+            signal.raise_signal(signal.SIGTERM)
+
+
+@pytest.mark.parametrize("stops", [Stops(1), Stops(2), Stops(3), Signals()])
+def test_a_run_that_is_taken_up_ends_with_the_same_bits(tmp_path, stops):
     def run(folder=None, callbacks=()):
         task = tiny.text_task()
         train, held_out = encoded(task)
@@ -100,7 +113,7 @@ def test_a_run_that_is_taken_up_ends_with_the_same_bits(tmp_path, after):
 
     whole = run()
     with pytest.raises(Interrupted):
-        run(tmp_path, [Stops(after)])
+        run(tmp_path, [stops])
     assert tiny.largest_difference(whole, run(tmp_path)) == 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -60,3 +61,36 @@ def test_what_a_block_makes_is_not_kept_for_the_backward_pass():
 def test_a_model_without_blocks_says_so_before_it_is_trained():
     with pytest.raises(ConfigError, match="take accumulate"):
         tiny.image_task().fit(tiny.pictures(4), epochs=1, verbose=0, rematerialize=True)
+
+
+@keras.saving.register_keras_serializable("tfvertical-tests")
+class Leaves(keras.layers.Layer):
+    """A block that leaves `training` to Keras: its Dropout is told by the context of the call."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.dense, self.drop = keras.layers.Dense(4, use_bias=False), keras.layers.Dropout(0.5, seed=3)
+
+    def build(self, shape):
+        self.dense.build(shape)
+        self.built = True
+
+    def call(self, inputs):
+        return self.drop(self.dense(inputs))
+
+
+def test_a_block_that_is_told_nothing_of_training_drops_alike_both_times():
+    found = []
+    for again in (False, True):
+        keras.utils.set_random_seed(0)
+        inputs = keras.Input((3,))
+        model = keras.Model(inputs, Leaves()(inputs))
+        (block,) = remat.blocks(model)
+        kernel = block.dense.kernel
+        with remat.rematerialized(model, again), tf.GradientTape() as tape:
+            loss = tf.reduce_sum(tf.square(model(tf.ones((5, 3)), training=True)))
+        found.append((float(loss), tape.gradient(loss, kernel.value).numpy(), block.drop.seed_generator.state.numpy()))
+    (plain, gradient, state), (other, again_gradient, again_state) = found
+    assert plain == other and plain > 0
+    np.testing.assert_allclose(again_gradient, gradient, rtol=1e-6)
+    np.testing.assert_array_equal(again_state, state)

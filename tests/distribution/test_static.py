@@ -45,7 +45,7 @@ def test_no_string_reaches_a_step_and_every_shape_is_known():
         assert {tensor.dtype.name for tensor in (*inputs.values(), labels, weights)} <= {"int32", "bool", "float32"}
         assert {len(tensor) for tensor in (*inputs.values(), labels, weights)} == {8}
         length = inputs["token_ids"].shape[1]
-        assert length == batches.bucket(length)
+        assert length in (batches.bucket(length), encoded.lengths.max())
         seen[int(whole)] += 1
     assert seen == {8: 2, 5: 1}  # 21 examples, each counted once
 
