@@ -21,6 +21,7 @@ try:
     import apache_beam as beam
     from apache_beam.ml.inference.base import KeyedModelHandler, ModelHandler, RunInference
     from apache_beam.options.pipeline_options import PipelineOptions
+    from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
     from apache_beam.transforms.combiners import Count
 except ImportError as error:
     raise MissingPackageError("Apache Beam is not installed.", fix="pip install 'tfvertical[beam]'") from error
@@ -58,15 +59,20 @@ def predict(
     """
     refuse_filled(Path(out), overwrite=overwrite)
     bundle.verify(path)
-    files = sorted(glob.glob(source, recursive=True))
+    found = [source] if Path(source).exists() else sorted(glob.glob(source, recursive=True))
+    files = [str(Path(file).absolute()) for file in found if source == file or Path(file).is_file()]
     if not files:
         raise DataError(f"No file matches {source!r}.", nearest=nearest_paths(source))
-    folder = Path(out)
+    path = Path(path).absolute()
+    next(jobs.rows_of(path, files[0], text), None)  # a column that is not there is told here
+    folder = Path(out).absolute()
     folder.mkdir(parents=True, exist_ok=True)
     for old in [*folder.glob(f"{PREDICTIONS}-*"), *folder.glob(f"{QUARANTINE}-*"), folder / COUNTS]:
         old.unlink(missing_ok=True)
-    handler: Any = KeyedModelHandler(_Bundle(str(Path(path).absolute()), batch))
-    with beam.Pipeline(options=PipelineOptions(list(options))) as pipeline:
+    handler: Any = KeyedModelHandler(_Bundle(str(path), batch))
+    # without a name, Beam would fetch a runner from the network
+    runner = None if any(option.startswith("--runner") for option in options) else FnApiRunner()
+    with beam.Pipeline(runner=runner, options=PipelineOptions(list(options))) as pipeline:
         rows = (
             pipeline
             | "Files" >> beam.Create(files)

@@ -18,7 +18,7 @@ from tfvertical.errors import ClusterError
 
 FORM = '{"cluster": {"worker": ["host:port", …]}, "task": {"type": "worker", "index": 0}}'
 TIMEOUT = 300.0  # seconds that a worker is waited for
-_LONGEST = 65_536  # bytes of a greeting
+_LONGEST = 2**20  # bytes of a greeting
 _PAUSE = 0.2
 _LOCAL = ("localhost", "127.0.0.1")
 
@@ -121,12 +121,15 @@ def meet(cluster: Cluster, about: Mapping[str, str] | None = None, timeout: floa
 
 
 def _gather(cluster: Cluster, mine: Mapping[str, str], until: float, timeout: float) -> None:
-    """The first worker's part: listen until all have said who they are, then let all go."""
+    """The first worker's part: listen until all have said who they are and are still there, then let all go."""
     come: dict[int, tuple[socket.socket, Mapping[str, Any]]] = {}
     with _listening(cluster) as listener, contextlib.ExitStack() as stack:
-        while len(come) < len(cluster.workers) - 1:
-            left = until - time.monotonic()
+        while True:
+            come = {at: found for at, found in come.items() if not _gone(found[0])}
             missing = [address for at, address in enumerate(cluster.workers) if at and at not in come]
+            if not missing:
+                break
+            left = until - time.monotonic()
             if left <= 0:
                 _tell(come, f"gave up: {', '.join(missing)} did not come")
                 raise ClusterError(
@@ -134,16 +137,11 @@ def _gather(cluster: Cluster, mine: Mapping[str, str], until: float, timeout: fl
                     f"{', '.join(missing)}.",
                     fix=f"start them with the same TF_CONFIG but for their index, able to reach {cluster.here}",
                 )
-            listener.settimeout(left)
-            with contextlib.suppress(TimeoutError):
+            listener.settimeout(min(left, 1.0))  # who has come may leave again meanwhile
+            with contextlib.suppress(OSError):  # nobody, or a stranger who hung up
                 connection, _ = listener.accept()
                 stack.enter_context(connection)
-                said = _received(connection, min(left, 10.0))
-                at, known = said.get("index"), said.get("workers") == list(cluster.workers)
-                if known and isinstance(at, int) and 0 < at < len(cluster.workers):
-                    come[at] = connection, said  # who greets twice was started again
-                else:
-                    _send(connection, {"refused": "another TF_CONFIG: the lists of workers differ"})
+                _welcome(cluster, connection, come, min(left, 10.0))
         different = _differences(mine, {cluster.workers[at]: said.get("about") for at, (_, said) in come.items()})
         if different:
             _tell(come, different)
@@ -151,19 +149,56 @@ def _gather(cluster: Cluster, mine: Mapping[str, str], until: float, timeout: fl
         _tell(come, "")
 
 
+def _welcome(
+    cluster: Cluster,
+    connection: socket.socket,
+    come: dict[int, tuple[socket.socket, Mapping[str, Any]]],
+    seconds: float,
+) -> None:
+    """Hear who it is, and keep or refuse them."""
+    said = _received(connection, seconds)
+    at = said.get("index")
+    if said.get("workers") != list(cluster.workers):
+        refused = "another TF_CONFIG: the lists of workers differ"
+    elif not isinstance(at, int) or isinstance(at, bool) or not 0 < at < len(cluster.workers):
+        refused = f"there is no worker {at!r}"
+    elif at in come and not _gone(come[at][0]):
+        refused = f"worker {at} is here already: two processes have the same index"
+    else:
+        come[at] = connection, said
+        return
+    _send(connection, {"refused": refused})
+
+
+def _gone(connection: socket.socket) -> bool:
+    """Whether the other end has hung up."""
+    connection.setblocking(False)
+    try:
+        return connection.recv(1, socket.MSG_PEEK) == b""
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    finally:
+        connection.setblocking(True)
+
+
 def _greet(cluster: Cluster, mine: Mapping[str, str], until: float, timeout: float) -> None:
     """Another worker's part: find the first one, say who it is, and wait to be let go."""
     greeting = {"index": cluster.index, "workers": list(cluster.workers), "about": dict(mine)}
+    heard = False
     while True:
         left = until - time.monotonic()
         if left <= 0:
+            told = "is there, but other workers are missing" if heard else "does not answer"
             raise ClusterError(
-                f"After {timeout:g} s, the first worker does not answer at {cluster.workers[0]}.",
-                fix="start it, with the same TF_CONFIG but for its index, and let this machine reach that address",
+                f"After {timeout:g} s, the first worker {told} at {cluster.workers[0]}.",
+                fix="start all of them, with the same TF_CONFIG but for the index, able to reach that address",
             )
         try:
             with socket.create_connection(_parted(cluster.workers[0]), timeout=min(left, 10.0)) as connection:
                 _send(connection, greeting)
+                heard = True
                 answer = _received(connection, left)
         except OSError:
             time.sleep(min(_PAUSE, max(left, 0.0)))
@@ -183,7 +218,8 @@ def _differences(mine: Mapping[str, str], theirs: Mapping[str, Any]) -> str:
         for name in sorted({*mine, *about}):
             if mine.get(name) != about.get(name):
                 lines.append(f"{name}: {about.get(name)!r} at {address}, {mine.get(name)!r} at the first worker")
-    return "; ".join(line[:300] for line in lines[:5])
+    more = [f"and {len(lines) - 5} more"] if len(lines) > 5 else []
+    return "; ".join([*(line[:300] for line in lines[:5]), *more])
 
 
 def _tell(come: Mapping[int, tuple[socket.socket, Any]], refused: str) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -119,7 +119,7 @@ def resolve(
     if name != "auto":
         return _MAKERS[name](environment, "asked for", about, timeout)
     written = environment.get("TF_CONFIG")
-    if written and len(cluster.parse(written).workers) > 1:
+    if written and _trains_together(cluster.parse(written)):
         return _multi_worker(environment, "TF_CONFIG lists several workers", about, timeout)
     if (address := _tpu_name(environment)) is not None:
         return _tpu(environment, f"there is a TPU, {address or 'local'}", about, timeout)
@@ -131,6 +131,35 @@ def resolve(
 def saves() -> bool:
     """Whether this process saves and reports: of several workers that were resolved here, only the first does."""
     return all(cluster.parse(key[1]).first for key in _made if key[0] == "multi_worker")
+
+
+def several(name: str) -> bool:
+    """Whether a strategy of that name would join several workers here."""
+    if name != "auto":
+        return name == "multi_worker"
+    written = os.environ.get("TF_CONFIG")
+    return written is not None and written != "" and _trains_together(cluster.parse(written))
+
+
+def _trains_together(found: Cluster) -> bool:
+    if found.kind not in ("chief", "worker"):
+        raise ClusterError(
+            f"TF_CONFIG makes this process a {found.kind!r}, which does not train.",
+            fix="start only the workers, or choose training.strategy: one_device",
+        )
+    return len(found.workers) > 1
+
+
+@contextlib.contextmanager
+def together(strategy: Any) -> Iterator[None]:
+    """`replicas.together`, where there is a strategy: TensorFlow is not loaded for one device."""
+    if strategy is None:
+        yield
+        return
+    from tfvertical import replicas
+
+    with replicas.together(strategy):
+        yield
 
 
 Maker = Callable[[Mapping[str, str], str, "Mapping[str, str] | None", float], Distribution]
@@ -162,6 +191,8 @@ def _multi_worker(
     import tensorflow as tf
 
     written = environment.get("TF_CONFIG")
+    if written != os.environ.get("TF_CONFIG"):
+        raise ClusterError("TensorFlow reads TF_CONFIG from this process' environment.", fix="set it there")
     if not written:
         raise ClusterError("Several workers were asked for, and TF_CONFIG is not set.", fix=f"set it to {cluster.FORM}")
     workers = cluster.parse(written)

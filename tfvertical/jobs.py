@@ -62,6 +62,11 @@ def train(
     """
     refuse_filled(Path(out), overwrite=overwrite)
     check_place(Path(out))
+    if distribution.several(run.strategy) and any(source.startswith("tfds:") for source in run.data.sources.values()):
+        raise ConfigError(
+            "Several workers cannot read tfds: sources: those compute before the workers have met.",
+            fix="write the data set to files first, or train on one machine",
+        )
     parts = read(run.data, kind_of(run.task), run.labels)  # what is wrong there is told before TensorFlow is loaded
     load_tensorflow()
     where = distribution.resolve(run.strategy, about=_agreed(run, parts))
@@ -81,7 +86,7 @@ def train(
     labels = run.labels or data.label_names(parts["train"])
     say(where.describe(run.training.batch_size, len(parts["train"])))
     say(f"Loading {run.preset} for {len(labels)} labels.")
-    with where.scope():
+    with distribution.together(where.strategy), where.scope():
         task = Registry("tasks").get(run.task).from_preset(run.preset, labels=labels, **run.options)
     check_room(Path(out), 4 * sum(math.prod(variable.shape) for variable in task.model.variables))
     if run.data.load.get("strict"):
@@ -140,11 +145,27 @@ def _agreed(run: Run, parts: Mapping[str, Examples]) -> dict[str, str]:
     rows, texts = hashlib.sha256(), kind_of(run.task) == "text"  # pictures may lie in another folder there
     for part in parts.values():
         rows.update(json.dumps([list(part.labels or ()), list(part.inputs) if texts else len(part)]).encode())
-    return {
-        "tfvertical": version("tfvertical"),
-        "run": json.dumps(run.written, sort_keys=True, default=str),
-        "rows": f"{sum(map(len, parts.values()))} rows, {rows.hexdigest()[:16]}",
+    about = {f"run file, {key}": value for key, value in flat(run.written).items()}
+    about = {
+        key: value if len(value) < 200 else hashlib.sha256(value.encode()).hexdigest() for key, value in about.items()
     }
+    counted = f"{sum(map(len, parts.values()))} rows, {rows.hexdigest()[:16]}"
+    return about | {"tfvertical": version("tfvertical"), "rows": counted}
+
+
+def flat(value: Any, place: str = "") -> dict[str, str]:
+    """Nested mappings as dotted keys with JSON values.
+
+    Example:
+        >>> flat({"training": {"epochs": 3}})
+        {'training.epochs': '3'}
+    """
+    if not isinstance(value, Mapping):
+        return {place: json.dumps(value, default=str)}
+    found: dict[str, str] = {}
+    for key, each in value.items():
+        found |= flat(each, f"{place}.{key}" if place else str(key))
+    return found
 
 
 def _silent(line: str) -> None:

@@ -37,6 +37,12 @@ class Sharing:
         """Whether it is true in every process."""
         return int(self._sum(np.array([true], np.int32))[0]) == self.count
 
+    def alike(self, value: int) -> bool:
+        """Whether it is the same number in every process."""
+        every = np.zeros(self.count, np.int64)
+        every[self.at] = value
+        return len(set(self._sum(every).tolist())) == 1
+
     def joined(self, arrays: Sequence[np.ndarray], error: float) -> float:
         """Fill arrays in place, which hold zeros where other processes have computed; the largest of all errors."""
         for array in arrays:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from tfvertical import config, data, jobs
+from tfvertical import config, data, distribution, jobs
 from tfvertical._console import load_tensorflow
 from tfvertical.contracts import Backbone, Encoded
 from tfvertical.errors import AddressError, ConfigError, StoreError, TrainingError
@@ -76,7 +76,7 @@ class Study:
         self.document = replace(read, value={name: value for name, value in content.items() if name != "sweep"})
         self.folder = Path(path).resolve().parent
         base = self.run({})
-        if base.strategy not in ("auto", "one_device"):
+        if base.strategy not in ("auto", "one_device") or distribution.several(base.strategy):
             raise ConfigError(
                 f"Trials train on one device, not by {base.strategy!r}.",
                 fix="leave training.strategy out of the sweep, and train the best one with it",
@@ -257,7 +257,8 @@ def run(
     _write(out, done, study.metric, best)
     say(tables.table(done, study.metric))
     say(f"Training the best again: {tables.said(best.options)}.")
-    report = jobs.train(study.run(best.options), out, overwrite=True, say=say)  # asked above; sweep.json stands there
+    chosen = replace(study.run(best.options), strategy="one_device")  # as its trials
+    report = jobs.train(chosen, out, overwrite=True, say=say)  # asked above; sweep.json stands there
     return Sweep(tuple(done), study.metric, best, report)
 
 

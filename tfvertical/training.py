@@ -31,13 +31,14 @@ from tfvertical import (
 from tfvertical.averages import Averages
 from tfvertical.checkpoint import Checkpoint, Position
 from tfvertical.contracts import Adaptation, Encoded, Objective, Task
-from tfvertical.errors import ConfigError, DataError, NotFiniteError, TrainingError
+from tfvertical.errors import ClusterError, ConfigError, DataError, NotFiniteError, TrainingError
 from tfvertical.events import Events
 from tfvertical.history import History, Recorder
 from tfvertical.kept import Job, Kept, Trained, Transform
 from tfvertical.optimizer import FLOAT16_SCALE, RunSchedule, StagedAdamW, decays
 from tfvertical.resume import Saver, Standing, before_of, optimizer_of
 from tfvertical.settings import Settings
+from tfvertical.sharing import Sharing
 from tfvertical.stages import Stage
 from tfvertical.watch import Watch
 
@@ -157,6 +158,7 @@ def run(
     saver = Saver(kept_at, checkpoint_every, config, events, replicas.several(strategy))
     try:
         with replicas.together(strategy), saver.open(watch) as position:
+            _same_position(replicas.sharing(strategy), position)
             history = History() if position is None else History.read(position.about["recorded"])
             if verbose and position is not None:
                 print(_going_on(position.about, plan))
@@ -167,6 +169,22 @@ def run(
     history.seconds += time.perf_counter() - began
     events.emit("run_ended", seconds=round(history.seconds, 1), best_epoch=history.best_epoch)
     return history
+
+
+def _same_position(sharing: Sharing | None, position: Position | None) -> None:
+    """All workers go on from one place, or none does.
+
+    Raises:
+        ClusterError: they see different positions.
+    """
+    if sharing is None:
+        return
+    number = -1 if position is None else position.number
+    if not sharing.alike(number):
+        raise ClusterError(
+            f"Workers see different positions of this run; here it is {'none' if number < 0 else f'number {number}'}.",
+            fix="give all of them the same folder, on storage that they share",
+        )
 
 
 def _stages(

@@ -56,5 +56,7 @@ def until_saved(folder: Path, running: Sequence[subprocess.Popen[str]], seconds:
     until = time.monotonic() + seconds
     while not list(folder.glob("position-*")):
         if time.monotonic() > until or any(process.poll() is not None for process in running):
+            for process in running:
+                process.kill()
             raise AssertionError("nothing was saved: " + running[0].communicate()[1][-2000:])
         time.sleep(0.1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import struct
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -148,3 +149,55 @@ def test_strangers_at_the_door_are_no_workers(sent):
 
 def test_one_process_alone_meets_nobody():
     cluster.meet(Cluster(("127.0.0.1:1",), 0), {}, 0.0)
+
+
+def test_a_worker_that_leaves_before_all_have_come_is_waited_for_again():
+    where = Cluster(tuple(addresses(3)), 0)
+    with ThreadPoolExecutor(4) as pool:
+        first = pool.submit(cluster.meet, where, {}, 20.0)
+        left = pool.submit(cluster.meet, replace(where, index=1), {}, 1.0)
+        with pytest.raises(ClusterError, match="is there, but other workers are missing"):
+            left.result()
+        second = pool.submit(cluster.meet, replace(where, index=2), {}, 20.0)
+        time.sleep(1.0)
+        assert not first.done() and not second.done(), "nobody goes on without the one that left"
+        again = pool.submit(cluster.meet, replace(where, index=1), {}, 20.0)
+        for each in (first, second, again):
+            each.result()
+
+
+def test_two_processes_of_one_index_are_told():
+    where = Cluster(tuple(addresses(3)), 0)
+    with ThreadPoolExecutor(4) as pool:
+        first = pool.submit(cluster.meet, where, {}, 3.0)
+        second = pool.submit(cluster.meet, replace(where, index=2), {}, 3.0)
+        time.sleep(0.5)
+        with pytest.raises(ClusterError, match="two processes have the same index"):
+            cluster.meet(replace(where, index=2), {}, 3.0)
+        for each in (first, second):
+            with pytest.raises(ClusterError):
+                each.result()
+
+
+def test_a_probe_that_resets_its_connection_ends_nothing():
+    where = Cluster(tuple(addresses(2)), 0)
+    host, _, port = where.here.rpartition(":")
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(cluster.meet, where, {}, 20.0)
+        for _ in range(3):
+            time.sleep(0.2)
+            with socket.create_connection((host, int(port)), timeout=5) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                probe.sendall(b"{}\n")
+        other = pool.submit(cluster.meet, replace(where, index=1), {}, 20.0)
+        first.result()
+        other.result()
+
+
+def test_what_differs_between_run_files_is_told_by_its_key():
+    from tfvertical.jobs import flat
+
+    one, two = (flat({"training": {"epochs": epochs}, "data": {"text": "message"}}) for epochs in (3, 5))
+    found = meeting(2, [one, two])
+    assert "training.epochs: '5' at 127.0.0.1:" in found[0] and "'3' at the first worker" in found[0]
+    assert "data.text" not in found[0]
