@@ -191,8 +191,6 @@ def _multi_worker(
     import tensorflow as tf
 
     written = environment.get("TF_CONFIG")
-    if written != os.environ.get("TF_CONFIG"):
-        raise ClusterError("TensorFlow reads TF_CONFIG from this process' environment.", fix="set it there")
     if not written:
         raise ClusterError("Several workers were asked for, and TF_CONFIG is not set.", fix=f"set it to {cluster.FORM}")
     workers = cluster.parse(written)
@@ -202,6 +200,8 @@ def _multi_worker(
     def make() -> Any:
         if _has_run():  # found out now, since after the meeting the others would wait for this one
             raise _too_late()
+        if written != os.environ.get("TF_CONFIG"):
+            raise ClusterError("TensorFlow reads TF_CONFIG from this process' environment.", fix="set it there")
         cluster.meet(workers, about, timeout)
         return tf.distribute.MultiWorkerMirroredStrategy()
 

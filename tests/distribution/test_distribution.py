@@ -103,7 +103,7 @@ def test_replicas_train_as_one_device_does(root, replicas):
 def test_xla_does_not_compile_several_replicas():
     import tensorflow as tf
 
-    with tf.distribute.OneDeviceStrategy("/cpu:0").scope():
+    with tf.distribute.MirroredStrategy(["/cpu:0"]).scope():
         task = tiny.image_task()
     with pytest.raises(ConfigError, match="leave jit_compile out"):
         task.fit(tiny.pictures(4), epochs=1, verbose=0, jit_compile=True)
