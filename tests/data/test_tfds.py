@@ -11,6 +11,9 @@ import pytest
 from tfvertical import data
 from tfvertical.errors import ConfigError, DataError
 
+# TensorFlow Datasets' own, with the protobuf (6.33) that Apache Beam asks for
+pytestmark = pytest.mark.filterwarnings(r"ignore:label\(\) is deprecated:DeprecationWarning")
+
 
 @pytest.fixture(scope="module")
 def data_dir(tmp_path_factory) -> Path:
