@@ -1,0 +1,56 @@
+"""The command in two processes: one run, which the first saves, measures and exports."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import tfvertical as tv
+from tests.cli.conftest import Place
+from tests.distribution.starting import addresses
+
+PROGRAM = "import sys; from tfvertical.cli import main; sys.exit(main())"
+
+
+def started(index: int, where: list[str], arguments: list[str]) -> subprocess.Popen[str]:
+    config = {"cluster": {"worker": where}, "task": {"type": "worker", "index": index}}
+    environment = os.environ | {"PYTHONPATH": str(Path(tv.__file__).parent.parent), "TF_CONFIG": json.dumps(config)}
+    command = [sys.executable, "-c", PROGRAM, *arguments]
+    return subprocess.Popen(command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def ended(running: list[subprocess.Popen[str]]) -> list[tuple[int, str]]:
+    try:
+        told = [process.communicate(timeout=300) for process in running]
+    finally:
+        for process in running:
+            process.kill()
+    return [(process.returncode, out + error) for process, (out, error) in zip(running, told, strict=True)]
+
+
+def test_two_workers_train_one_run_and_the_first_saves_it(place: Place, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    arguments = ["train", str(place.run), "--out", str(out), "--set", "adaptation.head_epochs=2"]
+    where = addresses(2)
+    (first, said), (second, told) = ended([started(at, where, arguments) for at in range(2)])
+    assert first == 0, said[-3000:]
+    assert second == 0, told[-3000:]
+    assert "Trains on 2 replicas of 2 processes" in said and "Everything lies in" in said
+    assert "Trained together with the first worker" in told and "Everything lies in" not in told
+    assert tv.load(out).predict("visa plane airport trip")[0].label in ("cards", "travel")
+    assert (out / "exports" / "litert-float32" / "model.tflite").is_file()
+    assert not out.with_name("run.unfinished").exists()
+
+
+def test_workers_with_different_runs_are_told_the_difference(place: Place, tmp_path: Path) -> None:
+    where = addresses(2)
+    arguments = ["train", str(place.run), "--out", str(tmp_path / "run"), "--set", "adaptation.head_epochs=2"]
+    other = [*arguments[:-1], "adaptation.head_epochs=3"]
+    found = ended([started(at, where, given) for at, given in enumerate((arguments, other))])
+    for code, said in found:
+        assert code == 2, said[-2000:]
+        assert "run file, adaptation.head_epochs: '3' at 127.0.0.1:" in said
+    assert not (tmp_path / "run").exists()
