@@ -41,15 +41,7 @@ def prepare(
     settings, model, stage = job.settings, trained.model, way.resolved.stage
     train, held_out = trained.train, trained.validation
     against = "the inputs change from epoch to epoch" if trained.transform else None
-    if job.spread:
-        alone = (
-            "XLA compiles each"
-            if settings.jit_compile
-            else "each is taken in parts"
-            if settings.accumulate > 1
-            else "those that are not finite are skipped"
-        )
-        against = alone if job.strategy is None else "they are taken on several replicas"
+    against = job.spread or against
     for encoded in (train, held_out):
         against = against or (chunks.reason_against(model, encoded, callbacks) if encoded is not None else None)
     if against is not None:

@@ -37,10 +37,16 @@ class Job:
     strategy: Any = None
 
     @property
-    def spread(self) -> bool:
-        """Whether steps are those of `replicas`, since Keras' own do not do what is asked for."""
+    def spread(self) -> str:
+        """Why steps are those of `replicas`, in a few words; empty where Keras' own do what is asked for."""
         asked = self.settings
-        return self.strategy is not None or asked.jit_compile or asked.accumulate > 1 or asked.not_finite == "skip"
+        if self.strategy is not None:
+            return "they are taken on several replicas"
+        if asked.jit_compile:
+            return "XLA compiles each"
+        if asked.accumulate > 1:
+            return "each is taken in parts"
+        return "those that are not finite are skipped" if asked.not_finite == "skip" else ""
 
 
 @dataclass(frozen=True)
