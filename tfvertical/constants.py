@@ -39,7 +39,7 @@ def forward(model: keras.Model) -> Forward:
     """
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-    fixed = convert_variables_to_constants_v2(traced(model).get_concrete_function())
+    fixed = convert_variables_to_constants_v2(traced(model))
     names = sorted(tensor.name for tensor in model.inputs)  # tf.nest flattens dictionaries by key
 
     def run(inputs: Mapping[str, Any]) -> list[Any]:

@@ -19,7 +19,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from tfvertical import identity, kernels
+from tfvertical import identity, kernels, precision
 from tfvertical.batches import Forward, outputs
 from tfvertical.columns import Dense, Ragged
 from tfvertical.contracts import Column, Encoded
@@ -31,7 +31,7 @@ from tfvertical.store import Spec, Store, Writer, key
 
 log = logging.getLogger(__name__)
 
-FORMAT = "2"  # goes up when the same model and data give other numbers, or lie differently
+FORMAT = "3"  # goes up when the same model and data give other numbers, or lie differently
 WORTH_SECONDS = 2.0  # what took less to compute is not written to disk
 RECENT_BYTES = 256 * 2**20  # outputs that stay in memory after a run, for the next one in this process
 SAME = 1e-3  # an example's outputs in another batch may differ by this share of the largest
@@ -45,19 +45,21 @@ class Keeping:
         memory: bytes in memory; what takes more is read from disk batch by batch.
         store: the folder on disk; None for memory only.
         dtype: `float32`, or `float16` or `bfloat16` for half the bytes.
+        policy: the dtype policy that the prefix computes by.
         about: what lists of kept outputs show (`preset`, `data_name`).
     """
 
     memory: int
     store: Store | None = None
     dtype: str = "float32"
+    policy: str = "float32"
     about: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, settings: Settings, about: Mapping[str, str]) -> Keeping:
         """What a run's settings say."""
         store = Store(limit=settings.cache_disk) if settings.cache_disk else None
-        return cls(settings.cache_bytes, store, settings.cache_dtype, about)
+        return cls(settings.cache_bytes, store, settings.cache_dtype, about=about)
 
 
 @dataclass(frozen=True)
@@ -136,7 +138,8 @@ def compute(
     specs = specs_of(prefix, keeping.dtype)
     if cost(prefix, [encoded], keeping.dtype) <= keeping.memory:
         kept = [InMemory(spec, encoded) for spec in specs]
-        error = run(prefix, encoded, specs, kept, None if sharing is None else sharing.of(encoded), forward)
+        with precision.lowered(prefix, keeping.policy):
+            error = run(prefix, encoded, specs, kept, None if sharing is None else sharing.of(encoded), forward)
         if sharing is not None:
             error = sharing.joined([part.values for part in kept], error)
         columns = {spec.name: part.column() for spec, part in zip(specs, kept, strict=True)}
@@ -197,6 +200,7 @@ def _parts(prefix: keras.Model, encoded: Encoded, keeping: Keeping) -> dict[str,
         "model": model,
         "data": identity.of_inputs(encoded),
         "dtype": keeping.dtype,
+        "policy": keeping.policy,
         "versions": versions,
     }
 
@@ -266,7 +270,7 @@ def _streamed(
         raise StoreError(
             "Outputs of the frozen part fit neither into memory nor onto disk.", fix="raise cache_bytes or cache_disk"
         )
-    with _writing(keeping, name, parts, specs, encoded) as writer:
+    with _writing(keeping, name, parts, specs, encoded) as writer, precision.lowered(prefix, keeping.policy):
         error = run(prefix, encoded, specs, [Written(writer, spec.name) for spec in specs])
     columns = keeping.store.open(name, keeping.memory)
     if columns is None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
 
-from tfvertical import features, frontier, inline, planning, replicas
+from tfvertical import features, frontier, inline, planning, precision, replicas
 from tfvertical.contracts import Encoded, Task
 from tfvertical.errors import StoreError, TrainingError
 from tfvertical.events import Events
@@ -35,6 +35,15 @@ class Job:
     total: int
     events: Events
     strategy: Any = None
+
+    @property
+    def precision(self) -> str:
+        """The precision that was asked for; what is to be measured is decided where nobody may measure."""
+        if self.settings.precision == "auto" and replicas.on_tpu(self.strategy):
+            return precision.LOW
+        if self.settings.precision == "auto" and replicas.several(self.strategy) is not None:
+            return "float32"  # workers might measure differently
+        return self.settings.precision
 
     @property
     def spread(self) -> str:
@@ -81,6 +90,9 @@ class Kept:
     Args:
         job: what stays the same in all stages.
         planned: how each stage is trained.
+
+    Attributes:
+        policy: the dtype policy that frozen parts compute by, and why; None until the first of them runs.
     """
 
     def __init__(self, job: Job, planned: planning.Plan):
@@ -88,6 +100,7 @@ class Kept:
         self.keeping = features.Keeping.of(job.settings, _about(job.task))
         self.sharing = replicas.sharing(job.strategy)
         self.base: tuple[int, list[Encoded]] | None = None
+        self.policy: tuple[str, str] | None = None
 
     def trained(self, way: planning.Way) -> Trained:
         """The way's model and examples; without a kept prefix where keeping turns out to be impossible."""
@@ -139,14 +152,16 @@ class Kept:
         return Trained(way.parts.suffix, views[0], validation, lambda _, epoch: views[epoch % count], kept=kept)
 
     def _run(self, prefix: keras.Model, encoded: Encoded) -> Encoded:
-        found = features.compute(
-            prefix, encoded, self.keeping, self.sharing, replicas.forward(prefix, self.job.strategy)
-        )
+        if self.policy is None:
+            self.policy = precision.frozen(self.job.precision, prefix, encoded)
+        keeping = replace(self.keeping, policy=self.policy[0])
+        found = features.compute(prefix, encoded, keeping, self.sharing, replicas.forward(prefix, self.job.strategy))
         self.job.events.emit(
             "features",
             source=found.source,
             examples=len(encoded),
-            bytes=features.cost(prefix, [encoded], self.keeping.dtype),
+            bytes=features.cost(prefix, [encoded], keeping.dtype),
+            precision=self.policy[0],
             seconds=round(found.seconds, 2),
             error=found.error,
         )

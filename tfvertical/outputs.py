@@ -10,8 +10,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfvertical import constants
-from tfvertical.batches import Forward, infer
+from tfvertical import constants, stages
+from tfvertical.batches import Forward, graph, infer
 from tfvertical.columns import Dense, Ragged
 from tfvertical.contracts import Encoded
 from tfvertical.store import Spec, Writer
@@ -80,10 +80,12 @@ def run(
     static = forward is not None
     if forward is None and constants.pays(prefix, len(encoded)):
         forward = constants.forward(prefix)
+    elif forward is None and any(layer.compute_dtype != layer.variable_dtype for layer in stages.layers(prefix)):
+        forward = graph(prefix, held=True)
     for some, found in infer(prefix, encoded, forward=forward, rows=rows, static=static):
         for spec, part, values in zip(specs, kept, found, strict=True):
             stored = values.astype(numpy_dtype(spec.dtype), copy=False)
-            if stored.dtype != values.dtype:
+            if stored.dtype.itemsize < values.dtype.itemsize:
                 largest = float(np.abs(values).max(initial=0.0)) or 1.0
                 error = max(error, float(np.abs(stored.astype(values.dtype) - values).max(initial=0.0)) / largest)
             part.put(some, stored)

@@ -84,6 +84,7 @@ class Saver:
 
     Attributes:
         position: where an earlier process stopped; None at the beginning of a run.
+        frozen: the dtype policy that frozen parts compute by, and why; None where none has run.
     """
 
     def __init__(
@@ -100,6 +101,7 @@ class Saver:
         self.standing: Standing | None = None
         self.watch: Watch | None = None
         self.recorded: dict[str, Any] = {}
+        self.frozen: tuple[str, str] | None = None
         self._asked: int | None = None
         self._saved_at = time.monotonic()
         self._beside = ThreadPoolExecutor(1)
@@ -128,6 +130,8 @@ class Saver:
             if self.position is not None:
                 _refuse_other(self.position.about["config"], self.config, self.checkpoint)
                 _assign(watch.variables, _several(self.position.arrays, "weight"))
+                if frozen := self.position.about.get("frozen"):
+                    self.frozen = tuple(frozen)
                 self.events.take_up(self.position.about["events"])
                 self.events.emit("resumed", stage=self.position.about["stage"], epoch=self.position.about["epoch"])
             try:
@@ -253,6 +257,7 @@ class Saver:
             "optimizer": here.optimizer.get_config(),
             "before": {address: value.hex() for address, value in here.before.items()},
             "policy": list(here.policy),
+            "frozen": self.frozen and list(self.frozen),
             "recorded": dict(self.recorded),
             "skipped": list(here.skipped),
             "events": list(self.events.seen),

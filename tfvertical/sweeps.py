@@ -124,7 +124,7 @@ class Study:
         ]
         augment = None if run.augment is None else task._augmented(self.parts["train"], run.augment, run.training.seed)
         with shared.put_back(resolved):
-            training.run(
+            history = training.run(
                 task,
                 encoded["train"],
                 encoded["validation"],
@@ -133,7 +133,8 @@ class Study:
                 augment=augment,
                 verbose=0,
             )
-            scores = _scores(task, encoded["validation"], run, resolved)
+            policy = history.steps[-1].get("frozen_precision", "float32")
+            scores = _scores(task, encoded["validation"], run, resolved, policy)
         values, intervals = _measured(encoded["validation"], scores)
         return Trial(dict(overrides), values, intervals, round(time.perf_counter() - began, 2))
 
@@ -187,7 +188,7 @@ class _Shared:
                     variable.assign(value)
 
 
-def _scores(task: Any, encoded: Encoded, run: Run, resolved: Sequence[Any]) -> np.ndarray:
+def _scores(task: Any, encoded: Encoded, run: Run, resolved: Sequence[Any], policy: str) -> np.ndarray:
     """Of the validation examples; from their frozen outputs, which training has just kept, where that is possible."""
     from tfvertical import features, frontier, planning
 
@@ -198,7 +199,8 @@ def _scores(task: Any, encoded: Encoded, run: Run, resolved: Sequence[Any]) -> n
     if not features.fits(features.cost(prefix, [encoded], settings.cache_dtype), settings):
         return np.asarray(task.scores(encoded))
     try:
-        found = features.compute(prefix, encoded, features.Keeping.of(settings, {"preset": task.source.preset}))
+        keeping = features.Keeping.of(settings, {"preset": task.source.preset})
+        found = features.compute(prefix, encoded, replace(keeping, policy=policy))
     except (StoreError, TrainingError):  # training ran it in every step then, and said why
         return np.asarray(task.scores(encoded))
     scores = np.asarray(task.scores_of(parts.suffix, found.encoded))

@@ -160,8 +160,10 @@ def run(
         with replicas.together(strategy), saver.open(watch) as position:
             _same_position(replicas.sharing(strategy), position)
             history = History() if position is None else History.read(position.about["recorded"])
-            if verbose and position is not None:
-                print(_going_on(position.about, plan))
+            if position is not None:
+                kept.policy = saver.frozen
+                if verbose:
+                    print(_going_on(position.about, plan))
             _stages(job, planned, watch, kept, history, callbacks, saver)
     finally:
         kept.drop()
@@ -213,7 +215,8 @@ def _stages(
         saver.recorded = history.written(time.perf_counter() - began)
         started = _Start(at, done, previous, before)
         try:
-            fitted, previous, taken = _fit(job, kept.trained(way), way, here, started, watch, callbacks, saver)
+            trained, saver.frozen = kept.trained(way), kept.policy
+            fitted, previous, taken = _fit(job, trained, way, here, started, watch, callbacks, saver)
         except NotFiniteError as error:
             if watch.settle():
                 told = "Statistics of BatchNormalization took its numbers in, so that the whole stage is undone."
@@ -225,7 +228,7 @@ def _stages(
         saver.leave()
         history.extend(stage.name, fitted)
         history.waited += taken["waited"]
-        history.steps.append(taken)
+        history.steps.append(taken if kept.policy is None else taken | {"frozen_precision": kept.policy[0]})
         history.proofs.append(proof.check(here, before, _statistics(task, here)))
         watch.leave()
         done += stage.epochs
@@ -250,12 +253,7 @@ def _fit(
     head = stages.layers(job.task.components["head"])
     try:
         if position is None:
-            asked = settings.precision
-            if asked == "auto" and replicas.on_tpu(job.strategy):
-                asked = "mixed_bfloat16"
-            elif asked == "auto" and replicas.several(job.strategy) is not None:
-                asked = "float32"  # workers might measure differently
-            policy = precision.choose(asked, model, trained.train, head)
+            policy = precision.choose(job.precision, model, trained.train, head)
         else:  # what was measured once is not measured again
             policy = tuple(position.about["policy"])
         with (

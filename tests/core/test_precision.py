@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -10,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.core import tiny
-from tfvertical import batches, precision, stages, training
+from tfvertical import batches, features, precision, stages, training
 from tfvertical.adaptations.frozen import Frozen
 from tfvertical.adaptations.full_fine_tuning import FullFineTuning
 from tfvertical.settings import Settings
@@ -43,14 +42,69 @@ def test_training_in_bfloat16_learns_and_leaves_float32(make):
     assert np.asarray(task.scores(examples)).dtype == want.dtype
 
 
-def test_a_head_alone_stays_in_float32():
-    task = tiny.text_task()
-    settings = Settings(epochs=1, batch_size=4, precision="mixed_bfloat16", cache_disk=0)
-    found = [
-        training.run(task, task.encode(tiny.texts(8)), None, Frozen(), replace(settings, precision=how), verbose=0)
-        for task, how in ((tiny.text_task(), "mixed_bfloat16"), (task, "float32"))
-    ]
-    assert found[0].history == found[1].history
+def frozen_features(precision: str, monkeypatch) -> tuple[np.ndarray, dict, set[str]]:
+    """What a head is trained on in a precision, how its stage was, and in which precision the head computed."""
+    task, seen, computed = tiny.text_task(), [], set()
+    real = features.compute
+
+    def compute(*arguments, **keywords):
+        seen.append(real(*arguments, **keywords))
+        return seen[-1]
+
+    def epoch_ended(epoch, logs):
+        computed.update(layer.compute_dtype for layer in task.components["head"].layers if layer.weights)
+
+    settings = Settings(epochs=1, batch_size=4, precision=precision, cache_disk=0)
+    encoded, watch = task.encode(tiny.texts(8)), keras.callbacks.LambdaCallback(on_epoch_end=epoch_ended)
+    with monkeypatch.context() as patch:
+        patch.setattr(features, "compute", compute)
+        patch.setattr(features, "release", lambda encoded: None)
+        history = training.run(task, encoded, None, Frozen(), settings, callbacks=[watch], verbose=0)
+    return seen[0].encoded.columns["cut_0"].take(np.arange(8), None), history.steps[0], computed
+
+
+def test_a_head_alone_stays_in_float32_on_what_is_frozen_in_bfloat16(monkeypatch):
+    full, at_full, of_full = frozen_features("float32", monkeypatch)
+    low, at_low, of_low = frozen_features("mixed_bfloat16", monkeypatch)
+    assert of_full == of_low == {"float32"}
+    assert (at_full["frozen_precision"], at_low["frozen_precision"]) == ("float32", "mixed_bfloat16")
+    assert full.dtype == low.dtype == np.float32
+    assert 1e-5 < np.abs(full - low).max() < 0.1, "other numbers, and near: not those of the other precision's cache"
+    assert frozen_features("mixed_float16", monkeypatch)[1]["frozen_precision"] == "float32"
+
+
+def test_convolutions_are_not_faster_in_bfloat16(monkeypatch):
+    monkeypatch.setattr(precision, "speed", lambda: 2.0)
+    task = tiny.image_task()
+    assert precision.choose("auto", task.model, task.encode(tiny.pictures(2)))[0] == "float32"
+    assert precision.choose("mixed_bfloat16", task.model, task.encode(tiny.pictures(2)))[0] == "mixed_bfloat16"
+
+
+def test_a_run_that_is_taken_up_again_computes_as_it_began(tmp_path, monkeypatch):
+    """Another machine, or a file of measurements that was lost, does not change how a run goes on."""
+    settings = Settings(epochs=4, batch_size=4, cache_disk=0)
+    train = tiny.texts(16)
+
+    def fit(checkpoint=None, callbacks=()):
+        task = tiny.text_task()
+        run = {"callbacks": callbacks, "checkpoint": checkpoint, "verbose": 0}
+        history = training.run(task, task.encode(train), None, Frozen(), settings, **run)
+        return tiny.values(task.model), history
+
+    def stop(epoch, logs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(precision, "speed", lambda: 2.0)
+    whole, _ = fit()
+    with pytest.raises(KeyboardInterrupt):
+        fit(
+            tmp_path / "run", [keras.callbacks.LambdaCallback(on_epoch_begin=lambda at, _: stop(at, _) if at else None)]
+        )
+    monkeypatch.setattr(precision, "speed", lambda: 0.0)
+    features.forget()
+    again, history = fit(tmp_path / "run")
+    assert history.steps[0]["frozen_precision"] == "mixed_bfloat16"
+    assert tiny.largest_difference(whole, again) == 0.0
 
 
 def test_a_graph_of_another_precision_is_not_used_again():

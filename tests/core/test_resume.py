@@ -135,7 +135,7 @@ def test_compiled_chunks_with_dropout_go_on_where_they_were(saves: int, tmp_path
 def test_killed_again_and_again(tmp_path, monkeypatch):
     whole = fit("text", "gradual")
     times = 0
-    while killed_after(3, monkeypatch, kind="text", how="gradual", folder=tmp_path):
+    while killed_after(3, monkeypatch, one_by_one=True, kind="text", how="gradual", folder=tmp_path):
         times += 1
     assert times >= 4
     assert_same(whole, fit("text", "gradual", tmp_path))

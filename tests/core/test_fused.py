@@ -1,0 +1,114 @@
+"""Layers that are computed in one go give what they give otherwise, and are."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow.python.eager import context
+
+from tests.core import tiny
+from tfvertical import batches, fused, kernels, precision
+
+LAYERS = {
+    "dense": lambda: keras.layers.Dense(5, activation="gelu"),
+    "dense without a bias": lambda: keras.layers.Dense(5, use_bias=False),
+    "dense over its axis": lambda: keras.layers.Dense(5, activation="softmax"),
+    "heads": lambda: keras.layers.EinsumDense("abc,cde->abde", (None, 2, 3), bias_axes="de"),
+    "of heads": lambda: keras.layers.EinsumDense("abc,bcd->ad", 5),
+    "one bias for all heads": lambda: keras.layers.EinsumDense("abc,cde->abde", (None, 2, 3), bias_axes="e"),
+    "normalized": lambda: keras.layers.LayerNormalization(epsilon=1e-12),
+    "normalized, axis counted from the front": lambda: keras.layers.LayerNormalization(axis=2, epsilon=1e-3),
+    "normalized over two axes": lambda: keras.layers.LayerNormalization(axis=(1, 2)),
+    "normalized without an offset": lambda: keras.layers.LayerNormalization(center=False),
+    "attention": lambda: _Attention(),
+}
+
+
+class _Attention(keras.layers.Layer):
+    def __init__(self):
+        super().__init__()
+        self.attention = keras.layers.MultiHeadAttention(2, 3)
+
+    def build(self, shape):
+        self.attention.build(shape, shape)
+
+    def call(self, x):
+        return self.attention(x, x)
+
+
+def model_of(layer: keras.layers.Layer) -> keras.Model:
+    inputs = keras.Input((4, 8), name="x")
+    model = keras.Model({"x": inputs}, layer(inputs))
+    rng = np.random.default_rng(0)
+    for variable in model.weights:
+        variable.assign(rng.normal(size=variable.shape))
+    return model
+
+
+def optimized(model: keras.Model, inputs: dict[str, tf.Tensor], held: bool = False) -> set[str]:
+    """The operations that TensorFlow makes of a model's graph."""
+    with context.collect_graphs(optimized=True) as graphs:
+        batches.graph(model, held)(inputs)
+    return {node.op for graph in graphs for node in graph.node}
+
+
+@pytest.mark.parametrize("held", [False, True])
+@pytest.mark.parametrize("kind", LAYERS)
+def test_layers_give_what_they_give_otherwise(kind: str, held: bool):
+    model = model_of(LAYERS[kind]())
+    x = tf.constant(np.random.default_rng(1).normal(size=(3, 4, 8)), tf.float32)
+    want = model({"x": x}, training=False)
+    found = batches.graph(model, held)({"x": x})[0]
+    np.testing.assert_allclose(found, want, rtol=1e-5, atol=1e-5)
+    assert found.shape == want.shape
+    assert not any("call" in vars(layer) for layer in model.layers), "and are Keras' own again"
+
+
+def test_a_graph_that_fails_leaves_the_layers_as_they_were():
+    model = model_of(keras.layers.Dense(2))
+    with pytest.raises(ZeroDivisionError), fused.fused(model):
+        raise ZeroDivisionError
+    assert "call" not in vars(model.layers[-1])
+
+
+@pytest.mark.skipif(not kernels.onednn(), reason="without oneDNN there is nothing to find")
+@pytest.mark.parametrize("held", [False, True])
+def test_encoders_are_found_by_the_graph_passes(held: bool):
+    task = tiny.text_task()
+    model = task.components["backbone"]
+    inputs = batches.inputs(model, task.encode(tiny.texts(8)), np.arange(8))
+    operations = optimized(model, inputs, held)
+    assert any("LayerNorm" in each for each in operations) and any("FusedMatMul" in each for each in operations)
+    assert not operations & {"Tanh", "SquaredDifference", "Rsqrt", "Einsum"}, "what they are made of elsewhere"
+
+
+def test_held_matrices_are_those_of_now():
+    model = model_of(keras.layers.Dense(2, use_bias=False))
+    x = {"x": tf.ones((1, 4, 8))}
+    live, held = batches.graph(model), batches.graph(model, held=True)
+    before = [np.asarray(graph(x)[0]) for graph in (live, held)]
+    model.layers[-1].kernel.assign_add(np.ones((8, 2), np.float32))
+    np.testing.assert_allclose(live(x)[0], before[0] + 8, rtol=1e-5)
+    np.testing.assert_array_equal(held(x)[0], before[1])
+
+
+def test_bfloat16_is_as_near_as_without():
+    task = tiny.text_task()
+    model, encoded = task.components["backbone"], task.encode(tiny.texts(32))
+    inputs = batches.inputs(model, encoded, np.arange(32))
+    want = np.asarray(batches.graph(model)(inputs)[0])
+    with precision.lowered(model, precision.LOW):
+        plain = tf.cast(model(batches.arrange(model, inputs), training=False), tf.float32)
+        low = np.asarray(tf.cast(batches.graph(model, held=True)(inputs)[0], tf.float32))
+    assert 0 < np.abs(low - want).mean() < 1.5 * np.abs(plain - want).mean()
+
+
+def test_lora_is_added_to_its_layer():
+    model = model_of(keras.layers.Dense(5))
+    layer = model.layers[-1]
+    layer.enable_lora(2)
+    layer.lora_kernel_b.assign(np.ones(layer.lora_kernel_b.shape))
+    x = {"x": tf.ones((1, 4, 8))}
+    np.testing.assert_allclose(batches.graph(model, held=True)(x)[0], model(x), rtol=1e-5)
