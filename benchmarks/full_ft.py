@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from benchmarks import show, work
+from benchmarks.machine import BFLOAT16
 from benchmarks.race import Contender, Race, Row
 
 SETTINGS = {"length": 64, "epochs": 1, "short": 1, "rate": 2e-4, "decay": 0.01, "dropout": 0.1, "clip": 1.0}
-BFLOAT16 = ("avx512_bf16", "amx_bf16", "bf16")  # processors that compute in bfloat16
 
 
 def build(smoke: bool) -> dict[str, Any]:

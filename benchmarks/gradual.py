@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks import show, work
+from benchmarks import machine, show, work
 from benchmarks.race import Contender, Race, Row
 
 SETTINGS = {
@@ -17,6 +17,8 @@ SETTINGS = {
     "decay": 0.01,
     "dropout": 0.1,
     "clip": 1.0,
+    "precision": "auto",
+    "call": "gradual",
 }
 
 
@@ -33,6 +35,10 @@ RACE = Race(
         "ours": Contender("tfvertical, `GradualUnfreezing(blocks=2)`", "ours:gradual"),
         "keras": Contender("Keras, the same schedule, grouped by length, oneDNN", "keras_text:gradual", expert=True),
         "hf": Contender("Hugging Face Trainer, the same schedule, grouped by length", "hf_trainer:gradual", True),
+        "ours_f32": Contender("tfvertical, float32", "ours:float32", asks=machine.BFLOAT16),
+        "hf_bf16": Contender(
+            "Hugging Face Trainer, bfloat16", "hf_trainer:gradual_bfloat16", True, asks=machine.BFLOAT16
+        ),
         "full": Contender(
             "Keras, full fine-tuning, 9 epochs, grouped by length, oneDNN", "keras_text:full", expert=True
         ),
@@ -40,6 +46,8 @@ RACE = Race(
     (
         Row("keras", 1.8, tolerance=0.005),
         Row("hf", 2, tolerance=0.005),
+        Row("hf", 2, tolerance=0.005, hero="ours_f32"),
+        Row("hf_bf16", None, tolerance=0.005),
         Row("full", 3.9, tolerance=0.015),
     ),
     build,

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from benchmarks import processes
 
+BFLOAT16 = ("avx512_bf16", "amx_bf16", "bf16")  # flags of processors that compute in bfloat16
 PACKAGES = ("tfvertical", "tensorflow", "keras", "keras-hub", "keras-cv", "numpy", "scikit-learn")
 PEERS = ("torch", "transformers", "accelerate", "sentence-transformers", "timm", "scikit-learn")
 _LIST = "import importlib.metadata as m, json; print(json.dumps({n: m.version(n) for n in %r}))"

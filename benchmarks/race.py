@@ -43,7 +43,7 @@ class Row:
 
     Args:
         peer: key of a contender.
-        target: least median ratio.
+        target: least median ratio; None for a comparison that nothing is asked of.
         tolerance: how much lower the hero's quality may be.
         measure: `seconds`, or a name among a contender's `rows`.
         hero: key of the contender that is to be faster.
@@ -51,7 +51,7 @@ class Row:
     """
 
     peer: str
-    target: float
+    target: float | None
     tolerance: float = 0.002
     measure: str = "seconds"
     hero: str = "ours"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks import show, work
+from benchmarks import machine, show, work
 from benchmarks.race import Contender, Race, Row
 
 SETTINGS = {
@@ -16,6 +16,8 @@ SETTINGS = {
     "decay": 0.01,
     "dropout": 0.1,
     "clip": 1.0,
+    "precision": "auto",
+    "call": "full",
 }
 
 
@@ -31,10 +33,14 @@ RACE = Race(
         "ours": Contender("tfvertical, `FullFineTuning()`", "ours:full"),
         "keras": Contender("KerasHub, padded to 128", "keras_text:padded_full"),
         "hf": Contender("Hugging Face Trainer, grouped by length", "hf_trainer:full", True),
+        "ours_f32": Contender("tfvertical, float32", "ours:float32", asks=machine.BFLOAT16),
+        "hf_bf16": Contender("Hugging Face Trainer, bfloat16", "hf_trainer:full_bfloat16", True, asks=machine.BFLOAT16),
     },
     (
         Row("keras", 4, tolerance=0.01),
         Row("hf", 1.2, tolerance=0.01),
+        Row("hf", 1.2, tolerance=0.01, hero="ours_f32"),
+        Row("hf_bf16", None, tolerance=0.01),
     ),
     build,
 )

@@ -41,7 +41,7 @@ class Verdict:
     @property
     def reached(self) -> bool:
         """Fast enough, at a known and sufficient quality."""
-        return self.ratio >= self.row.target and bool(self.good)
+        return self.ratio >= (self.row.target or 0.0) and bool(self.good)
 
 
 def judge(row: Row, outcomes: Outcomes, kept: Mapping[str, float] | None = None) -> Verdict | None:
@@ -102,30 +102,37 @@ def _against(race: Race, row: Row, verdict: Verdict | None) -> str:
     if row.hero != "ours":
         name = f"{race.contenders[row.hero].name}, against {name}"
     if verdict is None:
-        return f"| {name} | {row.measure} | – | – | {row.target:g} | – | not run |"
+        return f"| {name} | {row.measure} | – | – | {_number(row.target, 'g')} | – | not run |"
     low, high = min(verdict.ratios), max(verdict.ratios)
     gate = {True: "held", False: "too low", None: "not known: run with --whole"}[verdict.good]
     gate += f" (tolerance {row.tolerance:g})"
     reached = "yes" if verdict.reached else "no" if verdict.good else "no: quality"
     ratio = f"{verdict.ratio:.2f} | {low:.2f}–{high:.2f}"
+    if row.target is None:
+        return f"| {name} | {row.measure} | {ratio} | – | {gate} | – |"
     return f"| {name} | {row.measure} | {ratio} | {row.target:g} | {gate} | {reached} |"
 
 
 def closing(race: Race, outcomes: Outcomes, kept: Mapping[str, float] | None = None) -> list[str]:
     """A line a target that was run, and last the row that is worst relative to its target."""
     verdicts = [verdict for row in race.rows if (verdict := judge(row, outcomes, kept)) is not None]
-    lines = [_line(f"{race.name}[{v.row.peer}, {v.row.measure}]", v) for v in verdicts]
-    if not verdicts:
+    lines = [_line(f"{race.name}[{_sides(v.row)}, {v.row.measure}]", v) for v in verdicts]
+    asked = [(each.row.target, each) for each in verdicts if each.row.target is not None]
+    if not asked:
         return [f"{race.name}: no row was run"]
-    worst = min(verdicts, key=lambda each: (each.good is not False, each.ratio / each.row.target))
+    _, worst = min(asked, key=lambda each: (each[1].good is not False, each[1].ratio / each[0]))
     return [*lines, _line(race.name, worst)]
+
+
+def _sides(row: Row) -> str:
+    return row.peer if row.hero == "ours" else f"{row.hero} against {row.peer}"
 
 
 def _line(name: str, verdict: Verdict) -> str:
     ours, theirs = (_number(value, ".4f") for value in verdict.quality)
     low, high = min(verdict.ratios), max(verdict.ratios)
     ratio = f"ratio={verdict.ratio:.2f}  range={low:.2f}–{high:.2f}"
-    return f"{name}: {ratio}  quality={ours}/{theirs}  target={verdict.row.target:.2f}"
+    return f"{name}: {ratio}  quality={ours}/{theirs}  target={_number(verdict.row.target, '.2f')}"
 
 
 def _number(value: float | None, form: str) -> str:

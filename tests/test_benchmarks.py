@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 import subprocess
+from dataclasses import replace
 
 import pytest
 
@@ -47,6 +48,14 @@ def test_speed_counts_only_at_a_known_and_sufficient_quality(quality, good):
     assert verdict.reached is bool(good)
     last = verdicts.table(TOY, outcomes([1.0], [3.0], quality))[-2]
     assert ("| yes |" in last) is bool(good)
+
+
+def test_a_comparison_that_nothing_is_asked_of_is_told_and_not_judged():
+    race = replace(TOY, rows=(*TOY.rows, Row("peer", None)))
+    found = outcomes([1.0], [0.1])
+    assert verdicts.table(race, found)[-1].endswith("| – |")
+    lines = verdicts.closing(race, found)
+    assert lines[-2].endswith("target=–") and not lines[-1].endswith("target=–")
 
 
 def test_another_contender_s_quality_may_stand_for_the_peer_s():

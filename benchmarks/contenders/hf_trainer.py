@@ -43,6 +43,12 @@ def gradual(work: dict[str, Any]) -> dict[str, Any]:
     return _stages(work, [(0, work["rate"]), *((k, work["deep_rate"]) for k in range(1, work["stages"]))])
 
 
+def gradual_bfloat16(work: dict[str, Any]) -> dict[str, Any]:
+    """The same under bfloat16 autocast."""
+    stages = [(0, work["rate"]), *((k, work["deep_rate"]) for k in range(1, work["stages"]))]
+    return _stages(work, stages, bf16=True)
+
+
 def _stages(work: dict[str, Any], stages: list[tuple[int | None, float]], bf16: bool = False) -> dict[str, Any]:
     set_seed(work["seed"])
     model = Classifier(work["minilm"], len(work["names"]), work["dropout"])

@@ -13,9 +13,9 @@ from benchmarks.contenders import keras_parts as parts
 from benchmarks.contenders.clock import Clock, figures
 
 
-def one_head(work: dict[str, Any]) -> dict[str, Any]:
+def one_head(work: dict[str, Any], policy: str = "float32") -> dict[str, Any]:
     """An expert's: all texts sorted by length through `predict` once, then a tuned `fit` of the head alone."""
-    body, preprocessor = parts.pooling(parts.bert(work, dropout=False)), parts.tokenizer(work)
+    body, preprocessor = frozen(work, policy), parts.tokenizer(work)
     clock = Clock()
     train, test = features(work, body, preprocessor)
     model = keras_head.tuned_fit(train, work["train"]["labels"], work)
@@ -23,15 +23,34 @@ def one_head(work: dict[str, Any]) -> dict[str, Any]:
     return figures(clock.seconds, quality)
 
 
-def heads(work: dict[str, Any]) -> dict[str, Any]:
+def one_head_bfloat16(work: dict[str, Any]) -> dict[str, Any]:
+    """The same with bfloat16 products in `predict`."""
+    return one_head(work, "mixed_bfloat16")
+
+
+def heads(work: dict[str, Any], policy: str = "float32") -> dict[str, Any]:
     """The same with eight heads on the one prediction; quality is their mean accuracy."""
-    body, preprocessor = parts.pooling(parts.bert(work, dropout=False)), parts.tokenizer(work)
+    body, preprocessor = frozen(work, policy), parts.tokenizer(work)
     clock, found = Clock(), []
     train, test = features(work, body, preprocessor)
     for rate, seed in work["heads"]:
         model = keras_head.tuned_fit(train, work["train"]["labels"], work | {"rate": rate, "seed": seed})
         found.append(keras_text.accuracy(keras_head.logits(model, test), work))
     return figures(clock.seconds, float(np.mean(found)), best=max(found))
+
+
+def heads_bfloat16(work: dict[str, Any]) -> dict[str, Any]:
+    """The same with bfloat16 products in `predict`."""
+    return heads(work, "mixed_bfloat16")
+
+
+def frozen(work: dict[str, Any], policy: str) -> keras.Model:
+    """The pooled body; what an expert sets before a model is made to have another precision."""
+    keras.config.set_dtype_policy(policy)
+    try:
+        return parts.pooling(parts.bert(work, dropout=False))
+    finally:
+        keras.config.set_dtype_policy("float32")
 
 
 def save_features(work: dict[str, Any]) -> dict[str, Any]:

@@ -43,6 +43,12 @@ def cold_text(work: dict[str, Any]) -> dict[str, Any]:
     return _fitted(work, text_task(work), tv.Frozen())
 
 
+def float32(work: dict[str, Any]) -> dict[str, Any]:
+    """The work's own call, in float32."""
+    found: dict[str, Any] = globals()[work["call"]](work | {"precision": "float32"})
+    return found
+
+
 def cold_image(work: dict[str, Any]) -> dict[str, Any]:
     """The same from paths of pictures, on frozen EfficientNet-Lite0."""
     return _fitted(work, image_task(work), tv.Frozen())
@@ -154,7 +160,7 @@ def _settings(work: dict[str, Any], **more: Any) -> Settings:
         "weight_decay": work["decay"],
         "clip_norm": work["clip"],
         "seed": work["seed"],
-        "precision": "float32",
+        "precision": work.get("precision", "float32"),
     }
     return Settings(**settings | more)
 

@@ -19,11 +19,11 @@ SIDE, CROP = 256, 224
 torch.set_num_threads(THREADS)
 
 
-def sentences(work: dict[str, Any]) -> dict[str, Any]:
+def sentences(work: dict[str, Any], **options: Any) -> dict[str, Any]:
     """`encode`, which sorts by length and pads per batch, then LogisticRegression(C=10)."""
     from sentence_transformers import SentenceTransformer
 
-    model = SentenceTransformer(work["minilm"], device="cpu")
+    model = SentenceTransformer(work["minilm"], device="cpu", model_kwargs=options)
     model.max_seq_length = work["length"]
     clock = Clock()
     train, test = (
@@ -31,6 +31,11 @@ def sentences(work: dict[str, Any]) -> dict[str, Any]:
         for part in ("train", "test")
     )
     return _regression(clock, work, train, test, 10.0)
+
+
+def sentences_bfloat16(work: dict[str, Any]) -> dict[str, Any]:
+    """The same with the network in bfloat16."""
+    return sentences(work, dtype=torch.bfloat16)
 
 
 def pictures(work: dict[str, Any]) -> dict[str, Any]:
