@@ -79,6 +79,7 @@ class Chunks:
         grouped: as `batches.epoch` takes it.
         left: epochs that are still to come, if some of `epochs` are done.
         skip: steps of the first of them that are done, whole chunks.
+        graphs: what an earlier run of the same model, examples and settings has left here; it is left here again.
 
     Attributes:
         steps: steps an epoch, for `fit(steps_per_epoch=…)`.
@@ -99,6 +100,7 @@ class Chunks:
         grouped: bool | None = None,
         left: int | None = None,
         skip: int = 0,
+        graphs: dict[str, Any] | None = None,
     ):
         self.stage, self.waited, self.skipped = stage, 0.0, list[dict[str, Any]]()
         self.model, self.count, self.batch_size = model, len(encoded), batch_size
@@ -107,14 +109,12 @@ class Chunks:
         self.steps = math.ceil(len(encoded) / batch_size)
         self.size = min(self.steps, _steps(model, batch_size))
         self.per_epoch = -(-self.steps // self.size)
-        found = draws.shapes(model) if self.steps * epochs >= XLA_STEPS and _dense(model) else None
-        if found is None:
-            self._loop = Loop(model, model.train_step, encoded)
-            self._masks = None
-        else:
-            drawn = draws.Draws(found, batch_size)
-            self._loop = Compiled(model, model.train_step, encoded, batch_size, self.size, drawn)
-            self._masks = tf.function(functools.partial(drawn.masks, steps=tf.constant(self.size)), autograph=False)
+        graphs = {} if graphs is None else graphs
+        new = "train" not in graphs
+        if new:
+            graphs["train"] = self._made(encoded, epochs)
+        self._loop, self._masks = graphs["train"]
+        self._before = self._loop.drawn.begin() if isinstance(self._loop, Compiled) else []
         self._chunks = self.per_epoch * (epochs if left is None else left)
         self.calls = self._first = -(-skip // self.size)
         self._skipped = skip
@@ -122,9 +122,20 @@ class Chunks:
         self._order: tuple[int, list[np.ndarray]] = (-1, [])
         self._beside = ThreadPoolExecutor(1)
         self._next = self._beside.submit(self._prepared, self._first)
-        make_metrics(model, self._loop.batch(tf.range(min(2, len(encoded)))))
-        if isinstance(self._loop, Compiled):
-            self._loop.compile()
+        if new:
+            make_metrics(model, self._loop.batch(tf.range(min(2, len(encoded)))))
+            if isinstance(self._loop, Compiled):
+                self._loop.compile()
+
+    def _made(self, encoded: Encoded, epochs: int) -> tuple[Loop, Any]:
+        """What takes the steps, and where XLA compiles them, what draws for them."""
+        model = self.model
+        found = draws.shapes(model) if self.steps * epochs >= XLA_STEPS and _dense(model) else None
+        if found is None:
+            return Loop(model, model.train_step, encoded), None
+        drawn = draws.Draws(found, self.batch_size)
+        loop = Compiled(model, model.train_step, encoded, self.batch_size, self.size, drawn)
+        return loop, tf.function(functools.partial(drawn.masks, steps=tf.constant(self.size)), autograph=False)
 
     @property
     def compiled(self) -> bool:
@@ -146,7 +157,7 @@ class Chunks:
         part = self._order[1][at * self.size : (at + 1) * self.size]
         sizes = tf.constant([len(rows) for rows in part], tf.int32)
         step = past * self.steps + at * self.size - self._skipped
-        masks = () if self._masks is None else self._masks(tf.constant(step))
+        masks = () if self._masks is None else self._masks(tf.constant(step), *self._before)
         return tf.constant(np.concatenate(part), tf.int32), sizes, *masks
 
     def __call__(self, iterator: Iterator[tf.Tensor]) -> Mapping[str, Any]:
@@ -220,12 +231,16 @@ class Validation:
         model: compiled.
         encoded: the examples, all columns `Dense`.
         batch_size: examples a step.
+        graphs: as `Chunks` takes them.
     """
 
-    def __init__(self, model: keras.Model, encoded: Encoded, batch_size: int):
+    def __init__(self, model: keras.Model, encoded: Encoded, batch_size: int, graphs: dict[str, Any] | None = None):
         self.count = len(encoded)
         self.sizes = tf.constant([min(batch_size, self.count - at) for at in range(0, self.count, batch_size)])
-        self._loop = Loop(model, model.test_step, encoded)
+        graphs = {} if graphs is None else graphs
+        if "validation" not in graphs:
+            graphs["validation"] = Loop(model, model.test_step, encoded)
+        self._loop = graphs["validation"]
 
     def dataset(self) -> tf.data.Dataset:
         """All rows, once."""

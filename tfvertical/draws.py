@@ -30,14 +30,17 @@ class Draws:
     def __init__(self, shapes: Sequence[tuple[keras.layers.Dropout, Sequence[int]]], batch_size: int):
         self.layers = [layer for layer, _ in shapes]
         self.shapes = [(batch_size, *shape) for _, shape in shapes]
-        self._before = self._states()
 
-    def masks(self, first: tf.Tensor, steps: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        """What is kept in `steps` steps from `first` on, counted since this was made: a layer, `(steps, batch, …)`."""
+    def begin(self) -> list[tf.Tensor]:
+        """Where the layers' generators stand now, as `masks` takes it."""
+        return [tf.constant(state, tf.int64) for state in self._states()]
+
+    def masks(self, first: tf.Tensor, *before: tf.Tensor, steps: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        """What is kept in `steps` steps from `first` on, counted from `before`: a layer, `(steps, batch, …)`."""
         numbers = first + tf.range(steps)
         return tuple(
-            tf.map_fn(_drawing(layer.rate, shape, before), numbers, fn_output_signature=tf.TensorSpec(shape, tf.bool))
-            for layer, shape, before in zip(self.layers, self.shapes, self._before, strict=True)
+            tf.map_fn(_drawing(layer.rate, shape, state), numbers, fn_output_signature=tf.TensorSpec(shape, tf.bool))
+            for layer, shape, state in zip(self.layers, self.shapes, before, strict=True)
         )
 
     @contextlib.contextmanager
@@ -82,11 +85,11 @@ def _draws(layer: Any) -> bool:
     return getattr(layer, "seed_generator", None) is not None
 
 
-def _drawing(rate: float, shape: Sequence[int], before: np.ndarray) -> Any:
+def _drawing(rate: float, shape: Sequence[int], before: tf.Tensor) -> Any:
     """Step -> mask, as `keras.layers.Dropout` draws it when its generator is at `before` in step 0."""
 
     def mask(step: tf.Tensor) -> tf.Tensor:
-        state = tf.constant(before, tf.int64) + tf.stack([tf.constant(0, tf.int64), tf.cast(step, tf.int64)])
+        state = before + tf.stack([tf.constant(0, tf.int64), tf.cast(step, tf.int64)])
         seed = tf.cast(tf.math.floormod(state, tf.int32.max - 1), tf.int32)  # as Keras casts it
         return tf.random.stateless_uniform(shape, seed) >= rate
 

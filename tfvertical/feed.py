@@ -46,6 +46,7 @@ def prepare(
         against = against or (chunks.reason_against(model, encoded, callbacks) if encoded is not None else None)
     if against is not None:
         return _one_by_one(job, trained, way, done, against, callbacks, saver, skip)
+    graphs = None if job.again is None else job.again.graphs
     many = chunks.Chunks(
         model,
         train,
@@ -57,12 +58,13 @@ def prepare(
         settings.group_by_length,
         left=last - done,
         skip=skip,
+        graphs=graphs,
     )
     model.train_function, model.steps_per_execution = saver.train_function(many), many.size
     how = {"stage": stage.name, "chunks": True, "at_once": many.size, "compiled": many.compiled, "why": None}
     if held_out is None:
         return Feed(many.dataset(), many.steps, None, many, how)
-    once = chunks.Validation(model, held_out, settings.batch_size)
+    once = chunks.Validation(model, held_out, settings.batch_size, graphs)
     model.test_function = lambda iterator: once(iterator)
     return Feed(many.dataset(), many.steps, once.dataset(), many, how)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 
@@ -15,6 +15,9 @@ from tfvertical.errors import StoreError, TrainingError
 from tfvertical.events import Events
 from tfvertical.settings import Settings
 
+if TYPE_CHECKING:
+    from tfvertical.again import Again
+
 Transform = Callable[[Encoded, int], Encoded]
 
 
@@ -22,7 +25,7 @@ Transform = Callable[[Encoded, int], Encoded]
 class Job:
     """What stays the same in all stages of a run; `steps` are those of an epoch, `total` those of the run.
 
-    `strategy` is that of the task's weights, None for one device.
+    `strategy` is that of the task's weights, None for one device; `again` what runs of the same leave each other.
     """
 
     task: Task
@@ -35,6 +38,7 @@ class Job:
     total: int
     events: Events
     strategy: Any = None
+    again: Again | None = None
 
     @property
     def precision(self) -> str:
@@ -104,7 +108,10 @@ class Kept:
 
     def trained(self, way: planning.Way) -> Trained:
         """The way's model and examples; without a kept prefix where keeping turns out to be impossible."""
-        train, validation = self.job.train, self.job.validation
+        again, train, validation = self.job.again, self.job.train, self.job.validation
+        if again is not None and again.ready:
+            self.policy = again.policy
+            return _present(again.trained)
         if way.how == "whole":
             transform = self.job.augment if way.resolved.stage.augment else None
             return Trained(_copy_of(self.job.task.model), train, validation, transform)

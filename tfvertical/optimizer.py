@@ -189,14 +189,16 @@ class RunSchedule(keras.optimizers.schedules.LearningRateSchedule):
     """Warm-up, then decay, over a whole run.
 
     Args:
-        peak: the highest rate.
+        peak: the highest rate; a variable, where another run is to use the same graphs at another rate.
         steps: steps of the run.
         warmup: share of them in which the rate rises linearly from 0.
         shape: `cosine` or `linear` (both end at 0), or `constant`.
         offset: the step at which it begins.
     """
 
-    def __init__(self, peak: float, steps: int, warmup: float = 0.1, shape: str = "cosine", offset: int = 0):
+    def __init__(
+        self, peak: float | tf.Variable, steps: int, warmup: float = 0.1, shape: str = "cosine", offset: int = 0
+    ):
         self.peak, self.steps, self.warmup, self.shape, self.offset = peak, steps, warmup, shape, offset
 
     def __call__(self, step: Any) -> Any:
@@ -213,7 +215,8 @@ class RunSchedule(keras.optimizers.schedules.LearningRateSchedule):
 
     def get_config(self) -> dict[str, Any]:
         """Plain values."""
-        return {name: getattr(self, name) for name in ("peak", "steps", "warmup", "shape", "offset")}
+        plain = {name: getattr(self, name) for name in ("steps", "warmup", "shape", "offset")}
+        return {"peak": float(self.peak), **plain}
 
 
 def decays(addresses: Sequence[str], variables: Sequence[Any]) -> list[bool]:

@@ -8,8 +8,9 @@ import json
 import os
 import sys
 import time
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ import numpy as np
 from tfvertical import config, data, distribution, jobs
 from tfvertical._console import load_tensorflow
 from tfvertical.contracts import Backbone, Encoded
-from tfvertical.errors import AddressError, ConfigError, StoreError, TrainingError
+from tfvertical.errors import AddressError, ConfigError, TrainingError
 from tfvertical.evaluating import bootstrap, metrics
 from tfvertical.files import check_place, refuse_filled, write_json
 from tfvertical.registry import Registry
@@ -29,6 +30,8 @@ from tfvertical.runfiles import grid, runfile
 from tfvertical.runfiles.run import Run
 
 SCHEMA_VERSION = 1
+SERVED = ("training.learning_rate", "training.seed")  # trials that differ in these only begin with one's graphs
+KINDS = 4  # of trials whose graphs are kept
 FAILURES = (TrainingError, ConfigError, AddressError)  # of one trial; the next may do better
 
 
@@ -90,6 +93,7 @@ class Study:
         self.say = say
         self._backbones: dict[str, _Shared] = {}
         self._encoded: dict[str, dict[str, Encoded]] = {}
+        self._left: OrderedDict[str, _Left] = OrderedDict()
 
     def run(self, overrides: Mapping[str, Any]) -> Run:
         """The checked run that a trial is.
@@ -117,14 +121,14 @@ class Study:
         load_tensorflow()
         from tfvertical import stages, training
 
-        shared, task = self._task(run)
+        shared, task, again = self._task(run, overrides)
         encoded = self._examples(run, task)
         resolved = [
             stages.resolve(task.components, stage) for stage in run.adaptation.stages(task, run.training.epochs)
         ]
         augment = None if run.augment is None else task._augmented(self.parts["train"], run.augment, run.training.seed)
-        with shared.put_back(resolved):
-            history = training.run(
+        with shared.put_back(resolved), self._failing():
+            training.run(
                 task,
                 encoded["train"],
                 encoded["validation"],
@@ -132,15 +136,31 @@ class Study:
                 run.training,
                 augment=augment,
                 verbose=0,
+                again=again,
             )
-            policy = history.steps[-1].get("frozen_precision", "float32")
-            scores = _scores(task, encoded["validation"], run, resolved, policy)
+            if again.trained is None or again.planned is None:
+                scores = np.asarray(task.scores(encoded["validation"]))
+            else:  # their frozen outputs are at hand
+                scores = np.asarray(task.scores_of(again.planned.ways[0].parts.suffix, again.trained.validation))
         values, intervals = _measured(encoded["validation"], scores)
         return Trial(dict(overrides), values, intervals, round(time.perf_counter() - began, 2))
 
-    def _task(self, run: Run) -> tuple[_Shared, Any]:
-        """The task on the shared backbone. What `from_preset` takes and the class does not belongs to the backbone."""
+    @contextlib.contextmanager
+    def _failing(self) -> Iterator[None]:
+        """For a trial: where it fails, the next begins anew."""
+        try:
+            yield
+        except BaseException:
+            self._left.clear()
+            raise
+
+    def _task(self, run: Run, overrides: Mapping[str, Any]) -> tuple[_Shared, Any, Any]:
+        """The task on the shared backbone, with what the trial before has left for one of its kind.
+
+        What `from_preset` takes and the class does not belongs to the backbone.
+        """
         from tfvertical import backbones
+        from tfvertical.again import Again
 
         cls = Registry("tasks").get(run.task)
         own = inspect.signature(cls.__init__).parameters
@@ -152,8 +172,17 @@ class Study:
             self.say(f"Loading {run.preset} for {len(self.labels)} labels.")
             self._backbones[key] = _Shared(backbones.load(run.preset, **options), key)
         shared = self._backbones[key]
-        head = {name: value for name, value in run.options.items() if name not in names}
-        return shared, cls(shared.backbone, self.labels, **head)
+        others = {name: value for name, value in overrides.items() if name not in SERVED}
+        kind = json.dumps([key, others], sort_keys=True)
+        if kind not in self._left:
+            head = {name: value for name, value in run.options.items() if name not in names}
+            self._left[kind] = _Left(cls(shared.backbone, self.labels, **head), Again())
+            if len(self._left) > KINDS:
+                self._left.popitem(last=False)
+        self._left.move_to_end(kind)
+        left = self._left[kind]
+        left.reset()
+        return shared, left.task, left.again
 
     def _examples(self, run: Run, task: Any) -> dict[str, Encoded]:
         """Both parts as the task takes them, once for each way of encoding."""
@@ -165,6 +194,23 @@ class Study:
                 jobs.refuse_unknown_tokens(task, self.parts)
             self._encoded[key] = {name: task._labelled(part, weight[name]) for name, part in self.parts.items()}
         return self._encoded[key]
+
+
+@dataclass
+class _Left:
+    """The task of a trial, its head as it was at first, and what the trial has left for others of its kind."""
+
+    task: Any
+    again: Any
+    first: list[np.ndarray] = field(default_factory=list)
+
+    def reset(self) -> None:
+        """Put the head back."""
+        weights = self.task.components["head"].weights
+        if not self.first:
+            self.first = [variable.numpy() for variable in weights]
+        for variable, value in zip(weights, self.first, strict=True):
+            variable.assign(value)
 
 
 class _Shared:
@@ -186,26 +232,6 @@ class _Shared:
             if moves and self.first is not None:
                 for variable, value in zip(self.backbone.model.weights, self.first, strict=True):
                     variable.assign(value)
-
-
-def _scores(task: Any, encoded: Encoded, run: Run, resolved: Sequence[Any], policy: str) -> np.ndarray:
-    """Of the validation examples; from their frozen outputs, which training has just kept, where that is possible."""
-    from tfvertical import features, frontier, planning
-
-    parts = frontier.split(task.model, planning.moves(task, resolved))
-    prefix, settings = parts.prefix, run.training
-    if prefix is None or not prefix.weights or not settings.cache or not features.cacheable(prefix):
-        return np.asarray(task.scores(encoded))
-    if not features.fits(features.cost(prefix, [encoded], settings.cache_dtype), settings):
-        return np.asarray(task.scores(encoded))
-    try:
-        keeping = features.Keeping.of(settings, {"preset": task.source.preset})
-        found = features.compute(prefix, encoded, replace(keeping, policy=policy))
-    except (StoreError, TrainingError):  # training ran it in every step then, and said why
-        return np.asarray(task.scores(encoded))
-    scores = np.asarray(task.scores_of(parts.suffix, found.encoded))
-    features.release(found.encoded)
-    return scores
 
 
 def _measured(encoded: Encoded, scores: np.ndarray) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:

@@ -28,6 +28,7 @@ from tfvertical import (
     stages,
     steps,
 )
+from tfvertical.again import Again
 from tfvertical.averages import Averages
 from tfvertical.checkpoint import Checkpoint, Position
 from tfvertical.contracts import Adaptation, Encoded, Objective, Task
@@ -87,6 +88,7 @@ def run(
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_every: float = 120.0,
     described: Mapping[str, Any] | None = None,
+    again: Again | None = None,
 ) -> History:
     """Adapt `task.model` in place.
 
@@ -104,6 +106,7 @@ def run(
             ends as if it had never been interrupted.
         checkpoint_every: seconds between two saves within an epoch; after each epoch there is one, too.
         described: `augment` as JSON values: with another one a run is another run.
+        again: what earlier runs of the same have left, and gets what this one leaves; without a checkpoint only.
 
     Raises:
         AddressError: a stage's pattern matches nothing.
@@ -138,12 +141,15 @@ def run(
         )
     resolved = [stages.resolve(task.components, stage) for stage in plan]  # every mistake before the first epoch
     _reseed(task.model, settings.seed)
-    planned = planning.plan(
+    planned = again.planned if again is not None else None
+    planned = planned or planning.plan(
         task, resolved, [train, *([] if validation is None else [validation])], settings, augment is not None
     )
+    if again is not None and (checkpoint is not None or strategy is not None or not again.serves(planned, settings)):
+        again = None
     per_epoch = math.ceil(len(train) / settings.batch_size)
     total = per_epoch * sum(stage.epochs for stage in plan)
-    job = Job(task, train, validation, settings, augment, verbose, per_epoch, total, events, strategy)
+    job = Job(task, train, validation, settings, augment, verbose, per_epoch, total, events, strategy, again)
     kept = Kept(job, planned)
     moving = {
         address: each.variables[address] for each in resolved for address in (*each.rates, *_statistics(task, each))
@@ -217,6 +223,8 @@ def _stages(
         try:
             trained, saver.frozen = kept.trained(way), kept.policy
             fitted, previous, taken = _fit(job, trained, way, here, started, watch, callbacks, saver)
+            if job.again is not None:
+                job.again.leave(planned, kept.policy)
         except NotFiniteError as error:
             if watch.settle():
                 told = "Statistics of BatchNormalization took its numbers in, so that the whole stage is undone."
@@ -298,9 +306,12 @@ def _fit(
                     shuffle=False,  # the dataset is in its order already
                 )
             averages.settle()
+            if job.again is not None:
+                job.again.keep(trained, now, given.taken)
     finally:
         model.train_function = model.test_function = None
-        trained.release()
+        if job.again is None or job.again.trained is None:
+            trained.release()
     return recorder, now, how | _of_steps(given.taken)
 
 
@@ -374,6 +385,9 @@ def _compile(
 ) -> _Previous:
     """Compile for a stage, moments of variables that go on learning taken over from the stage before."""
     task, settings, previous, stage = job.task, job.settings, start.previous, resolved.stage
+    if job.again is not None and job.again.ready:
+        model.reset_metrics()
+        return job.again.begin(settings)
     by_id = {id(variable): address for address, variable in resolved.learning().items()}
     variables = list(model.trainable_variables)
     names = [by_id[id(variable)] for variable in variables]
@@ -381,8 +395,9 @@ def _compile(
     known = previous.starts if previous else {}
     starts = {id(variable): known.get(id(variable), now) for variable in variables}
     if position is None:
+        schedule = _schedule(settings, (job.total, start.done * job.steps, stage.epochs * job.steps), previous)
         optimizer = StagedAdamW(
-            _schedule(settings, (job.total, start.done * job.steps, stage.epochs * job.steps), previous),
+            schedule if job.again is None else job.again.schedule(schedule),
             rates=[resolved.rates[name] for name in names],
             decays=decays(names, variables),
             starts=[starts[id(variable)] for variable in variables],

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.cli.conftest import Place
-from tfvertical import bundle, config, features, jobs, sweeps, training
+from tfvertical import bundle, chunks, config, features, jobs, proof, sweeps, training
 from tfvertical.cli import main
 from tfvertical.errors import ConfigError, TrainingError
 from tfvertical.reporting import trials as tables
@@ -79,8 +79,9 @@ def test_the_prefix_runs_once_for_all_trials_and_the_best_is_saved(
 ) -> None:
     out = tmp_path / "out"
     assert main(["sweep", str(written(RUN + SWEEP)), "--out", str(out)]) == 0
-    # once for the training and once for the validation data; the final training finds them too
-    assert (counted["computed"], counted["memory"]) == (2, 8 * 3 - 2 + 2)
+    # for the training and for the validation data: computed once, found by the other kind of head, and by the final
+    # training; trials that differ in rate and seed only do not look for them again
+    assert (counted["computed"], counted["memory"]) == (2, 2 + 2)
     assert (counted["read"], counted["loaded"]) == (2, 2)  # for the study, and for the final training
     said = capsys.readouterr()
     heading, _, *rows = said.out.split("\n\n")[0].splitlines()
@@ -244,3 +245,43 @@ def test_keras_tuner_searches_with_trials(written: Written, tmp_path: Path, coun
     search.search(verbose=0)
     assert len(search.oracle.trials) == 3 and 1e-4 <= search.get_best_hyperparameters()[0]["rate"] <= 1e-1
     assert counted["computed"] == 2
+
+
+@pytest.mark.parametrize("steps", [chunks.XLA_STEPS, 0], ids=["graph", "XLA"])
+def test_a_trial_that_begins_with_another_s_graphs_ends_as_it_would_alone(
+    steps: int, written: Written, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever ran before, by which rate and seed, and whether XLA compiles the steps and draws are made for them."""
+    path = written(RUN.replace("dropout: 0.0", "dropout: 0.3"))
+    settings = [{"training.learning_rate": rate, "training.seed": seed} for rate, seed in ((3e-2, 0), (1e-2, 1))]
+    settings.append({"task.hidden": [8], **settings[0]})
+    monkeypatch.setattr(chunks, "XLA_STEPS", steps)
+    alone = [sweeps.Study(path, say=lambda line: None).trial(each).metrics for each in settings]
+    study, made, real = sweeps.Study(path, say=lambda line: None), [], chunks.Chunks._made
+    monkeypatch.setattr(chunks.Chunks, "_made", lambda *arguments: made.append(0) or real(*arguments))
+    together = [study.trial(settings[at]).metrics for at in (0, 1, 2, 1, 0)]
+    assert together == [alone[at] for at in (0, 1, 2, 1, 0)]
+    assert len(made) == 2, "one graph for each kind of head"
+
+
+def test_a_trial_that_fails_leaves_nothing_to_the_next(written: Written, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = written(RUN)
+    want = sweeps.Study(path, say=lambda line: None).trial({}).metrics
+    study = sweeps.Study(path, say=lambda line: None)
+    study.trial({"training.seed": 1})
+    with monkeypatch.context() as patch, pytest.raises(TrainingError, match="moved"):
+
+        def refuse(*arguments: Any) -> None:
+            raise TrainingError("A frozen weight moved.")
+
+        patch.setattr(proof, "check", refuse)
+        study.trial({"training.seed": 2})
+    assert study.trial({}).metrics == want
+
+
+def test_a_trial_that_lets_more_learn_begins_anew(written: Written) -> None:
+    path, more = written(RUN), {"adaptation": {"name": "GradualUnfreezing", "blocks": 1}}
+    runs = [{**more, "training.seed": 0}, {**more, "training.seed": 1}, {"training.average": 0.5}]
+    alone = [sweeps.Study(path, say=lambda line: None).trial(each).metrics for each in runs]
+    study = sweeps.Study(path, say=lambda line: None)
+    assert [study.trial(each).metrics for each in (*runs, *runs)] == [*alone, *alone]

@@ -105,7 +105,8 @@ def test_masks_are_those_that_the_layer_draws(state: list[int]):
     model = noisy(layer)
     layer.seed_generator.state.assign(np.array(state))
     ones = tf.ones((6, 4))
-    (masks,) = draws.Draws(draws.shapes(model), 6).masks(tf.constant(0), tf.constant(4))
+    drawn = draws.Draws(draws.shapes(model), 6)
+    (masks,) = drawn.masks(tf.constant(0), *drawn.begin(), steps=tf.constant(4))
     for mask in masks:
         assert np.array_equal(mask.numpy(), layer(ones, training=True).numpy() > 0)
 
