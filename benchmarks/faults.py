@@ -22,40 +22,43 @@ from tfvertical.checkpoint import Checkpoint
 
 QUESTION = (
     "MiniLM, a head and then the top block on 640 texts, a save after every call of the training function; SIGKILL at "
-    "a random moment between the beginning of the training and its end, then the same command again."
+    "a random moment of the training's first half, then the same command again, and another SIGKILL; then the same "
+    "command to its end."
 )
 SETTINGS = {"length": 64, "epochs": 2, "rate": 1e-3, "decay": 0.01, "dropout": 0.1, "clip": 1.0, "whole": True}
-FULL, SHORT = (100, 500), (10, 50)  # kills, damages
+KILLS = 2  # a run
+FULL, SHORT = (50, 500, 640), (5, 50, 160)  # runs, damages, texts
 LEAST = 0.98  # of the speed that a run has without saving
 
 
 def main(arguments: Sequence[str] | None = None) -> tuple[str, bool]:
     """Three tables' rows and the closing lines; the section of RESULTS.md, and whether everything held."""
     options = race.options(arguments, QUESTION)
-    trials, damages = SHORT if options.smoke else FULL
+    runs, damages, texts = SHORT if options.smoke else FULL
     with tempfile.TemporaryDirectory() as folder:
-        killed = _killed(Path(folder), trials)
+        killed = _killed(Path(folder), runs, texts)
         damaged = _damaged(Path(folder), damages)
     lines = [
         QUESTION,
         "",
         "| fault | trials | as it must be | |",
         "|---|---|---|---|",
-        f"| SIGKILL at a random moment | {trials} | {killed['equal']} ended with the bits of the uninterrupted run | "
-        f"{killed['from zero']} killed before their first save; at most {killed['repeated']} intervals repeated |",
+        f"| SIGKILL at a random moment | {killed['kills']} in {runs} runs | {killed['equal']} runs ended with the bits "
+        f"of the uninterrupted one | {killed['from zero']} killed before the first save; at most {killed['repeated']} "
+        "intervals repeated |",
         f"| one bit flipped, or a file cut | {damaged['trials']} | {damaged['refused']} passed over, the generation "
         "before used | |",
         "",
         _closing("faults[damage]", damaged["refused"], damaged["trials"]),
     ]
-    well = killed["equal"] == trials and damaged["refused"] == damaged["trials"] and killed["repeated"] <= 1
+    well = killed["equal"] == runs and damaged["refused"] == damaged["trials"] and killed["repeated"] <= 1
     if not options.smoke:
         ratios = _costs(options.rounds)
         median, least, most = statistics.median(ratios), min(ratios), max(ratios)
         lines.append(
             f"faults[speed with saves]: ratio={median:.3f}  range={least:.3f}–{most:.3f}  quality=–  target={LEAST}"
         )
-    lines.append(_closing("faults", killed["equal"], trials))
+    lines.append(_closing("faults", killed["equal"], runs))
     print("\n".join(lines), flush=True)
     return show.section("faults", lines, options), well
 
@@ -64,9 +67,9 @@ def _closing(name: str, held: int, trials: int) -> str:
     return f"{name}: ratio={held / trials:.2f}  range=–  quality={held}/{trials}  target=1.00"
 
 
-def _work(folder: Path, name: str) -> dict[str, Any]:
+def _work(folder: Path, name: str, texts: int) -> dict[str, Any]:
     made = work.banking77(False) | SETTINGS
-    for part, count in (("train", 640), ("test", 160)):
+    for part, count in (("train", texts), ("test", texts // 4)):
         pairs = made[part]
         step = len(pairs["items"]) // count
         made[part] = {key: values[::step][:count] for key, values in pairs.items()}
@@ -88,46 +91,56 @@ def _start(made: dict[str, Any], folder: Path) -> subprocess.Popen[bytes]:
     )
 
 
-def _killed(folder: Path, trials: int) -> dict[str, int]:
-    """How many runs ended alike, how many were killed before their first save, how many saves were lost at most."""
+def _killed(folder: Path, runs: int, texts: int) -> dict[str, int]:
+    """How many runs ended alike, how many kills there were, how many before a first save, how many saves were lost."""
     results = []
-    for name in ("cold", "whole"):  # the second finds the frozen part's outputs, as all trials do
-        made = _work(folder, name)
+    for name in ("cold", "whole"):  # the second finds the frozen part's outputs, as all runs do
+        made = _work(folder, name, texts)
         if _start(made, folder).wait():
             raise SystemExit("faults: an uninterrupted run failed")
         results.append(Path(made["result"]).read_text(encoding="utf-8"))
     want, again = results
     if want != again:
         raise SystemExit("faults: two uninterrupted runs differ")
-    lines = Path(made["log"]).read_text(encoding="utf-8").splitlines()
-    lasts = float(lines[-1].split()[2]) - float(lines[0].split()[2])
-    found = {"equal": 0, "from zero": 0, "repeated": 0}
-    for trial in range(trials):
-        made = _work(folder, f"trial-{trial}")
-        log, started = Path(made["log"]), _start(made, folder)
-        while not log.exists() and started.poll() is None:
-            time.sleep(0.02)
-        time.sleep(random.Random(trial).uniform(0, lasts))
-        started.send_signal(signal.SIGKILL)
-        started.wait()
-        before = _saves(log)
-        ended = _start(made, folder).wait()
-        result = Path(made["result"])
-        same = ended == 0 and result.exists() and result.read_text(encoding="utf-8") == want
-        resumed = [int(line.split()[1]) for line in log.read_text(encoding="utf-8").splitlines() if "begun" in line][-1]
+    lines = _lines(Path(made["log"]))
+    saves = _saves(Path(made["log"]))
+    between = (float(lines[-1].split()[2]) - float(lines[0].split()[2])) / saves
+    found = {"equal": 0, "kills": 0, "from zero": 0, "repeated": 0}
+    for run in range(runs):
+        chance, made = random.Random(run), _work(folder, f"run-{run}", texts)
+        log, result, before = Path(made["log"]), Path(made["result"]), list[int]()
+        for _ in range(KILLS):
+            started = _start(made, folder)
+            behind = (before or [0])[-1] + chance.randrange(max(1, saves // KILLS))
+            while (len(_begun(log)) == len(before) or _saves(log) < behind) and started.poll() is None:
+                time.sleep(0.02)
+            time.sleep(chance.uniform(0, between))
+            found["kills"] += started.poll() is None
+            started.send_signal(signal.SIGKILL)
+            started.wait()
+            before.append(_saves(log))
+        same = _start(made, folder).wait() == 0 and result.exists() and result.read_text(encoding="utf-8") == want
+        resumed = _begun(log)[1:]
         found["equal"] += same
-        found["from zero"] += resumed == 0
-        found["repeated"] = max(found["repeated"], before - resumed)
-        print(
-            f"  trial {trial + 1}: resumed from save {resumed} of {before}, equal {same}", file=sys.stderr, flush=True
-        )
+        found["from zero"] += resumed.count(0)
+        found["repeated"] = max(found["repeated"], *(a - b for a, b in zip(before, resumed, strict=True)))
+        print(f"  run {run + 1}: resumed from saves {resumed} of {before}, equal {same}", file=sys.stderr, flush=True)
         shutil.rmtree(log.parent)
     return found
 
 
+def _lines(log: Path) -> list[str]:
+    return log.read_text(encoding="utf-8").splitlines() if log.exists() else []
+
+
+def _begun(log: Path) -> list[int]:
+    """The numbers of the saves from which processes went on, 0 for the beginning."""
+    return [int(line.split()[1]) for line in _lines(log) if line.startswith("begun")]
+
+
 def _saves(log: Path) -> int:
     """The number of the last save that was reported as done."""
-    done = [line for line in log.read_text(encoding="utf-8").splitlines() if line.startswith("saved")]
+    done = [line for line in _lines(log) if line.startswith("saved")]
     return int(done[-1].split()[1]) if done else 0
 
 

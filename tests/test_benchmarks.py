@@ -188,7 +188,7 @@ def test_only_experts_find_onednn_on(tmp_path, monkeypatch):
 @pytest.mark.real
 @pytest.mark.shared
 def test_runs_that_are_killed_end_as_if_they_had_not_been(shared_data, capsys):
-    """Ten processes on real weights, each killed at another moment and started again."""
+    """Five runs on real weights, each killed twice, at other moments, and started again."""
     section, well = faults.main(["--smoke"])
     assert well, capsys.readouterr().err
-    assert "faults: ratio=1.00" in section and "quality=10/10" in section
+    assert "faults: ratio=1.00" in section and "quality=5/5" in section

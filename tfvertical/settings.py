@@ -40,7 +40,8 @@ class Settings:
         cache_dtype: how they are kept: `float32`, or in half the room as `float16` or `bfloat16`; the loss is told.
         views: augmented views of each example that run through the frozen part once and are kept, shown in turn;
             0 makes new ones in every epoch, for which the frozen part runs in every step.
-        precision: `float32`; `mixed_bfloat16` for products in half the width, weights, head and loss in float32;
+        precision: `float32`; `mixed_bfloat16` for products in half the width, also in what is frozen, with weights,
+            head and loss in float32;
             `mixed_float16` for GPUs without bfloat16, with a loss that is scaled; or `auto` for bfloat16 where the
             processor is faster at it and nearly the same comes out.
         average: decay of an exponential moving average of all that learns (`0.999`), by which epochs are judged and
