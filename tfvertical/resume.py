@@ -187,10 +187,12 @@ class Saver:
             if self._pending is not None and self.standing is not None:  # Keras has just reset them
                 _assign(self.standing.metrics(), self._pending)
                 self._pending = None
+            before = taken.epoch, taken.in_epoch
             logs = taken(iterator)
             if self._asked is not None:
                 self._save_and_leave(taken.in_epoch, taken.epoch)
-            if time.monotonic() - self._saved_at >= self.every and (self._saving is None or self._saving.done()):
+            due = time.monotonic() - self._saved_at >= self.every and (self._saving is None or self._saving.done())
+            if due and (taken.epoch, taken.in_epoch) != before:  # Keras also counts steps that an earlier process took
                 self._save(taken.in_epoch, taken.epoch)
             return logs
 

@@ -285,3 +285,24 @@ def test_a_trial_that_lets_more_learn_begins_anew(written: Written) -> None:
     alone = [sweeps.Study(path, say=lambda line: None).trial(each).metrics for each in runs]
     study = sweeps.Study(path, say=lambda line: None)
     assert [study.trial(each).metrics for each in (*runs, *runs)] == [*alone, *alone]
+
+
+@pytest.mark.real
+@pytest.mark.shared
+def test_rates_on_real_texts(shared_data: Path, tmp_path: Path, counted: dict[str, int]) -> None:
+    """MiniLM runs once over 600 messages for four heads, and a rate that is far too low comes out last."""
+    rows = (shared_data / "banking77" / "train.csv").read_text(encoding="utf-8").splitlines()
+    (tmp_path / "some.csv").write_text("\n".join([rows[0], *rows[1::16]]), encoding="utf-8")
+    run = """\
+task: {name: TextClassifier, preset: minilm_l6_v2, length: 48}
+data: {train: some.csv, text: text, label: category, split: {fractions: {train: 0.7, validation: 0.3}}}
+adaptation: Frozen
+training: {epochs: 8, cache_disk: 0, monitor: val_accuracy}
+sweep: {training.learning_rate: [1e-5, 1e-2], training.seed: [0, 1]}
+"""
+    (tmp_path / "run.yaml").write_text(run)
+    found = sweeps.run(tmp_path / "run.yaml", tmp_path / "out", say=lambda line: None)
+    accuracies = [trial.metrics["accuracy"] for trial in found.trials]
+    assert min(accuracies[2:]) > 0.5 > max(accuracies[:2])
+    assert found.best.options["training.learning_rate"] == 1e-2
+    assert counted["computed"] == 2
