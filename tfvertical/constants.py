@@ -23,9 +23,14 @@ _CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers
 
 def pays(model: keras.Model, examples: int) -> bool:
     """Whether a model gains by it over that many examples: decided by sizes, so that every run decides alike."""
-    if examples < EXAMPLES or sum(math.prod(variable.shape) for variable in model.weights) > WEIGHTS:
+    if examples < EXAMPLES or not fits(model):
         return False
     return any(isinstance(layer, _CONVOLUTIONS) for layer in stages.layers(model))
+
+
+def fits(model: keras.Model) -> bool:
+    """Whether a graph can hold the model's weights."""
+    return sum(math.prod(variable.shape) for variable in model.weights) <= WEIGHTS
 
 
 def forward(model: keras.Model) -> Forward:

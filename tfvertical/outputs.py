@@ -81,7 +81,7 @@ def run(
     if forward is None and constants.pays(prefix, len(encoded)):
         forward = constants.forward(prefix)
     elif forward is None and any(layer.compute_dtype != layer.variable_dtype for layer in stages.layers(prefix)):
-        forward = graph(prefix, held=True)
+        forward = graph(prefix, held=constants.fits(prefix))
     for some, found in infer(prefix, encoded, forward=forward, rows=rows, static=static):
         for spec, part, values in zip(specs, kept, found, strict=True):
             stored = values.astype(numpy_dtype(spec.dtype), copy=False)

@@ -9,7 +9,7 @@ import tensorflow as tf
 from tensorflow.python.eager import context
 
 from tests.core import tiny
-from tfvertical import batches, fused, kernels, precision
+from tfvertical import batches, constants, frontier, fused, kernels, outputs, precision, stages
 
 LAYERS = {
     "dense": lambda: keras.layers.Dense(5, activation="gelu"),
@@ -112,3 +112,18 @@ def test_lora_is_added_to_its_layer():
     layer.lora_kernel_b.assign(np.ones(layer.lora_kernel_b.shape))
     x = {"x": tf.ones((1, 4, 8))}
     np.testing.assert_allclose(batches.graph(model, held=True)(x)[0], model(x), rtol=1e-5)
+
+
+@pytest.mark.parametrize(("weights", "held"), [(10**8, True), (0, False)])
+def test_matrices_are_held_where_a_graph_has_room_for_them(weights: int, held: bool, monkeypatch):
+    task = tiny.text_task()
+    stages.apply(task.components, stages.Stage("head", {"head/": 1.0}, 1))
+    prefix, encoded = frontier.split(task.model).prefix, task.encode(tiny.texts(8))
+    monkeypatch.setattr(constants, "WEIGHTS", weights)
+    asked = []
+    monkeypatch.setattr(outputs, "graph", lambda model, held: asked.append(held) or batches.graph(model, held))
+    with precision.lowered(prefix, precision.LOW):
+        specs = outputs.specs_of(prefix, "float32")
+        kept = [outputs.InMemory(spec, encoded) for spec in specs]
+        outputs.run(prefix, encoded, specs, kept)
+    assert asked == [held] and np.isfinite(kept[0].values).all()
