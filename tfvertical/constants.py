@@ -18,14 +18,14 @@ from tfvertical.batches import Forward, traced
 
 EXAMPLES = 500  # making the constants takes a second or two
 WEIGHTS = 100_000_000  # they are copied, and a graph holds at most 2 GB
-_CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.SeparableConv2D)
+CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.SeparableConv2D)
 
 
 def pays(model: keras.Model, examples: int) -> bool:
     """Whether a model gains by it over that many examples: decided by sizes, so that every run decides alike."""
     if examples < EXAMPLES or not fits(model):
         return False
-    return any(isinstance(layer, _CONVOLUTIONS) for layer in stages.layers(model))
+    return any(isinstance(layer, CONVOLUTIONS) for layer in stages.layers(model))
 
 
 def fits(model: keras.Model) -> bool:

@@ -16,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfvertical import batches, files, kernels, packages, stages
+from tfvertical.constants import CONVOLUTIONS
 from tfvertical.contracts import Encoded
 from tfvertical.errors import TfverticalError
 
@@ -23,8 +24,6 @@ LOW = "mixed_bfloat16"
 FASTER = 1.25  # as many times as fast must a product be
 APART = 0.05  # outputs may differ by this share of their spread
 _FLAGS = ("amx_bf16", "avx512_bf16", "avx_ne_convert")  # of the processor; without one TensorFlow converts to and fro
-# EfficientNet-Lite0's take twice as long on a processor whose products are 2.7 times as fast.
-_CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.SeparableConv2D)
 _ROUNDS = 15
 _LARGEST = 1024  # bytes of a file that keeps a ratio
 
@@ -45,7 +44,9 @@ def choose(
     changed = _changed(model, head)
     if not any(layer.weights for layer in changed):
         return "float32", "only the head learns"
-    if any(isinstance(layer, _CONVOLUTIONS) for layer in changed):
+    if any(
+        isinstance(layer, CONVOLUTIONS) for layer in changed
+    ):  # Lite0's take twice as long where products take a third
         return "float32", "convolutions are not faster in bfloat16"
     ratio = speed()
     if ratio < FASTER:

@@ -38,15 +38,15 @@ def full_bfloat16(work: dict[str, Any]) -> dict[str, Any]:
     return _stages(work, [(None, work["rate"])], bf16=True)
 
 
-def gradual(work: dict[str, Any]) -> dict[str, Any]:
+def gradual(work: dict[str, Any], bf16: bool = False) -> dict[str, Any]:
     """Head, top block, top two blocks: a Trainer for each."""
-    return _stages(work, [(0, work["rate"]), *((k, work["deep_rate"]) for k in range(1, work["stages"]))])
+    stages = [(0, work["rate"]), *((k, work["deep_rate"]) for k in range(1, work["stages"]))]
+    return _stages(work, stages, bf16)
 
 
 def gradual_bfloat16(work: dict[str, Any]) -> dict[str, Any]:
     """The same under bfloat16 autocast."""
-    stages = [(0, work["rate"]), *((k, work["deep_rate"]) for k in range(1, work["stages"]))]
-    return _stages(work, stages, bf16=True)
+    return gradual(work, bf16=True)
 
 
 def _stages(work: dict[str, Any], stages: list[tuple[int | None, float]], bf16: bool = False) -> dict[str, Any]:
