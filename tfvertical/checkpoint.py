@@ -2,7 +2,7 @@
 
 A generation is a folder `position-<number>` with the arrays (`arrays.npz`) and everything else (`about.json`), which
 holds the arrays' SHA-256 and its own. It appears by one rename; where a file system has no atomic rename, the hashes
-tell a half-written one, and the generation before it is used.
+tell a half-written one, and the generation before it is used. In a bucket, `about.json` is written last.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import hashlib
 import json
 import os
 import re
-import shutil
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -24,6 +23,7 @@ import numpy as np
 
 from tfvertical import files
 from tfvertical.errors import BundleError, CheckpointError
+from tfvertical.places import Place, place
 
 VERSION = 1
 GENERATIONS = 2
@@ -50,7 +50,10 @@ class Checkpoint:
     """The saved positions of one run.
 
     Args:
-        folder: of the run; it is made at the first save.
+        folder: of the run, made at the first save; or an address such as `gs://bucket/run`.
+
+    Raises:
+        ConfigError: an address that cannot be opened.
 
     Example:
         >>> import tempfile
@@ -61,7 +64,7 @@ class Checkpoint:
     """
 
     def __init__(self, folder: str | os.PathLike[str]):
-        self.folder = Path(folder)
+        self.place: Place = place(folder)
 
     def save(self, arrays: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> None:
         """Keep a position; the one before it stays, older ones go. The new one is on the disk when this returns.
@@ -76,17 +79,20 @@ class Checkpoint:
         numbers = self._numbers()
         number = max(numbers, default=0) + 1
         try:
-            with files.new_folder(self._path(number)) as new:
+            with self.place.fill(_name(number)) as new:
                 plain: dict[str, Any] = {name: _plain(name, array) for name, array in arrays.items()}
                 np.savez(new / "arrays.npz", **plain)
                 content = {"version": VERSION, "arrays": files.sha256(new / "arrays.npz"), "about": dict(about)}
                 (new / "about.json").write_text(
                     json.dumps({"sha256": _digest(content), "content": content}, allow_nan=False), encoding="utf-8"
                 )
+        except CheckpointError:
+            raise
         except OSError as error:
             raise CheckpointError(f"The run's position could not be saved: {error}") from error
         for old in sorted(numbers)[: -(GENERATIONS - 1) or None]:
-            shutil.rmtree(self._path(old), ignore_errors=True)
+            with contextlib.suppress(OSError):
+                self.place.remove(_name(old))
 
     def load(self) -> Position | None:
         """The newest position that is whole; None where there is none. A damaged one is told, and passed over.
@@ -100,42 +106,47 @@ class Checkpoint:
             except (BundleError, OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError) as error:
                 if isinstance(error, CheckpointError):
                     raise
-                warnings.warn(f"{self._path(number)} is damaged and passed over: {error}", stacklevel=2)
+                warnings.warn(f"{self.place.at(_name(number))} is damaged and passed over: {error}", stacklevel=2)
         return None
 
     def clear(self) -> None:
-        """Forget every position."""
+        """Forget every position, and the folder where nothing else is in it."""
         for number in self._numbers():
-            shutil.rmtree(self._path(number), ignore_errors=True)
+            self.place.remove(_name(number))
+        self.place.leave()
 
     def _read(self, number: int) -> Position:
-        folder = self._path(number)
-        if (folder / "about.json").stat().st_size > LARGEST_ABOUT:
-            raise ValueError("about.json is larger than any that is written")
-        written = files.parse_json((folder / "about.json").read_bytes(), str(folder / "about.json"))
-        content = written["content"]
-        if written["sha256"] != _digest(content):
-            raise ValueError("about.json is not what was written")
-        if content["version"] > VERSION:
-            raise CheckpointError(
-                f"{folder} was written by a newer version of tfvertical.",
-                expected=f"version {VERSION} or older",
-                received=str(content["version"]),
-                fix="upgrade tfvertical, or begin anew in another folder",
-            )
-        if files.sha256(folder / "arrays.npz") != content["arrays"]:
-            raise ValueError("arrays.npz is not what was written")
-        with np.load(folder / "arrays.npz", allow_pickle=False) as arrays:
-            return Position(number, {name: arrays[name] for name in arrays.files}, content["about"])
+        with self.place.files(_name(number)) as folder:
+            return _position(folder, number, str(self.place.at(_name(number))))
 
     def _numbers(self) -> list[int]:
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            found = (_NAME.fullmatch(name) for name in os.listdir(self.folder))
-            return [int(match[1]) for match in found if match is not None]
-        return []
+        found = (_NAME.fullmatch(name) for name in self.place.names())
+        return [int(match[1]) for match in found if match is not None]
 
-    def _path(self, number: int) -> Path:
-        return self.folder / f"position-{number:08d}"
+
+def _name(number: int) -> str:
+    return f"position-{number:08d}"
+
+
+def _position(folder: Path, number: int, where: str) -> Position:
+    """What stands in a generation's folder. Raises ValueError and others where it is not what was written."""
+    if (folder / "about.json").stat().st_size > LARGEST_ABOUT:
+        raise ValueError("about.json is larger than any that is written")
+    written = files.parse_json((folder / "about.json").read_bytes(), f"{where}/about.json")
+    content = written["content"]
+    if written["sha256"] != _digest(content):
+        raise ValueError("about.json is not what was written")
+    if content["version"] > VERSION:
+        raise CheckpointError(
+            f"{where} was written by a newer version of tfvertical.",
+            expected=f"version {VERSION} or older",
+            received=str(content["version"]),
+            fix="upgrade tfvertical, or begin anew in another folder",
+        )
+    if files.sha256(folder / "arrays.npz") != content["arrays"]:
+        raise ValueError("arrays.npz is not what was written")
+    with np.load(folder / "arrays.npz", allow_pickle=False) as arrays:
+        return Position(number, {name: arrays[name] for name in arrays.files}, content["about"])
 
 
 def _digest(content: Any) -> str:

@@ -61,8 +61,14 @@ def train(
     ] = None,
     overwrite: Overwrite = False,
     fresh: Annotated[
-        bool, typer.Option("--fresh", help="Begin anew, though an unfinished run of the same stands beside --out.")
+        bool, typer.Option("--fresh", help="Begin anew, though an unfinished run of the same stands there.")
     ] = False,
+    checkpoint: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PLACE", help="Where an unfinished run is kept: a folder, gs://…; default OUT.unfinished."
+        ),
+    ] = None,
 ) -> None:
     """Train what a run file describes; save, report and export it.
 
@@ -76,7 +82,7 @@ def train(
     refuse_filled(out, overwrite=overwrite)
     from tfvertical import distribution, jobs
 
-    report = jobs.train(run, out, overwrite=overwrite, fresh=fresh, say=say)
+    report = jobs.train(run, out, overwrite=overwrite, fresh=fresh, checkpoint=checkpoint, say=say)
     if not distribution.saves():
         say("\nTrained together with the first worker, which measures and saves.")
         return

@@ -7,7 +7,6 @@ import hashlib
 import itertools
 import json
 import math
-import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -36,7 +35,13 @@ Say = Callable[[str], None]
 
 
 def train(
-    run: Run, out: str | Path, *, overwrite: bool = False, fresh: bool = False, say: Say = print
+    run: Run,
+    out: str | Path,
+    *,
+    overwrite: bool = False,
+    fresh: bool = False,
+    checkpoint: str | Path | None = None,
+    say: Say = print,
 ) -> Report | None:
     """Read the data, adapt the backbone, measure, save a bundle and its exports.
 
@@ -44,7 +49,9 @@ def train(
         run: a checked run file.
         out: the folder that gets `bundle/`, `exports/` and `events.jsonl`, which says what happened in the run.
         overwrite: replace what stands there.
-        fresh: begin anew, though an unfinished run of the same stands beside `out`.
+        fresh: begin anew, though an unfinished run of the same stands there.
+        checkpoint: where the run's position is kept until the bundle is saved: a folder, or an address such as
+            `gs://bucket/run`; None for `OUT.unfinished`, beside `out`.
         say: gets a line for the person now and then.
 
     Returns:
@@ -53,7 +60,7 @@ def train(
 
     Raises:
         BundleError: `out` is filled.
-        CheckpointError: an unfinished run of another configuration stands beside `out`, or another process trains.
+        CheckpointError: an unfinished run of another configuration stands there, or another process trains.
         ClusterError: the strategy's devices or workers are not there, or a worker is gone.
         DataError: rows that cannot be used.
         Interrupted: a signal ended the run; the same call goes on with it.
@@ -62,6 +69,7 @@ def train(
     """
     refuse_filled(Path(out), overwrite=overwrite)
     check_place(Path(out))
+    unfinished = Checkpoint(checkpoint or Path(out).with_name(f"{Path(out).name}.unfinished"))
     if distribution.several(run.strategy) and any(source.startswith("tfds:") for source in run.data.sources.values()):
         raise ConfigError(
             "Several workers cannot read tfds: sources: those compute before the workers have met.",
@@ -72,11 +80,10 @@ def train(
     where = distribution.resolve(run.strategy, about=_agreed(run, parts))
     if not where.first:
         say = _silent
-    unfinished = Path(out).with_name(f"{Path(out).name}.unfinished")
     if fresh and where.first:
-        shutil.rmtree(unfinished, ignore_errors=True)
-    elif Checkpoint(unfinished).load() is not None:
-        say(f"An unfinished run stands in {unfinished} (--fresh begins anew).")
+        unfinished.clear()
+    elif unfinished.load() is not None:
+        say(f"An unfinished run stands in {unfinished.place} (--fresh begins anew).")
     events = Events()  # in memory until there is a bundle to stand beside
     for name, part in parts.items():
         events.emit("data_read", part=name, rows=len(part), **_account(part))
@@ -102,7 +109,7 @@ def train(
             augment=run.augment,
             verbose=0 if not where.first else 1 if sys.stderr.isatty() else 2,  # bars for people, lines for files
             events=events,
-            checkpoint=unfinished,
+            checkpoint=str(unfinished.place),
             checkpoint_every=run.checkpoint_every,
             **settings,
         )
@@ -117,7 +124,7 @@ def train(
     events.emit("bundle_saved", hash=seal)
     _write(events, out)
     say(f"Saved: {saved}")
-    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.clear()
     refused = []
     for plan in run.export:
         measured_on = _for_export(plan, parts)

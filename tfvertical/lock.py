@@ -9,32 +9,33 @@ import socket
 import threading
 import time
 import uuid
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from tfvertical.errors import CheckpointError
-from tfvertical.files import write_json
+from tfvertical.places import Place, place
 
 BEAT = 3.0  # seconds between two signs of life
 PATIENCE = 4 * BEAT  # without one for so long, a lock is stale; no clocks are compared, only whether it changes
+
+_FILE = "writer.json"
 
 
 class Lock:
     """Held within a `with` block; a lock whose owner no longer lives is taken over.
 
     Args:
-        folder: what is locked, by the file `writer.json` in it.
+        folder: what is locked, by the file `writer.json` in it; a path, an address, or a place.
 
     Example:
         >>> import tempfile
         >>> with Lock(tempfile.mkdtemp()) as lock:
-        ...     lock.path.exists()
-        True
+        ...     lock.place.names()
+        ['writer.json']
     """
 
-    def __init__(self, folder: str | os.PathLike[str]):
-        self.path = Path(folder) / "writer.json"
+    def __init__(self, folder: str | os.PathLike[str] | Place):
+        self.place = folder if isinstance(folder, Place) else place(folder)
         self._me = {"host": socket.gethostname(), "pid": os.getpid(), "token": uuid.uuid4().hex}
         self._beats = 0
         self._ended = threading.Event()
@@ -47,7 +48,7 @@ class Lock:
         """
         self._wait_until_free()
         self._beat()
-        time.sleep(0.05)  # two that found it stale at once both write; the last one has it
+        time.sleep(self.place.settles)  # two that found it stale at once both write; the last one has it
         if (self._read() or {}).get("token") != self._me["token"]:
             self._refuse(self._read() or {})
         self._thread = threading.Thread(target=self._keep_beating, name="lock", daemon=True)
@@ -60,8 +61,9 @@ class Lock:
         self._ended.set()
         if self._thread is not None:
             self._thread.join()
-        if (self._read() or {}).get("token") == self._me["token"]:
-            self.path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # one that stays is stale in a moment
+            if (self._read() or {}).get("token") == self._me["token"]:
+                self.place.remove(_FILE)
 
     def _wait_until_free(self) -> None:
         """Return once the lock is free, or its owner has given no sign of life for long enough."""
@@ -79,7 +81,7 @@ class Lock:
 
     def _refuse(self, owner: dict[str, Any]) -> None:
         raise CheckpointError(
-            f"Another process writes to {self.path.parent}.",
+            f"Another process writes to {self.place}.",
             received=f"process {owner.get('pid')} on {owner.get('host')}",
             fix="wait for it or end it, or choose another folder",
         )
@@ -87,16 +89,18 @@ class Lock:
     def _read(self) -> dict[str, Any] | None:
         """What the lock says; None where there is none. A torn one counts as held by somebody unknown."""
         try:
-            found = json.loads(self.path.read_bytes()[:4096])
+            found = json.loads(self.place.read(_FILE, 4096))
         except FileNotFoundError:
             return None
+        except CheckpointError:  # a bucket that does not answer holds no lock
+            raise
         except (OSError, ValueError):
             return {}
         return found if isinstance(found, dict) else {}
 
     def _beat(self) -> None:
         self._beats += 1
-        write_json(self.path, {**self._me, "beats": self._beats})
+        self.place.write(_FILE, json.dumps({**self._me, "beats": self._beats}).encode())
 
     def _keep_beating(self) -> None:
         while not self._ended.wait(BEAT):

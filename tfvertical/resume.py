@@ -124,8 +124,8 @@ class Saver:
             return
         self.watch = watch
         if self.writes:
-            self.checkpoint.folder.mkdir(parents=True, exist_ok=True)
-        with Lock(self.checkpoint.folder) if self.writes else contextlib.nullcontext(), self._listening():
+            self.checkpoint.place.make()
+        with Lock(self.checkpoint.place) if self.writes else contextlib.nullcontext(), self._listening():
             self.position = self.checkpoint.load()
             if self.position is not None:
                 _refuse_other(self.position.about["config"], self.config, self.checkpoint)
@@ -333,13 +333,13 @@ def _refuse_other(saved: Mapping[str, Any], now: Mapping[str, Any], checkpoint: 
     lines = [f"  {name}: {saved.get(name)!r} then, {now.get(name)!r} now" for name in differ[:SHOWN]]
     more = [f"  … and {len(differ) - SHOWN} more"] if len(differ) > SHOWN else []
     raise CheckpointError(
-        f"{checkpoint.folder} holds an unfinished run of another configuration:\n" + "\n".join(lines + more),
+        f"{checkpoint.place} holds an unfinished run of another configuration:\n" + "\n".join(lines + more),
         fix="go on with the old configuration, choose another folder, or remove this one to begin anew",
     )
 
 
 def _where(checkpoint: Checkpoint | None) -> str:
-    return "" if checkpoint is None else str(checkpoint.folder)
+    return "" if checkpoint is None else str(checkpoint.place)
 
 
 def _values(variables: Sequence[Any]) -> list[np.ndarray]:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,15 +26,16 @@ def command(place: Place, out: Path) -> list[str]:
     return ["train", str(place.run), "--out", str(out), *LONG]
 
 
-def interrupted(place: Place, out: Path, number: int) -> subprocess.Popen[str]:
-    """The command in a process of its own, sent a signal once it has saved a position."""
+def interrupted(
+    place: Place, out: Path, number: int, unfinished: Path, more: Sequence[str] = ()
+) -> subprocess.Popen[str]:
+    """The command in a process of its own, sent a signal once it has saved a position in the folder `unfinished`."""
     environment = os.environ | {"PYTHONPATH": str(Path(tv.__file__).parent.parent)}
     started = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, *command(place, out)], env=environment, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", PROGRAM, *command(place, out), *more], env=environment, stderr=subprocess.PIPE, text=True
     )
     until = time.monotonic() + 120
-    unfinished = out.with_name(f"{out.name}.unfinished")
-    while not list(unfinished.glob("position-*")) and started.poll() is None and time.monotonic() < until:
+    while not list(unfinished.glob("position-*/about.json")) and started.poll() is None and time.monotonic() < until:
         time.sleep(0.01)
     started.send_signal(number)
     return started
@@ -47,20 +49,26 @@ def whole(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("number", "address"), [(signal.SIGKILL, False), (signal.SIGTERM, False), (signal.SIGKILL, True)]
+)
 def test_the_same_command_goes_on_and_ends_alike(
-    number: int, place: Place, whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    number: int, address: bool, place: Place, whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    out = tmp_path / "run"
-    started = interrupted(place, out, number)
+    out, unfinished = tmp_path / "run", tmp_path / ("positions" if address else "run.unfinished")
+    more = ["--checkpoint", f"file://{unfinished}"] if address else []
+    started = interrupted(place, out, number, unfinished, more)
     said = started.communicate(timeout=60)[1]
     assert started.returncode == (-signal.SIGKILL if number == signal.SIGKILL else 75), said
     if number == signal.SIGTERM:
         assert "run the same again" in said and "Traceback" not in said
-    assert main(command(place, out)) == 0
+    assert main([*command(place, out), *more]) == 0
     said = capsys.readouterr().err
-    assert f"An unfinished run stands in {out}.unfinished" in said and "Going on in stage 'head', after " in said
-    assert not out.with_name("run.unfinished").exists()
+    assert (
+        f"An unfinished run stands in {more[1] if address else unfinished}" in said
+        and "Going on in stage 'head', after " in said
+    )
+    assert not unfinished.exists()
     one, other = tv.load(whole), tv.load(out)
     for a, b in zip(one.model.weights, other.model.weights, strict=True):
         assert np.array_equal(a.numpy(), b.numpy()), a.path
@@ -72,7 +80,7 @@ def test_the_same_command_goes_on_and_ends_alike(
 
 def test_another_configuration_is_refused_and_fresh_begins_anew(place: Place, tmp_path: Path, capsys) -> None:
     out = tmp_path / "run"
-    interrupted(place, out, signal.SIGKILL).communicate(timeout=60)
+    interrupted(place, out, signal.SIGKILL, tmp_path / "run.unfinished").communicate(timeout=60)
     other = [*command(place, out), "--set", "training.learning_rate=0.001"]
     assert main(other) == 2
     said = capsys.readouterr().err

@@ -52,7 +52,7 @@ def test_cleared(tmp_path):
 @pytest.mark.parametrize("seed", range(60))
 def test_a_flipped_bit_or_a_cut_is_found_and_the_generation_before_is_used(tmp_path, seed: int):
     kept, chance = saved(tmp_path), random.Random(seed)
-    path = kept._path(2) / chance.choice(["arrays.npz", "about.json"])
+    path = kept.place.at(checkpoint._name(2)) / chance.choice(["arrays.npz", "about.json"])
     content = bytearray(path.read_bytes())
     at = chance.randrange(len(content))
     if seed % 2:
@@ -68,7 +68,7 @@ def test_a_flipped_bit_or_a_cut_is_found_and_the_generation_before_is_used(tmp_p
 def test_both_damaged_is_nothing_found(tmp_path):
     kept = saved(tmp_path)
     for number in (1, 2):
-        (kept._path(number) / "arrays.npz").write_bytes(b"")
+        (kept.place.at(checkpoint._name(number)) / "arrays.npz").write_bytes(b"")
     with pytest.warns(UserWarning):
         assert kept.load() is None
 
@@ -88,7 +88,7 @@ def test_objects_are_refused(tmp_path):
 
 def test_a_pickle_in_its_place_is_not_opened(tmp_path):
     kept = saved(tmp_path, 1)
-    folder = kept._path(1)
+    folder = kept.place.at(checkpoint._name(1))
     np.savez(folder / "arrays.npz", x=np.array([{"a": 1}], dtype=object))
     written = json.loads((folder / "about.json").read_text())
     written["content"]["arrays"] = files.sha256(folder / "arrays.npz")

@@ -22,13 +22,13 @@ def quick(monkeypatch):
 
 def test_held_and_let_go_of(tmp_path):
     with Lock(tmp_path) as held:
-        first = json.loads(held.path.read_text())["beats"]
+        first = json.loads(held.place.at("writer.json").read_text())["beats"]
         time.sleep(0.35)
-        assert json.loads(held.path.read_text())["beats"] > first
+        assert json.loads(held.place.at("writer.json").read_text())["beats"] > first
         with pytest.raises(CheckpointError, match=f"process {held._me['pid']}"), Lock(tmp_path):
             raise AssertionError("two writers")
-        assert held.path.exists()
-    assert not held.path.exists()
+        assert held.place.at("writer.json").exists()
+    assert not held.place.at("writer.json").exists()
 
 
 def test_one_whose_process_is_gone_is_taken_over_at_once(tmp_path):
@@ -53,4 +53,4 @@ def test_a_clock_that_jumps_back_changes_nothing(tmp_path, monkeypatch):
         monkeypatch.setattr(time, "time", lambda: 0.0)
         with pytest.raises(CheckpointError), Lock(tmp_path):
             raise AssertionError("two writers")
-        assert held.path.exists()
+        assert held.place.at("writer.json").exists()
