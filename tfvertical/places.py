@@ -8,13 +8,14 @@ of storage.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import posixpath
 import re
 import shutil
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -181,8 +182,7 @@ class Remote(Place):
         return f"{self.address}/{name}"
 
     def make(self) -> None:
-        with self._told():
-            self.system.makedirs(self.root, exist_ok=True)  # nothing in a bucket, where folders need no making
+        """Nothing: a bucket has no folders, and asking for one takes rights that writing to it does not."""
 
     def names(self) -> list[str]:
         with self._told(), contextlib.suppress(FileNotFoundError, NotADirectoryError):
@@ -196,8 +196,9 @@ class Remote(Place):
             return content
 
     def write(self, name: str, content: bytes) -> None:
+        path = self._path(name)
         with self._told():
-            self.system.pipe_file(self._path(name), content)
+            self._put(path, lambda: self.system.pipe_file(path, content))
 
     def remove(self, name: str) -> None:
         with self._told():
@@ -218,9 +219,9 @@ class Remote(Place):
         with tempfile.TemporaryDirectory() as made:
             yield Path(made)
             with self._told():
-                self.system.makedirs(self._path(name), exist_ok=True)
                 for path in sorted(Path(made).iterdir(), key=lambda path: path.name == LAST):
-                    self.system.put_file(str(path), f"{self._path(name)}/{path.name}")
+                    target = f"{self._path(name)}/{path.name}"
+                    self._put(target, functools.partial(self.system.put_file, str(path), target))
 
     @contextlib.contextmanager
     def files(self, name: str) -> Iterator[Path]:
@@ -229,6 +230,14 @@ class Remote(Place):
                 for path in self._find(self._path(name)):
                     self.system.get_file(path, str(Path(made) / posixpath.basename(path)))
             yield Path(made)
+
+    def _put(self, path: str, action: Callable[[], Any]) -> None:
+        """Where storage does have folders, make the one that is missing."""
+        try:
+            action()
+        except FileNotFoundError:
+            self.system.makedirs(posixpath.dirname(path), exist_ok=True)
+            action()
 
     def _path(self, name: str) -> str:
         return f"{self.root}/{name}"
