@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
+import multiprocessing
 import os
 import random
 import shutil
-import signal
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -16,8 +14,10 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from benchmarks import full_ft, processes, race, show, work
+from benchmarks.contenders import forked
 from tfvertical.checkpoint import Checkpoint
 
 QUESTION = (
@@ -77,26 +77,38 @@ def _work(folder: Path, name: str, texts: int) -> dict[str, Any]:
     return made | {"checkpoint": str(place / "run"), "log": str(place / "log"), "result": str(place / "result")}
 
 
-def _start(made: dict[str, Any], folder: Path) -> subprocess.Popen[bytes]:
-    """The training in a process of its own; all trials share a cache, as runs of one person do."""
-    place = Path(made["log"]).parent
-    place.mkdir(exist_ok=True)
-    (place / "work.json").write_text(json.dumps(made), encoding="utf-8")
-    home = folder / "home"
-    environment = dict(os.environ) if home.exists() else processes.environment(home)
-    environment |= {**dict.fromkeys(processes.LIMITS, "2"), **processes.QUIET, "TFVERTICAL_HOME": str(home)}
-    command = [sys.executable, "-m", "benchmarks.contenders", "ours_faults:train", str(place / "work.json")]
-    return subprocess.Popen(
-        command, cwd=processes.ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+class Trainings:
+    """Trainings in processes of their own, each a fork of one that has imported everything and computed nothing: a
+    kill takes seconds to come back from, not half a minute of imports. All share a cache, as runs of one person do.
+    """
+
+    def __init__(self, folder: Path):
+        self.forks = multiprocessing.get_context("forkserver")
+        self.forks.set_forkserver_preload(forked.PRELOADED)
+        self.environment = processes.environment(folder / "home")
+
+    def start(self, made: dict[str, Any]) -> Any:
+        """The process, with `kill`, `join` and `exitcode`."""
+        Path(made["log"]).parent.mkdir(exist_ok=True)
+        with mock.patch.dict(os.environ, self.environment, clear=True):  # for the first, which begins the server
+            started = self.forks.Process(target=forked.train, args=(made,))
+            started.start()
+        return started
+
+    def well(self, made: dict[str, Any]) -> bool:
+        """Whether one that nobody kills ends well."""
+        started = self.start(made)
+        started.join()
+        return bool(started.exitcode == 0)
 
 
 def _killed(folder: Path, runs: int, texts: int) -> dict[str, int]:
     """How many runs ended alike, how many kills there were, how many before a first save, how many saves were lost."""
+    trainings = Trainings(folder)
     results = []
     for name in ("cold", "whole"):  # the second finds the frozen part's outputs, as all runs do
         made = _work(folder, name, texts)
-        if _start(made, folder).wait():
+        if not trainings.well(made):
             raise SystemExit("faults: an uninterrupted run failed")
         results.append(Path(made["result"]).read_text(encoding="utf-8"))
     want, again = results
@@ -110,16 +122,16 @@ def _killed(folder: Path, runs: int, texts: int) -> dict[str, int]:
         chance, made = random.Random(run), _work(folder, f"run-{run}", texts)
         log, result, before = Path(made["log"]), Path(made["result"]), list[int]()
         for _ in range(KILLS):
-            started = _start(made, folder)
+            started = trainings.start(made)
             behind = (before or [0])[-1] + chance.randrange(max(1, saves // KILLS))
-            while (len(_begun(log)) == len(before) or _saves(log) < behind) and started.poll() is None:
+            while (len(_begun(log)) == len(before) or _saves(log) < behind) and started.is_alive():
                 time.sleep(0.02)
             time.sleep(chance.uniform(0, between))
-            found["kills"] += started.poll() is None
-            started.send_signal(signal.SIGKILL)
-            started.wait()
+            found["kills"] += started.is_alive()
+            started.kill()
+            started.join()
             before.append(_saves(log))
-        same = _start(made, folder).wait() == 0 and result.exists() and result.read_text(encoding="utf-8") == want
+        same = trainings.well(made) and result.exists() and result.read_text(encoding="utf-8") == want
         resumed = _begun(log)[1:]
         found["equal"] += same
         found["from zero"] += resumed.count(0)

@@ -9,10 +9,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+import tfvertical as tv  # before whatever imports TensorFlow, as its users do: it turns oneDNN on
+
+# isort: split
 import keras
 import numpy as np
 
-import tfvertical as tv
 from benchmarks.contenders.clock import Clock, figures
 from tfvertical import data, sweeps, training
 from tfvertical.contracts import Adaptation, Examples
