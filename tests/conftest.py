@@ -17,6 +17,8 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 # as `import tfvertical` does where TensorFlow is not there yet: processes that tests start must compute equal bits,
 # whichever module was imported first in this one
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+# compiling takes longer than what is compiled, in a test
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 if "PYTEST_XDIST_WORKER" in os.environ:  # each worker its share of the cores, or they slow each other down
     _threads = str(max(1, (os.cpu_count() or 1) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))))

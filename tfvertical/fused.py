@@ -3,14 +3,16 @@
 A product, its bias and its activation are one call of oneDNN where they stand together as matrices, and so is a layer
 normalization where it is written as a batch normalization of its transpose. Keras writes products of three axes and
 adds the bias by broadcasting, and a normalization as a dozen operations: the passes find neither. MiniLM's forward pass
-spends a third of its time in what is spared here in float32, and two thirds in bfloat16.
+spends a third of its time in what is spared here in float32, and two thirds in bfloat16. A training step gains less:
+its gradients need what stands between a product and its activation. There, attention's projections, forth and back, are
+products of matrices instead of as many small ones as there are examples.
 """
 
 from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import keras
@@ -23,17 +25,17 @@ _ALONE = ("gelu", "gelu_approximate", "linear", "relu", "sigmoid", "silu", "tanh
 
 
 @contextlib.contextmanager
-def fused(model: keras.Model, held: bool = False) -> Iterator[None]:
-    """For a block in which a model's forward pass is traced; layers that are not Keras' own stay as they are.
-
-    Not for training: gradients need what is between a product and its activation.
+def fused(model: keras.Model, held: bool = False, normalizations: bool = True) -> Iterator[None]:
+    """For a block in which a model's passes are traced; layers that are not Keras' own stay as they are.
 
     Args:
         model: what is traced.
         held: the graph takes the matrices that it computes with as they are now, and does not convert them to their
             layer's precision in each call.
+        normalizations: layer normalizations, too. Not where gradients are traced, which take no less time that way;
+            nor in a graph for other machines, since TensorFlow has what they become on processors with oneDNN only.
     """
-    found = _found(model, held) if kernels.onednn() else []
+    found = _found(model, held, _WAYS if normalizations else _PRODUCTS) if kernels.onednn() else []
     for layer, call in found:
         layer.call = call
     try:
@@ -43,11 +45,13 @@ def fused(model: keras.Model, held: bool = False) -> Iterator[None]:
             vars(layer).pop("call", None)
 
 
-def _found(model: keras.Model, held: bool) -> list[tuple[keras.layers.Layer, Callable[..., Any]]]:
+def _found(
+    model: keras.Model, held: bool, ways: Mapping[type, _Way]
+) -> list[tuple[keras.layers.Layer, Callable[..., Any]]]:
     """The layers that have another way to be computed, each with it."""
     found = []
     for layer in stages.layers(model):
-        make = _WAYS.get(type(layer))
+        make = ways.get(type(layer))
         if make is None or "call" in vars(layer) or not layer.built:
             continue
         call = make(layer, held)
@@ -161,8 +165,6 @@ def _alone(activation: Any) -> bool:
     return activation is None or getattr(activation, "__name__", "") in _ALONE
 
 
-_WAYS: dict[type, Callable[[Any, bool], Callable[..., Any] | None]] = {
-    keras.layers.Dense: _dense,
-    keras.layers.EinsumDense: _einsum_dense,
-    keras.layers.LayerNormalization: _layer_normalization,
-}
+_Way = Callable[[Any, bool], Callable[..., Any] | None]
+_PRODUCTS: dict[type, _Way] = {keras.layers.Dense: _dense, keras.layers.EinsumDense: _einsum_dense}
+_WAYS: dict[type, _Way] = _PRODUCTS | {keras.layers.LayerNormalization: _layer_normalization}

@@ -22,7 +22,7 @@ from tfvertical.checkpoint import Checkpoint
 from tfvertical.contracts import Examples
 from tfvertical.data._policy import refuse_warnings
 from tfvertical.data._stream import Item, stream
-from tfvertical.errors import ConfigError, ExportError
+from tfvertical.errors import ClusterError, ConfigError, ExportError
 from tfvertical.events import Events
 from tfvertical.export import CALIBRATION, folder_name
 from tfvertical.files import check_place, check_room, refuse_filled, write_text
@@ -70,14 +70,16 @@ def train(
     refuse_filled(Path(out), overwrite=overwrite)
     check_place(Path(out))
     unfinished = Checkpoint(checkpoint or Path(out).with_name(f"{Path(out).name}.unfinished"))
+    where = None
     if distribution.several(run.strategy) and any(source.startswith("tfds:") for source in run.data.sources.values()):
-        raise ConfigError(
-            "Several workers cannot read tfds: sources: those compute before the workers have met.",
-            fix="write the data set to files first, or train on one machine",
-        )
+        load_tensorflow()  # tfds computes while it reads, and nothing may before the workers have met
+        where = distribution.resolve(run.strategy, about=_agreed(run))
     parts = read(run.data, kind_of(run.task), run.labels)  # what is wrong there is told before TensorFlow is loaded
-    load_tensorflow()
-    where = distribution.resolve(run.strategy, about=_agreed(run, parts))
+    if where is None:
+        load_tensorflow()
+        where = distribution.resolve(run.strategy, about=_agreed(run) | {"rows": _rows(run, parts)})
+    else:
+        _same_rows(where, _rows(run, parts))
     if not where.first:
         say = _silent
     if fresh and where.first:
@@ -147,17 +149,33 @@ def train(
     return report
 
 
-def _agreed(run: Run, parts: Mapping[str, Examples]) -> dict[str, str]:
-    """What has to be the same in all workers: the run, the rows, and this package."""
-    rows, texts = hashlib.sha256(), kind_of(run.task) == "text"  # pictures may lie in another folder there
-    for part in parts.values():
-        rows.update(json.dumps([list(part.labels or ()), list(part.inputs) if texts else len(part)]).encode())
+def _agreed(run: Run) -> dict[str, str]:
+    """What has to be the same in all workers besides the rows: the run, and this package."""
     about = {f"run file, {key}": value for key, value in flat(run.written).items()}
     about = {
         key: value if len(value) < 200 else hashlib.sha256(value.encode()).hexdigest() for key, value in about.items()
     }
-    counted = f"{sum(map(len, parts.values()))} rows, {rows.hexdigest()[:16]}"
-    return about | {"tfvertical": version("tfvertical"), "rows": counted}
+    return about | {"tfvertical": version("tfvertical")}
+
+
+def _rows(run: Run, parts: Mapping[str, Examples]) -> str:
+    """How many rows, and a digest of them."""
+    rows, texts = hashlib.sha256(), kind_of(run.task) == "text"  # pictures may lie in another folder there
+    for part in parts.values():
+        rows.update(json.dumps([list(part.labels or ()), list(part.inputs) if texts else len(part)]).encode())
+    return f"{sum(map(len, parts.values()))} rows, {rows.hexdigest()[:16]}"
+
+
+def _same_rows(where: distribution.Distribution, rows: str) -> None:
+    """Compare rows that were read after the workers had met."""
+    from tfvertical import replicas  # imports TensorFlow
+
+    with distribution.together(where.strategy):
+        shared = replicas.sharing(where.strategy)
+        if shared is not None and not shared.alike(int(hashlib.sha256(rows.encode()).hexdigest()[:15], 16)):
+            raise ClusterError(
+                f"The workers read different rows; here they are {rows}.", fix="give all of them the same data set"
+            )
 
 
 def flat(value: Any, place: str = "") -> dict[str, str]:

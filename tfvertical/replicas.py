@@ -22,7 +22,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfvertical import stages
+from tfvertical import fused, stages
 from tfvertical.batches import Forward, arrange
 from tfvertical.errors import ClusterError, TrainingError
 from tfvertical.settings import Settings
@@ -189,11 +189,15 @@ class Replicas:
         """A training step; whether loss and gradients are finite on all replicas."""
 
         def step(batch: Any) -> tf.Tensor:
-            with moving(self.model) as moved:
+            with moving(self.model) as moved, self._products():
                 losses = self.strategy.run(self._learned, args=(batch,))
             return tf.logical_and(tf.math.is_finite(self.strategy.reduce("SUM", losses, axis=None)), moved())
 
         return step
+
+    def _products(self) -> contextlib.AbstractContextManager[None]:
+        """As one device's steps compute them; around all replicas, which are traced in threads."""
+        return contextlib.nullcontext() if self.static else fused.fused(self.model, normalizations=False)
 
     def judge(self, iterator: Any) -> Mapping[str, Any]:
         """What Keras calls as its `test_function`: the next batch of validation; the metrics so far."""

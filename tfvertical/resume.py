@@ -21,7 +21,7 @@ import numpy as np
 
 from tfvertical.averages import Averages
 from tfvertical.checkpoint import Checkpoint, Position
-from tfvertical.errors import CheckpointError, Interrupted, TfverticalError
+from tfvertical.errors import CheckpointError, ClusterError, Interrupted, TfverticalError
 from tfvertical.events import Events
 from tfvertical.history import Recorder, numbers, words
 from tfvertical.lock import Lock
@@ -118,6 +118,7 @@ class Saver:
 
         Raises:
             CheckpointError: another process writes there, or another run's position stands there.
+            Interrupted: a signal came to all workers, and another one ended first.
         """
         if self.checkpoint is None:
             yield None
@@ -136,6 +137,11 @@ class Saver:
                 self.events.emit("resumed", stage=self.position.about["stage"], epoch=self.position.about["epoch"])
             try:
                 yield self.position
+            except ClusterError as error:
+                if self._asked is None:
+                    raise
+                # all workers were asked, and another one left first: this one's step can no longer be finished
+                raise Interrupted(signal.Signals(self._asked).name, _where(self.checkpoint)) from error
             finally:
                 self._told()
 

@@ -17,6 +17,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfvertical import fused
 from tfvertical.errors import NotFiniteError
 
 SECONDS = 0.5  # a call, at the rate below; checkpoints and signals wait for its end
@@ -48,7 +49,7 @@ def taken_by(model: keras.Model) -> Step:
     loss = next(metric for metric in model.metrics if metric.name == "loss")
 
     def step(batch: Any) -> tf.Tensor:
-        with moving(model) as moved:
+        with moving(model) as moved, fused.fused(model, normalizations=False):
             model.train_step(batch)
         return tf.logical_and(tf.math.is_finite(loss.result()), moved())
 

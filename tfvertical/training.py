@@ -163,7 +163,7 @@ def run(
     kept_at = None if checkpoint is None else Checkpoint(checkpoint)
     saver = Saver(kept_at, checkpoint_every, config, events, replicas.several(strategy))
     try:
-        with replicas.together(strategy), saver.open(watch) as position:
+        with saver.open(watch) as position, replicas.together(strategy):
             _same_position(replicas.sharing(strategy), position)
             history = History() if position is None else History.read(position.about["recorded"])
             if position is not None:

@@ -9,7 +9,7 @@ import tensorflow as tf
 from tensorflow.python.eager import context
 
 from tests.core import tiny
-from tfvertical import batches, constants, frontier, fused, kernels, outputs, precision, stages
+from tfvertical import batches, constants, frontier, fused, kernels, outputs, precision, stages, steps
 
 LAYERS = {
     "dense": lambda: keras.layers.Dense(5, activation="gelu"),
@@ -82,6 +82,33 @@ def test_encoders_are_found_by_the_graph_passes(held: bool):
     operations = optimized(model, inputs, held)
     assert any("LayerNorm" in each for each in operations) and any("FusedMatMul" in each for each in operations)
     assert not operations & {"Tanh", "SquaredDifference", "Rsqrt", "Einsum"}, "what they are made of elsewhere"
+
+
+def trained(step_of) -> tuple[dict[str, np.ndarray], float, list[str]]:
+    """Weights and loss after three steps with dropout, and the operations of the step's graph."""
+    keras.utils.set_random_seed(0)
+    task = tiny.text_task(dropout=0.2)
+    model, encoded = task.model, task.encode(tiny.texts(24))
+    model.compile(keras.optimizers.SGD(0.5), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.optimizer.build(model.trainable_variables)
+    steps.make_metrics(model, batches.batch(encoded, model, np.arange(2)))
+    step = tf.function(step_of(model), autograph=False)
+    for at in range(0, 24, 8):
+        batch = batches.batch(encoded, model, np.arange(at, at + 8))
+        step(batch)
+    operations = [node.op for node in step.get_concrete_function(batch).graph.as_graph_def().node]
+    return tiny.values(model), float(model.get_metrics_result()["loss"]), operations
+
+
+def test_training_steps_are_those_of_keras():
+    ours, loss, found = trained(steps.taken_by)
+    plain, want, before = trained(lambda model: lambda batch: model.train_step(batch))
+    np.testing.assert_allclose(loss, want, rtol=1e-5)
+    assert tiny.largest_difference(ours, plain) < 1e-5
+    if kernels.onednn():
+        assert found.count("BatchMatMulV2") < before.count("BatchMatMulV2") / 2, (
+            "attention's projections are products of matrices"
+        )
 
 
 def test_held_matrices_are_those_of_now():

@@ -164,14 +164,12 @@ def run(checkpoint: str | None, stop: int | None = None):
     return tiny.values(task.model), history.history
 
 
-@pytest.mark.parametrize("kind", ["memory", "file"])
-def test_a_run_goes_on_from_a_bucket_as_if_it_had_never_stopped(bucket: str, tmp_path: Path, kind: str):
-    address = bucket if kind == "memory" else f"file://{tmp_path}/runs/cards"
+def test_a_run_goes_on_from_a_bucket_as_if_it_had_never_stopped(bucket: str):
     want, history = run(None)
     for stop in (3, 11):
         with pytest.raises(Interrupted):
-            run(address, stop)
-    found, again = run(address)
+            run(bucket, stop)
+    found, again = run(bucket)
     assert again == history
     assert all(np.array_equal(found[name], value) for name, value in want.items())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 import signal
@@ -68,6 +69,12 @@ def fit(kind: str, how: str, folder=None, every: float = 0.0, **more):
     return tiny.values(task.model), history
 
 
+@functools.cache
+def uninterrupted(kind: str, how: str, **more):
+    """`fit` without a checkpoint, which depends on nothing else: computed once for all tests."""
+    return fit(kind, how, **more)
+
+
 def killed_after(saves: int, monkeypatch, one_by_one: bool = False, **run) -> bool:
     """Whether the run was killed behind its save of that number; False where it made fewer.
 
@@ -104,7 +111,7 @@ def assert_same(one, other):
 @pytest.mark.parametrize("how", ADAPTATIONS)
 @pytest.mark.parametrize("kind", ["text", "image"])
 def test_killed_and_taken_up_again(kind: str, how: str, tmp_path, monkeypatch):
-    whole = fit(kind, how)
+    whole = uninterrupted(kind, how)
     run = {"kind": kind, "how": how}
     for saves in (1, 3, 5):  # within an epoch, and across epochs
         assert killed_after(saves, monkeypatch, folder=tmp_path / str(saves), **run) or saves > 3
@@ -114,7 +121,7 @@ def test_killed_and_taken_up_again(kind: str, how: str, tmp_path, monkeypatch):
 
 
 def test_killed_behind_every_save(tmp_path, monkeypatch):
-    whole = fit("text", "gradual")
+    whole = uninterrupted("text", "gradual")
     for saves in itertools.count(2, 3):
         run = {"kind": "text", "how": "gradual", "folder": tmp_path / str(saves)}
         if not killed_after(saves, monkeypatch, one_by_one=True, **run):
@@ -133,7 +140,7 @@ def test_compiled_chunks_with_dropout_go_on_where_they_were(saves: int, tmp_path
 
 
 def test_killed_again_and_again(tmp_path, monkeypatch):
-    whole = fit("text", "gradual")
+    whole = uninterrupted("text", "gradual")
     times = 0
     while killed_after(3, monkeypatch, one_by_one=True, kind="text", how="gradual", folder=tmp_path):
         times += 1
@@ -143,7 +150,7 @@ def test_killed_again_and_again(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("more", [{"early_stopping": 1, "epochs": 4, "learning_rate": 0.2}, {"restart": True}])
 def test_early_stopping_and_schedules_go_on(more, tmp_path, monkeypatch):
-    whole = fit("text", "gradual", **more)
+    whole = uninterrupted("text", "gradual", **more)
     for saves in (4, 9, 13):
         killed_after(saves, monkeypatch, kind="text", how="gradual", folder=tmp_path / str(saves), **more)
         assert_same(whole, fit("text", "gradual", tmp_path / str(saves), **more))
@@ -156,7 +163,7 @@ def test_a_run_that_had_ended_gives_its_result_at_once(tmp_path):
 
 
 def test_a_damaged_position_costs_one_interval_and_no_bit(tmp_path, monkeypatch):
-    whole = fit("text", "gradual")
+    whole = uninterrupted("text", "gradual")
     assert killed_after(5, monkeypatch, kind="text", how="gradual", folder=tmp_path)
     newest = max(tmp_path.glob("position-*"))
     content = bytearray((newest / "arrays.npz").read_bytes())
@@ -231,7 +238,7 @@ class Asks(keras.callbacks.Callback):
 
 
 def test_a_signal_while_the_frozen_part_runs_ends_the_run_at_once(tmp_path, monkeypatch):
-    whole, calls = fit("text", "gradual"), itertools.count()
+    whole, calls = uninterrupted("text", "gradual"), itertools.count()
     real = kept.Kept.trained
 
     def trained(self, way):
@@ -252,7 +259,7 @@ def test_a_signal_while_the_frozen_part_runs_ends_the_run_at_once(tmp_path, monk
 )
 def test_a_signal_ends_the_run_behind_the_step_and_it_goes_on(number: int, when: str, tmp_path):
     before = [signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)]
-    whole = fit("text", "gradual")
+    whole = uninterrupted("text", "gradual")
     task = tiny.text_task(dropout=0.2)
     with pytest.raises(Interrupted, match=signal.Signals(number).name):
         task.fit(
@@ -269,7 +276,7 @@ def test_a_signal_ends_the_run_behind_the_step_and_it_goes_on(number: int, when:
 
 
 def test_a_disk_that_is_full_is_told_and_the_run_goes_on(tmp_path, monkeypatch):
-    whole = fit("text", "frozen")
+    whole = uninterrupted("text", "frozen")
 
     def full(self, arrays, about):
         raise CheckpointError("No space left.")
@@ -281,7 +288,7 @@ def test_a_disk_that_is_full_is_told_and_the_run_goes_on(tmp_path, monkeypatch):
 
 def test_the_task_of_the_interrupted_process_goes_on_too(tmp_path, monkeypatch):
     """A notebook's cell run again: the task's weights are no longer those it began with."""
-    whole = fit("text", "full")
+    whole = uninterrupted("text", "full")
     task = tiny.text_task(dropout=0.2)
     arguments = (tiny.texts(18), tiny.texts(8, seed=1))
     options = {"adaptation": ADAPTATIONS["full"], "verbose": 0, "checkpoint": tmp_path, **SETTINGS}

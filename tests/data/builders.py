@@ -28,6 +28,25 @@ class LocalReviews(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             yield at, {"review": f"text {at}", "mood": at % 2}
 
 
+class LocalTopics(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+    """Forty texts of two topics."""
+
+    VERSION = tfds.core.Version("1.0.0")
+
+    def _info(self):
+        features = {"text": tfds.features.Text(), "topic": tfds.features.ClassLabel(names=["cards", "travel"])}
+        return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
+
+    def _split_generators(self, manager):
+        return {"train": self._generate_examples()}
+
+    def _generate_examples(self):
+        words = (("card", "pin", "chip", "bank"), ("visa", "airport", "plane", "trip"))
+        for at in range(40):
+            found = words[at % 2]
+            yield at, {"text": f"{found[at % 4]} {found[at // 4 % 4]} {found[at // 16]}", "topic": at % 2}
+
+
 class LocalPictures(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """Four noisy pictures."""
 

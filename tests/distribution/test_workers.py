@@ -51,3 +51,17 @@ def test_the_others_stop_when_one_is_killed_and_a_relaunch_ends_as_if_it_had_not
     for each in together(root, 2, checkpoint=str(kept), **BROKEN):
         assert each["digest"] == whole["digest"]
         assert each["history"] == whole["history"]
+
+
+def test_workers_that_are_all_asked_to_end_say_so_and_a_relaunch_goes_on(root, tmp_path, whole):
+    where, kept = addresses(2), tmp_path / "run"
+    running = [start(at, where, root, checkpoint=str(kept), pause=1.0, **BROKEN) for at in range(2)]
+    until_saved(kept, running)
+    for each in running:
+        each.terminate()
+    for each in running:
+        _, error = each.communicate(timeout=STOPS)
+        raised = [line for line in error.splitlines() if line.startswith("tfvertical.errors.")]
+        assert raised[-1].startswith("tfvertical.errors.Interrupted: The run was asked to end (SIGTERM)"), raised
+    for each in together(root, 2, checkpoint=str(kept), **BROKEN):
+        assert each["digest"] == whole["digest"] and each["history"] == whole["history"]
