@@ -22,7 +22,7 @@ from tfvertical.checkpoint import Checkpoint
 from tfvertical.contracts import Examples
 from tfvertical.data._policy import refuse_warnings
 from tfvertical.data._stream import Item, stream
-from tfvertical.errors import ClusterError, ConfigError, ExportError
+from tfvertical.errors import CheckpointError, ClusterError, ConfigError, ExportError
 from tfvertical.events import Events
 from tfvertical.export import CALIBRATION, folder_name
 from tfvertical.files import check_place, check_room, refuse_filled, write_text
@@ -126,7 +126,10 @@ def train(
     events.emit("bundle_saved", hash=seal)
     _write(events, out)
     say(f"Saved: {saved}")
-    unfinished.clear()
+    try:
+        unfinished.clear()
+    except CheckpointError as error:  # the bundle is there, and its exports are still to be written
+        say(f"The run's last position stays in {unfinished.place}. {error}")
     refused = []
     for plan in run.export:
         measured_on = _for_export(plan, parts)

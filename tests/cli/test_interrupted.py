@@ -16,7 +16,9 @@ import pytest
 
 import tfvertical as tv
 from tests.cli.conftest import Place
+from tfvertical.checkpoint import Checkpoint
 from tfvertical.cli import main
+from tfvertical.errors import CheckpointError
 
 PROGRAM = "import sys; from tfvertical.cli import main; sys.exit(main())"
 LONG = ["--set", "adaptation.head_epochs=40", "--set", "export=[]"]  # time enough to be interrupted
@@ -86,3 +88,16 @@ def test_another_configuration_is_refused_and_fresh_begins_anew(place: Place, tm
     said = capsys.readouterr().err
     assert "settings.learning_rate: 0.03 then, 0.001 now" in said and "Going on" not in said
     assert main([*other, "--fresh"]) == 0
+
+
+def test_a_bucket_that_fails_in_the_end_costs_no_export(place: Place, tmp_path: Path, capsys, monkeypatch) -> None:
+    def gone(self) -> None:
+        raise CheckpointError("503 from the bucket")
+
+    monkeypatch.setattr(Checkpoint, "clear", gone)
+    short = ["--set", "adaptation.head_epochs=1", "--set", "adaptation.epochs_per_block=1"]
+    kept = ["--checkpoint", "memory://fails-in-the-end"]
+    assert main(["train", str(place.run), "--out", str(tmp_path / "run"), *short, *kept]) == 0
+    said = capsys.readouterr().err
+    assert "position stays in memory://fails-in-the-end" in said and "503 from the bucket" in said
+    assert (tmp_path / "run" / "exports" / "litert-float32" / "model.tflite").is_file()
