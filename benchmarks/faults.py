@@ -91,7 +91,7 @@ class Trainings:
         """The process, with `kill`, `join` and `exitcode`."""
         Path(made["log"]).parent.mkdir(exist_ok=True)
         with mock.patch.dict(os.environ, self.environment, clear=True):  # for the first, which begins the server
-            started = self.forks.Process(target=forked.train, args=(made,))
+            started = self.forks.Process(target=forked.train, args=(made, self.environment["TFVERTICAL_HOME"]))
             started.start()
         return started
 

@@ -32,8 +32,7 @@ def fused(model: keras.Model, held: bool = False, normalizations: bool = True) -
         model: what is traced.
         held: the graph takes the matrices that it computes with as they are now, and does not convert them to their
             layer's precision in each call.
-        normalizations: layer normalizations, too. Not where gradients are traced, which take no less time that way;
-            nor in a graph for other machines, since TensorFlow has what they become on processors with oneDNN only.
+        normalizations: layer normalizations, too. Not where gradients are traced, which take no less time that way.
     """
     found = _found(model, held, _WAYS if normalizations else _PRODUCTS) if kernels.onednn() else []
     for layer, call in found:

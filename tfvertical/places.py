@@ -23,7 +23,7 @@ from tfvertical import files
 from tfvertical.errors import CheckpointError, ConfigError
 
 LAST = "about.json"  # of the files that belong together, the one that is written last
-_ADDRESS = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+://.")
+_ADDRESS = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+://")
 _CUT_ADDRESS = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+:/[^/]")
 _PACKAGES = {"gs": "gcsfs", "gcs": "gcsfs", "s3": "s3fs", "s3a": "s3fs", "az": "adlfs", "abfs": "adlfs"}
 
@@ -47,7 +47,7 @@ class Place(ABC):
 
     @abstractmethod
     def make(self) -> None:
-        """Have it there, to be written to."""
+        """Have it there, to be written to. Raises CheckpointError."""
 
     @abstractmethod
     def names(self) -> list[str]:
@@ -82,14 +82,16 @@ def place(path: str | os.PathLike[str]) -> Place:
     """The place at a path or an address.
 
     Raises:
-        ConfigError: no storage has such addresses, its package is missing, or the address was cut by `pathlib`.
+        ConfigError: no storage has such addresses, its package is missing, or the address is cut short.
 
     Example:
         >>> str(place("runs/cards")), str(place("memory://runs/cards"))
         ('runs/cards', 'memory://runs/cards')
     """
     written = os.fspath(path)
-    if _ADDRESS.match(written):
+    if found := _ADDRESS.match(written):
+        if not written[found.end() :].strip("/"):
+            raise ConfigError(f"{written!r} names no bucket.", expected="an address such as gs://bucket/run")
         return Remote(written)
     if _CUT_ADDRESS.match(written):
         raise ConfigError(
@@ -115,7 +117,12 @@ class Folder(Place):
         return self.path / name
 
     def make(self) -> None:
-        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise CheckpointError(
+                f"A run's position cannot be kept in {self.path}: {error.strerror}.", fix="name another folder"
+            ) from error
 
     def names(self) -> list[str]:
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):

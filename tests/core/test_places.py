@@ -180,6 +180,17 @@ def test_an_address_that_pathlib_has_cut_is_told():
     assert isinstance(place("a:b/c"), places.Folder) and isinstance(place("C:/runs"), places.Folder)
 
 
+def test_an_address_without_a_bucket_is_told():
+    with pytest.raises(ConfigError, match="names no bucket"):
+        place("gs://")
+
+
+def test_a_file_in_the_folder_s_place_is_told(tmp_path: Path):
+    (tmp_path / "run").write_text("x")
+    with pytest.raises(CheckpointError, match="name another folder"):
+        place(tmp_path / "run").make()
+
+
 def test_an_unknown_kind_of_address_is_told():
     with pytest.raises(ConfigError, match="nowhere://bucket"):
         place("nowhere://bucket/run")
