@@ -26,6 +26,8 @@ NAMES = (
     "var_len",
     "full_ft",
     "cold_probe_image",
+    "ner",
+    "tags",
     "growth",
     "edge",
     "faults",
@@ -59,7 +61,7 @@ def run(name: str, arguments: list[str]) -> tuple[str, bool]:
     module = importlib.import_module(f"benchmarks.{name}")
     if name == "quality":
         return module.main(), True
-    if name in ("growth", "edge", "faults", "distribution"):
+    if name in ("tags", "growth", "edge", "faults", "distribution"):
         return module.main(arguments)
     from benchmarks import show
 

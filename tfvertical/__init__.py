@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from tfvertical.stages import Stage, apply_stage
     from tfvertical.tasks.image_classifier import ImageClassifier
     from tfvertical.tasks.text_classifier import TextClassifier
+    from tfvertical.tasks.token_classifier import TokenClassifier
 
 __version__ = "0.1.0"
 
@@ -42,6 +43,7 @@ _HOMES = {
     "Report": "report:Report",
     "Stage": "stages:Stage",
     "TextClassifier": "tasks.text_classifier:TextClassifier",
+    "TokenClassifier": "tasks.token_classifier:TokenClassifier",
     "apply_stage": "stages:apply_stage",
     "backbones": "backbones",
     "data": "data",
@@ -63,6 +65,7 @@ __all__ = [
     "Report",
     "Stage",
     "TextClassifier",
+    "TokenClassifier",
     "apply_stage",
     "backbones",
     "data",

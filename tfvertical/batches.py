@@ -18,7 +18,7 @@ import numpy as np
 
 from tfvertical import memory, stages
 from tfvertical.columns import Dense, StreamedDense
-from tfvertical.contracts import Encoded
+from tfvertical.contracts import Column, Encoded
 from tfvertical.errors import DataError
 
 if TYPE_CHECKING:
@@ -100,11 +100,16 @@ def gather(encoded: Encoded, rows: np.ndarray, static: bool = False) -> dict[str
         static: round the length up to its `bucket`, or to that of the longest example: what is compiled for each shape
             must not see many, and a table of positions may end there.
     """
-    length = None
-    if encoded.lengths is not None:
-        longest = int(encoded.lengths[rows].max())
-        length = min(bucket(longest), int(encoded.lengths.max())) if static else longest
+    length = _length(encoded, rows, static)
     return {name: column.take(rows, length) for name, column in encoded.columns.items()}
+
+
+def _length(encoded: Encoded, rows: np.ndarray, static: bool) -> int | None:
+    """Positions that the examples at `rows` are padded to, as `gather` says; None where all have one shape."""
+    if encoded.lengths is None:
+        return None
+    longest = int(encoded.lengths[rows].max())
+    return min(bucket(longest), int(encoded.lengths.max())) if static else longest
 
 
 def training_set(
@@ -141,7 +146,7 @@ def training_set(
             for rows in epoch(examples, batch_size, seed, number, grouped)[skip if number == first_epoch else 0 :]:
                 yield _batch(examples, rows, share, static)
 
-    return _dataset(batches, model, share), math.ceil(len(encoded) / batch_size)
+    return _dataset(batches, encoded, model, share), math.ceil(len(encoded) / batch_size)
 
 
 def validation_set(
@@ -157,7 +162,7 @@ def validation_set(
             yield _batch(encoded, rows, share, static)
 
     count = len(plan(encoded.lengths, np.arange(len(encoded)), batch_size, None))
-    return _dataset(batches, model, share).apply(tf.data.experimental.assert_cardinality(count))
+    return _dataset(batches, encoded, model, share).apply(tf.data.experimental.assert_cardinality(count))
 
 
 def batch(encoded: Encoded, model: Any, rows: np.ndarray) -> tuple[Any, tf.Tensor, tf.Tensor]:
@@ -280,18 +285,22 @@ def _specs(model: Any) -> list[tuple[str, list[int | None], str]]:
 
 def _batch(encoded: Encoded, rows: np.ndarray, share: Shared | None, static: bool = False) -> tuple[Any, ...]:
     here = rows if share is None else share(rows)
-    found = gather(encoded, here, static), _labelled(encoded)[here], encoded.weights[here]
+    labels = _labelled(encoded)
+    given = labels[here] if isinstance(labels, np.ndarray) else labels.take(here, _length(encoded, here, static))
+    found = gather(encoded, here, static), given, encoded.weights[here]
     return found if share is None else (*found, np.int32(len(rows)))
 
 
-def _labelled(encoded: Encoded) -> np.ndarray:
+def _labelled(encoded: Encoded) -> np.ndarray | Column:
     """The labels; said before a dataset is made, since inside one the error would drown in TensorFlow's own."""
     if encoded.labels is None:
         raise DataError("Training and validation need labels; these examples have none.")
     return encoded.labels
 
 
-def _dataset(batches: Callable[[], Iterator[Any]], model: Any, share: Shared | None) -> tf.data.Dataset:
+def _dataset(
+    batches: Callable[[], Iterator[Any]], encoded: Encoded, model: Any, share: Shared | None
+) -> tf.data.Dataset:
     """Batches as a tf.data.Dataset, inputs in the model's structure."""
     import tensorflow as tf
 
@@ -303,7 +312,8 @@ def _dataset(batches: Callable[[], Iterator[Any]], model: Any, share: Shared | N
             yield arrays, *others
 
     by_name = {name: tf.TensorSpec(shape, dtype) for name, shape, dtype in specs}
-    signature: tuple[Any, ...] = (by_name, tf.TensorSpec([None], tf.int32), tf.TensorSpec([None], tf.float32))
+    labels = tf.TensorSpec([None] if isinstance(encoded.labels, np.ndarray) else [None, None], tf.int32)
+    signature: tuple[Any, ...] = (by_name, labels, tf.TensorSpec([None], tf.float32))
     if share is not None:
         signature += (tf.TensorSpec([], tf.int32),)
     dataset = tf.data.Dataset.from_generator(typed, output_signature=signature)

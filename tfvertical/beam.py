@@ -112,8 +112,7 @@ def _lines(path: Path) -> int:
 def _line(row: tuple[tuple[str, str], Any]) -> str:
     """`((file, id), prediction)` as JSON."""
     (file, name), found = row
-    written = {"file": file, "id": name, "label": found.label, "score": round(found.score, 6)}
-    return json.dumps(written, ensure_ascii=False)
+    return json.dumps({"file": file, "id": name} | jobs.written(found), ensure_ascii=False)
 
 
 class _Read(beam.DoFn):

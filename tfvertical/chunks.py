@@ -37,7 +37,7 @@ XLA_STEPS = 3_000  # from here on what a compiled step saves is worth compiling 
 def reason_against(model: keras.Model, encoded: Encoded, callbacks: Sequence[keras.callbacks.Callback]) -> str | None:
     """Why a stage cannot be trained in chunks, in a few words; None where it can."""
     columns = [column for column in encoded.columns.values() if isinstance(column, Dense)]
-    if len(columns) < len(encoded.columns):
+    if len(columns) < len(encoded.columns) or not isinstance(encoded.labels, np.ndarray):
         return "its inputs differ in length, or are not in memory"
     if sum(column.array.nbytes for column in columns) > EXAMPLES_BYTES:
         return "its inputs are large"

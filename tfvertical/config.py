@@ -114,7 +114,7 @@ def _check_together(content: Mapping[str, Any]) -> list[Mistake]:
     task, data, found = content["task"], content["data"], []
     training = schema.build(Settings, {k: v for k, v in (content.get("training") or {}).items() if k not in _BESIDE})
     module = Registry("tasks").module(task["name"])
-    kind = schema.constant(_HERE / "tasks" / f"{module}.py", module, "kind")
+    kind, target = (schema.constant(_HERE / "tasks" / f"{module}.py", module, name) for name in ("kind", "target"))
     made_for = PRESETS[task["preset"]][0] if task["preset"] in PRESETS else kind
     if made_for != kind:
         found.append(Mistake(("task", "preset"), f"takes {made_for}s; {task['name']} needs one that takes {kind}s."))
@@ -123,7 +123,7 @@ def _check_together(content: Mapping[str, Any]) -> list[Mistake]:
     split = data.get("split")
     parts = {} if split is None else split.get("fractions") or PARTS
     judged_on = any(data.get(part) or part in parts for part in ("validation", "test"))
-    found += _check_exports(content.get("export") or (), kind, task, judged_on)
+    found += _check_exports(content.get("export") or (), kind, target, task, judged_on)
     judged = training.early_stopping is not None and training.monitor.startswith("val_")
     if judged and data.get("validation") is None and "validation" not in parts:
         what = f"judges by {training.monitor!r}, but there are no validation data. Give data.validation or data.split."
@@ -131,7 +131,9 @@ def _check_together(content: Mapping[str, Any]) -> list[Mistake]:
     return found
 
 
-def _check_exports(plans: Sequence[Any], kind: str, task: Mapping[str, Any], judged_on: bool) -> list[Mistake]:
+def _check_exports(
+    plans: Sequence[Any], kind: str, target: str, task: Mapping[str, Any], judged_on: bool
+) -> list[Mistake]:
     """What an export needs of the task and the data; two that would be written to one folder."""
     found, folders = [], set()
     for index, plan in enumerate(plans):
@@ -139,10 +141,10 @@ def _check_exports(plans: Sequence[Any], kind: str, task: Mapping[str, Any], jud
         module = Registry("export").module(named["format"])
         own = {key: value for key, value in named.items() if key not in ("format", "max_drop")}
         exporter = Registry("export").build({"name": module, **own})
-        if wrong := _said(functools.partial(exporter.chosen, kind), ("export", index)):
+        if wrong := _said(functools.partial(exporter.chosen, kind, target), ("export", index)):
             found += wrong
             continue
-        precision = exporter.chosen(kind)
+        precision = exporter.chosen(kind, target)
         if precision != "float32" and not judged_on:
             what = "is measured on validation data, and there are none. Give data.validation or data.split."
             found.append(Mistake(("export", index, "precision"), what))
@@ -176,7 +178,7 @@ def _check_task(values: Any, place: Place, folder: Path) -> list[Mistake]:
     if isinstance(preset, str):
         found += _said(lambda: _check_preset(preset, folder), (*place, "preset"))
     if isinstance(labels, list) and all(isinstance(label, str) for label in labels):
-        found += _said(lambda: _check_labels(labels), (*place, "labels"))
+        found += _said(lambda: _check_labels(labels, module), (*place, "labels"))
     return found
 
 
@@ -186,10 +188,12 @@ def _check_preset(preset: str, folder: Path) -> None:
     backbones.check(_preset(preset, folder))
 
 
-def _check_labels(labels: Sequence[str]) -> None:
+def _check_labels(labels: Sequence[str], module: str | None) -> None:
+    from tfvertical.codecs.entities import EntityCodec
     from tfvertical.codecs.labels import LabelCodec
 
-    LabelCodec(labels)
+    entities = module is not None and schema.constant(_HERE / "tasks" / f"{module}.py", module, "target") == "entities"
+    (EntityCodec if entities else LabelCodec)(labels)
 
 
 def _check_data(values: Any, place: Place, folder: Path) -> list[Mistake]:
@@ -199,7 +203,7 @@ def _check_data(values: Any, place: Place, folder: Path) -> list[Mistake]:
         return [Mistake(place, f"expected a mapping with train, received {described(values)}.")]
     own: dict[str, Any] = {"train": str, "validation": str | None, "test": str | None}
     own |= {"split": dict[str, Any] | None, "class_weight": str | dict[str, float] | None}
-    given = ("value", "kind", "labels", "name")
+    given = ("value", "kind", "target", "labels", "name")
     found = schema.check(data.load, values, place, given=given, extra=_source_options() | own)
     if values.get("train") is None:
         found.append(Mistake((*place, "train"), "is missing, and must be given."))

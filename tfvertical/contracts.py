@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 import numpy as np
 
@@ -69,8 +69,10 @@ class Examples:
     """Checked, typed rows in the order of their source: what `data/` hands to a task.
 
     Args:
-        inputs: one per row: `str` for texts; `Path`, encoded bytes or uint8 array `(height, width, 3)` for images.
-        labels: label *names*, one per row, or None where the source has none.
+        inputs: one per row: `str` for texts, or a tuple of words where entities are marked in words; `Path`, encoded
+            bytes or uint8 array `(height, width, 3)` for images.
+        labels: label *names*, one per row, or None where the source has none; for entities, tuples of `Span`s in
+            characters of a text or in words.
         ids: stable row ids (`train.csv:17`), one per row, unique.
         weights: float32 `(rows,)` sample weights, or None for 1.
         report: what was read, kept and rejected.
@@ -79,7 +81,7 @@ class Examples:
     """
 
     inputs: Sequence[Any]
-    labels: Sequence[str] | None
+    labels: Sequence[Any] | None
     ids: Sequence[str]
     weights: np.ndarray | None = None
     report: DataReport = field(default_factory=lambda: DataReport("data", 0, 0))
@@ -292,7 +294,7 @@ class Objective(ABC):
 
     @abstractmethod
     def loss(self, outputs: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-        """Per example, float32 `(batch,)`."""
+        """Per example, float32 `(batch,)`; `labels` are those of `Encoded`, in whatever dtype Keras makes of them."""
 
 
 # ---------------------------------------------------------------------------------------------------------- tasks
@@ -311,6 +313,20 @@ class Column(Protocol):
 
 
 @dataclass(frozen=True)
+class Units:
+    """What a row is predicted of piece by piece: its words, which positions of the model's output answer for.
+
+    Args:
+        column: per example int32 `(length,)`: the number of the word, counted over all rows, that each position answers
+            for; -1 for none (a special token, a word's later pieces, the border of a window).
+        splits: int64 `(rows + 1,)`: the words of row `i` are `splits[i]…splits[i + 1]`.
+    """
+
+    column: Column
+    splits: np.ndarray
+
+
+@dataclass(frozen=True)
 class Encoded:
     """Examples as a model takes them: what `Task.encode` returns and training, evaluation and export read.
 
@@ -318,21 +334,24 @@ class Encoded:
         columns: model input name -> `Column` of `n` examples.
         lengths: int64 `(n,)` tokens per example, or None where all examples have one shape.
         rows: int64 `(n,)` the row of the `Examples` each came from; repeated where a long text gave several windows.
-        labels: int32 `(n,)` label ids, one per example, or None.
+        labels: int32 `(n,)` label ids, one per example; or a column of them, one a position, -1 where there is none; or
+            None.
         weights: float32 `(n,)` sample weights.
         truncated: how many rows were cut to the model's length.
         unknown: share of tokens the vocabulary lacks, 0…1.
         unknown_rows: the rows of the `Examples` that consist mostly of such tokens.
+        units: where the model answers by position, which position answers for what.
     """
 
     columns: Mapping[str, Column]
     lengths: np.ndarray | None
     rows: np.ndarray
-    labels: np.ndarray | None
+    labels: np.ndarray | Column | None
     weights: np.ndarray
     truncated: int = 0
     unknown: float = 0.0
     unknown_rows: tuple[int, ...] = ()
+    units: Units | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -342,19 +361,27 @@ class Task(ABC):
     """What is predicted from what: named components, labels, loss, metrics, encoding and decoding.
 
     Attributes:
+        kind: `text` or `image`: what the backbone reads.
+        target: what a label is, as `tfvertical.data.load` takes it.
+        measure: what `quality` is called.
         model: an ordinary functional Keras model, raw outputs (logits) at its end.
         components: name -> the functional model nested in `model` under that name; the last is `"head"`.
         blocks: address patterns of the backbones' blocks, input to output (`text/transformer_layer_0/`).
-        labels: the label names; a label's id is its position.
+        labels: the label names; a label's id is its position. Of entities, their types.
+        outputs: what each number of the model's output stands for: the labels; of entities, the tags.
         preprocessor: raw items to model inputs.
         source: where the backbone's weights came from.
         run: how the task was trained, as JSON values; saved with it and there again after loading.
     """
 
+    kind: ClassVar[Literal["text", "image"]]
+    target: ClassVar[Literal["label", "entities"]]
+    measure: ClassVar[str]
     model: keras.Model
     components: Mapping[str, keras.Model]
     blocks: Sequence[str]
     labels: tuple[str, ...]
+    outputs: tuple[str, ...]
     preprocessor: Preprocessor
     source: SourceInfo
     run: dict[str, Any]
@@ -365,15 +392,42 @@ class Task(ABC):
 
     @abstractmethod
     def scores(self, examples: Examples | Encoded) -> np.ndarray:
-        """What a report is made of, one row per example: for classifiers float32 `(rows, labels)`, summing to 1."""
+        """What a report is made of: float32 `(rows, labels)`, summing to 1; of entities `(words, tags)`, row by row."""
+
+    def pieces(self, items: Sequence[Any]) -> list[np.ndarray]:
+        """Per raw item its token ids, int32 `(pieces,)`, without special ones and uncut, for a task that reads text."""
+        if not isinstance(self.preprocessor, TextPreprocessor):
+            raise TypeError(f"{type(self).__name__} reads no text.")
+        return self.preprocessor.tokenize(items)
+
+    @abstractmethod
+    def answered(self, items: Sequence[Any], answers: Sequence[np.ndarray]) -> np.ndarray:
+        """Scores as `scores` gives them, from what a written file said of each item alone, which it saw whole.
+
+        Args:
+            items: raw ones.
+            answers: per item float32 `(outputs,)`, or `(positions, outputs)`.
+        """
+
+    @abstractmethod
+    def decode(self, scores: np.ndarray, items: Sequence[Any]) -> list[Any]:
+        """What is told of each item, from scores as `scores` gives them."""
+
+    @abstractmethod
+    def truth(self, examples: Examples) -> np.ndarray:
+        """What each row of `scores` should be highest at, int64, by `outputs`. Raises DataError for unknown labels."""
+
+    @abstractmethod
+    def quality(self, examples: Examples, scores: np.ndarray) -> float:
+        """How right `scores` are of labelled examples, 0…1, by the one number that counts: `measure` is its name."""
 
     @abstractmethod
     def activation(self, outputs: tf.Tensor) -> tf.Tensor:
         """The model's raw outputs as scores, in the graph (softmax for classifiers)."""
 
     @abstractmethod
-    def objective(self, label_smoothing: float = 0.0) -> Objective:
-        """The task's own loss."""
+    def objective(self, label_smoothing: float = 0.0, focal: float = 0.0) -> Objective:
+        """The task's own loss; the settings of these names change it."""
 
     @abstractmethod
     def metrics(self) -> list[keras.metrics.Metric]:
@@ -401,7 +455,7 @@ class Exporter(ABC):
     output: str = "scores"  # what the files give of an example
 
     @abstractmethod
-    def chosen(self, kind: str) -> str:
+    def chosen(self, kind: str, target: str = "label") -> str:
         """The precision for a task that takes `"text"` or `"image"`; another than `precision` where that is `auto`."""
 
     @abstractmethod

@@ -40,7 +40,7 @@ def evaluate(
     """Score `examples` and account for the result.
 
     Args:
-        task: has `labels` and `scores(examples)`, float `(rows, labels)`.
+        task: has `labels` and `scores(examples)`, float `(rows, labels)`; or finds entities, see `entity_report`.
         examples: rows with label names.
         before: scores of the same rows before adaptation, `(rows, labels)`.
         overlap: positions of rows that were in the training data too; everything is also scored without them.
@@ -62,6 +62,21 @@ def evaluate(
         >>> evaluate(Coin(), Examples(["a", "b"], ["heads", "tails"], ["1", "2"])).metrics["accuracy"]
         0.5
     """
+    if getattr(task, "target", "label") == "entities":
+        from tfvertical.evaluating import entity_report
+
+        return entity_report.evaluate(
+            task,  # type: ignore[arg-type]
+            examples,
+            before=before,
+            overlap=overlap,
+            baselines=baselines,
+            history=history,
+            seed=seed,
+            resamples=resamples,
+            examples_shown=examples_shown,
+            show_examples=show_examples,
+        )
     labels = tuple(task.labels)
     y_true = _label_ids(examples, labels)
     encoded = task.encode(examples) if isinstance(task, Task) else None

@@ -206,7 +206,7 @@ def _parts(prefix: keras.Model, encoded: Encoded, keeping: Keeping) -> dict[str,
 
 
 def _as_encoded(columns: dict[str, Column], encoded: Encoded) -> Encoded:
-    return Encoded(columns, encoded.lengths, encoded.rows, encoded.labels, encoded.weights)
+    return Encoded(columns, encoded.lengths, encoded.rows, encoded.labels, encoded.weights, units=encoded.units)
 
 
 def _remember(name: str, columns: Mapping[str, Column]) -> None:

@@ -87,8 +87,11 @@ def of_inputs(encoded: Encoded) -> str:
 def of_examples(encoded: Encoded) -> str:
     """SHA-256 of inputs, labels and weights of all examples."""
     digest = hashlib.sha256(of_inputs(encoded).encode())
-    for array in (encoded.labels, encoded.weights):
-        digest.update(b"-" if array is None else np.ascontiguousarray(array).tobytes())
+    for found in (encoded.labels, encoded.weights):
+        if found is None or isinstance(found, np.ndarray):
+            digest.update(b"-" if found is None else np.ascontiguousarray(found).tobytes())
+        else:
+            digest.update(found.digest().encode())
     return digest.hexdigest()
 
 

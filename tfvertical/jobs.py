@@ -8,8 +8,8 @@ import itertools
 import json
 import math
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import IO, Any
@@ -19,6 +19,8 @@ import numpy as np
 from tfvertical import bundle, data, distribution
 from tfvertical._console import load_tensorflow, quiet
 from tfvertical.checkpoint import Checkpoint
+from tfvertical.codecs.entities import Entity
+from tfvertical.codecs.labels import Prediction
 from tfvertical.contracts import Examples
 from tfvertical.data._policy import refuse_warnings
 from tfvertical.data._stream import Item, stream
@@ -74,7 +76,9 @@ def train(
     if distribution.several(run.strategy) and any(source.startswith("tfds:") for source in run.data.sources.values()):
         load_tensorflow()  # tfds computes while it reads, and nothing may before the workers have met
         where = distribution.resolve(run.strategy, about=_agreed(run))
-    parts = read(run.data, kind_of(run.task), run.labels)  # what is wrong there is told before TensorFlow is loaded
+    parts = read(
+        run.data, kind_of(run.task), run.labels, target_of(run.task)
+    )  # what is wrong there is told before TensorFlow is loaded
     if where is None:
         load_tensorflow()
         where = distribution.resolve(run.strategy, about=_agreed(run) | {"rows": _rows(run, parts)})
@@ -220,7 +224,7 @@ def _write(events: Events, out: str | Path) -> None:
     write_text(Path(out) / "events.jsonl", "".join(lines))
 
 
-def read(plan: DataPlan, kind: str, labels: tuple[str, ...] | None) -> dict[str, Examples]:
+def read(plan: DataPlan, kind: str, labels: tuple[str, ...] | None, target: str = "label") -> dict[str, Examples]:
     """The parts of the data: what is given, and what `split` divides `train` into.
 
     Validation and test data may only hold labels that the training data have.
@@ -231,7 +235,7 @@ def read(plan: DataPlan, kind: str, labels: tuple[str, ...] | None) -> dict[str,
     """
     if any(str(source).startswith("tfds:") for source in plan.sources.values()):
         load_tensorflow()
-    parts = {"train": _load(plan, "train", kind, labels)}
+    parts = {"train": _load(plan, "train", kind, labels, target)}
     known = labels or data.label_names(parts["train"])
     if plan.split is not None:
         parts = data.split(parts["train"], **plan.split)
@@ -241,7 +245,7 @@ def read(plan: DataPlan, kind: str, labels: tuple[str, ...] | None) -> dict[str,
             )
     for name in ("validation", "test"):
         if name in plan.sources:
-            parts[name] = _load(plan, name, kind, known)
+            parts[name] = _load(plan, name, kind, known, target)
             for earlier in [part for part in ("train", "validation") if part in parts and part != name]:
                 parts[name] = data.with_overlap(parts[earlier], parts[name], strict=bool(plan.load.get("strict")))
     return parts
@@ -255,14 +259,14 @@ def refuse_unknown_tokens(task: Any, parts: Mapping[str, Examples]) -> None:
             refuse_warnings(part.report.name, [warning])
 
 
-def _load(plan: DataPlan, part: str, kind: Any, labels: tuple[str, ...] | None) -> Examples:
+def _load(plan: DataPlan, part: str, kind: Any, labels: tuple[str, ...] | None, target: Any) -> Examples:
     """One source. Of several, each has a quarantine file of its own: the last would otherwise replace the others."""
     options = dict(plan.load)
     if options.get("quarantine") is not None and len(plan.sources) > 1:
         path = Path(options["quarantine"])
         own = path.with_name(f"{path.stem}.{part}{path.suffix}") if path.suffix else path / f"{part}.rejected.jsonl"
         options["quarantine"] = own
-    return data.load(plan.sources[part], kind=kind, labels=labels, **options)
+    return data.load(plan.sources[part], kind=kind, target=target, labels=labels, **options)
 
 
 def evaluate(
@@ -281,7 +285,8 @@ def evaluate(
     columns = _columns(path, source, text=text, label=label)
     if source.startswith("tfds:"):
         load_tensorflow()
-    rows = data.load(source, kind=kind_of(name), labels=labels, **columns)  # before TensorFlow: mistakes are told
+    what: dict[str, Any] = {"kind": kind_of(name), "target": target_of(name), "labels": labels}
+    rows = data.load(source, **what, **columns)  # before TensorFlow: mistakes are told
     report: Report = _loaded(path).evaluate(rows, show_examples=examples)
     return report
 
@@ -289,7 +294,7 @@ def evaluate(
 def predict(
     path: str | Path, source: str | IO[bytes], *, text: str | None = None, batch: int = 256
 ) -> Iterator[dict[str, Any]]:
-    """A mapping for each row: `id`, `label`, `score`; or `id` and `error` for a row that cannot be used.
+    """A mapping for each row: `id`, `label`, `score`; or `id`, `entities`; or `id` and `error` where it cannot be used.
 
     At most `batch` rows are held in memory.
 
@@ -309,7 +314,8 @@ def predict(
 
 def rows_of(path: str | Path, source: str | IO[bytes], text: str | None = None) -> Iterator[Item]:
     """What `predict` predicts from, row by row, usable or not; the arguments are its own."""
-    kind = kind_of(bundle.description(path)[0])
+    name = bundle.description(path)[0]
+    kind = kind_of(name)
     columns = _columns(path, source, text=text, label=None)
     columns.pop("label", None)
     if str(source).startswith("tfds:"):
@@ -317,7 +323,7 @@ def rows_of(path: str | Path, source: str | IO[bytes], text: str | None = None) 
     if kind == "image" and isinstance(source, str | Path) and Path(source).suffix.lower() in PICTURES:
         yield from (replace(item, id=str(source)) for item in stream([Path(source)], kind=kind, **columns))
         return
-    yield from stream(source, kind=kind, **columns)
+    yield from stream(source, kind=kind, target=target_of(name), **columns)
 
 
 _DELIMITED = (".csv", ".tsv", ".tab")
@@ -331,8 +337,14 @@ def _predicted(task: Any, chunk: list[Item]) -> Iterator[dict[str, Any]]:
         if item.fault is not None:
             yield row | {"error": item.fault}
         else:
-            prediction = next(found)
-            yield row | {"label": prediction.label, "score": round(prediction.score, 6)}
+            yield row | written(next(found))
+
+
+def written(found: Prediction | Sequence[Entity]) -> dict[str, Any]:
+    """A prediction as JSON values: `label` and `score`, or `entities`."""
+    if isinstance(found, Prediction):
+        return {"label": found.label, "score": round(found.score, 6)}
+    return {"entities": [asdict(each) | {"score": round(each.score, 6)} for each in found]}
 
 
 def export(
@@ -363,8 +375,8 @@ def export(
     own = {key: value for key, value in options.items() if key != "max_drop"}
     exporter = Registry("export").build({"name": format, "precision": precision, **own})  # mistakes are told first
     name, labels = bundle.description(path)
-    kind = kind_of(name)
-    chosen = exporter.chosen(kind)
+    kind, target = kind_of(name), target_of(name)
+    chosen = exporter.chosen(kind, target)
     if chosen != "float32" and source is None:
         raise ConfigError(f"What precision {chosen!r} loses is only known on real examples.", fix="--data FILE")
     seal = bundle.verify(path).hash
@@ -373,7 +385,7 @@ def export(
     for key, each in (("examples", source), ("calibration", calibration)):
         if each is not None:
             columns = _columns(path, each, text=text, label=label)
-            found[key] = data.load(each, kind=kind, labels=labels, **columns)
+            found[key] = data.load(each, kind=kind, target=target, labels=labels, **columns)
     if chosen == "int8" and "examples" in found and "calibration" not in found:
         found = _set_aside(found["examples"])
     task = _loaded(path)
@@ -393,8 +405,17 @@ def _set_aside(examples: Examples) -> dict[str, Any]:
 
 def kind_of(task: str) -> Any:
     """What the task called so takes, `"text"` or `"image"`; TensorFlow is not needed to know."""
+    return _declared(task, "kind")
+
+
+def target_of(task: str) -> Any:
+    """What a label is to the task called so, as `data.load` takes it; TensorFlow is not needed to know."""
+    return _declared(task, "target")
+
+
+def _declared(task: str, name: str) -> Any:
     module = Registry("tasks").module(task)
-    return schema.constant(Path(__file__).parent / "tasks" / f"{module}.py", module, "kind")
+    return schema.constant(Path(__file__).parent / "tasks" / f"{module}.py", module, name)
 
 
 def _loaded(path: str | Path) -> Any:

@@ -26,8 +26,9 @@ class Report:
     Args:
         rows: how many examples were scored.
         labels: label names, by id.
-        metrics: name -> number: `accuracy`, `balanced_accuracy`, `macro_f1`, `weighted_f1`, `log_loss` (nats),
-            `expected_calibration_error`, `macro_roc_auc`, `macro_average_precision`.
+        metrics: name -> number. Of labels: `accuracy`, `balanced_accuracy`, `macro_f1`, `weighted_f1`, `log_loss`
+            (nats), `expected_calibration_error`, `macro_roc_auc`, `macro_average_precision`. Of entities: `f1`,
+            `precision`, `recall` and `macro_f1`, strictly counted; `overlap_f1` and its two parts; `word_accuracy`.
         intervals: name -> 95 % bootstrap interval, of the first four.
         per_class: a row per label: `label`, `precision`, `recall`, `f1`, `f1_low`, `f1_high`, `support`, `roc_auc`,
             `average_precision`.
@@ -38,12 +39,14 @@ class Report:
         baselines: name -> `evaluation.compare`.
         without_overlap: `overlap`, `rows`, `metrics`, `intervals` without the rows that were trained on, or None.
         errors: the worst errors, see `accounts.worst_errors`.
+        error_kinds: of entities: `kind` of error, `count`, `types` (label -> count).
         data: what was read, kept, rejected, warned of, cut.
         model: the task and where its backbone came from.
         history: name -> a number per epoch, None where it was not finite.
         notes: sentences a reader must know.
         bootstrap: `resamples` and `seed`.
         examples_shown: whether texts and pictures were allowed in.
+        kind: what was predicted: `label`, one for each row; `entities`, in each text.
 
     Example:
         >>> report = Report(rows=2, labels=("no", "yes"), metrics={"accuracy": 0.5})
@@ -63,12 +66,14 @@ class Report:
     baselines: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     without_overlap: Mapping[str, Any] | None = None
     errors: Table = ()
+    error_kinds: Table = ()
     data: Mapping[str, Any] = field(default_factory=dict)
     model: Mapping[str, Any] = field(default_factory=dict)
     history: Mapping[str, Sequence[float | None]] = field(default_factory=dict)
     notes: Sequence[str] = ()
     bootstrap: Mapping[str, int] = field(default_factory=dict)
     examples_shown: bool = True
+    kind: str = "label"
 
     def confused_pairs(self, most: int = 15) -> list[dict[str, Any]]:
         """The most frequent confusions: `true`, `predicted`, `count`, `share` of the true label's rows."""
@@ -138,8 +143,9 @@ class Report:
                 fix="evaluate again, or install the version that wrote it",
             )
         names = {f.name for f in fields(cls)}
-        if set(content) != names:
-            odd = sorted(set(content) ^ names)
+        needed = {f.name for f in fields(cls) if f.name not in ("error_kinds", "kind")}  # reports of 0.1.0 lack these
+        if not needed <= set(content) <= names:
+            odd = sorted((needed - set(content)) | (set(content) - names))
             raise BundleError(f"{file} is not a whole report.", received=f"missing or unknown: {', '.join(odd)}")
         return cls(**content | {"labels": tuple(content["labels"])})
 

@@ -29,6 +29,8 @@ class Settings:
         weight_decay: decoupled decay (AdamW); never on biases and normalization weights.
         clip_norm: largest norm of all gradients together; None for no clipping.
         label_smoothing: 0…1, share of the target spread over all classes.
+        focal: power of the focal loss (Lin et al. 2017): examples whose label the model is sure of count less; 0 for
+            none, 2 is usual.
         early_stopping: end a stage after this many epochs without a better `monitor`; None to run them all.
         restore_best: end with the weights of the best epoch of the run (needs validation data).
         monitor: the quantity that decides which epoch is best; lower is better for losses, higher for all else.
@@ -69,6 +71,7 @@ class Settings:
     weight_decay: float = 0.01
     clip_norm: float | None = 1.0
     label_smoothing: float = 0.0
+    focal: float = 0.0
     early_stopping: int | None = None
     restore_best: bool = True
     monitor: str = "val_loss"
@@ -100,6 +103,7 @@ class Settings:
                 ("weight_decay", "0…1", 0 <= self.weight_decay <= 1),
                 ("clip_norm", "above 0, or none", self.clip_norm is None or self.clip_norm > 0),
                 ("label_smoothing", "0 or more, below 1", 0 <= self.label_smoothing < 1),
+                ("focal", "0…10", 0 <= self.focal <= 10),
                 ("early_stopping", "1 or more, or none", self.early_stopping is None or self.early_stopping >= 1),
                 ("cache_bytes", "0 or more", self.cache_bytes >= 0),
                 ("cache_disk", "0 or more", self.cache_disk >= 0),

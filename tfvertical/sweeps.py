@@ -84,6 +84,10 @@ class Study:
                 f"Trials train on one device, not by {base.strategy!r}.",
                 fix="leave training.strategy out of the sweep, and train the best one with it",
             )
+        if jobs.target_of(base.task) != "label":
+            raise ConfigError(
+                f"Trials are compared by labels; {base.task} has none.", fix="train it once for each choice"
+            )
         self.metric = "accuracy" if base.training.monitor == "val_accuracy" else "loss"
         self.parts = jobs.read(base.data, jobs.kind_of(base.task), base.labels)
         if "validation" not in self.parts:
@@ -192,7 +196,9 @@ class Study:
             weight = {"train": run.data.class_weight, "validation": None}
             if run.data.load.get("strict"):
                 jobs.refuse_unknown_tokens(task, self.parts)
-            self._encoded[key] = {name: task._labelled(part, weight[name]) for name, part in self.parts.items()}
+            self._encoded[key] = {
+                name: task._labelled(task._weighted(part, weight[name])) for name, part in self.parts.items()
+            }
         return self._encoded[key]
 
 

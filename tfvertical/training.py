@@ -12,7 +12,6 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from tfvertical import (
     chunks,
@@ -52,7 +51,7 @@ class _PerExample(keras.losses.Loss):
         self.objective = objective
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        return self.objective.loss(y_pred, tf.cast(y_true, tf.int32))
+        return self.objective.loss(y_pred, y_true)
 
 
 @dataclass
@@ -412,7 +411,7 @@ def _compile(
     optimizer.build(variables)
     if previous is not None:
         optimizer.carry_over(previous.optimizer, previous.variables, variables)
-    objective = stage.objective or task.objective(settings.label_smoothing)
+    objective = stage.objective or task.objective(settings.label_smoothing, settings.focal)
     kind = "weighted_metrics" if job.spread else "metrics"  # as `replicas` counts them
     model.compile(optimizer=optimizer, loss=_PerExample(objective), **{kind: task.metrics()}, jit_compile=False)
     return _Previous(optimizer, variables, starts)

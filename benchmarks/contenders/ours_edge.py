@@ -34,7 +34,7 @@ def prepare(work: dict[str, Any]) -> dict[str, Any]:
     task.export(folder)
     for precision in ("float16", "dynamic") if text else ("float16", "int8"):
         task.export(folder, precision=precision, examples=judged, calibration=train)
-    inputs = [fixed_inputs(task.preprocessor, item, work.get("length")) for item in work["test"]["items"]]
+    inputs = [fixed_inputs(task, item, work.get("length")) for item in work["test"]["items"]]
     stacked = {name: np.concatenate([each[name] for each in inputs]) for name in inputs[0]}
     np.savez(folder / "inputs.npz", **stacked)
     kernel, bias = (variable.numpy() for variable in task.components["head"].trainable_variables)

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfvertical.codecs.labels import LabelCodec
 from tfvertical.columns import Ragged
 from tfvertical.contracts import (
     Encoded,
@@ -140,8 +141,11 @@ class Column:
 class FakeTask(Task):
     """A classifier over one nested backbone."""
 
+    target, measure = "label", "accuracy"
+
     def __init__(self, model: keras.Model, preprocessor: Any, labels: Sequence[str], windows: bool = False):
         self.model, self.preprocessor, self.labels, self.windows = model, preprocessor, tuple(labels), windows
+        self.kind, self.outputs = preprocessor.kind, self.labels
         self.components = {layer.name: layer for layer in model.layers if isinstance(layer, keras.Model)}
         self.blocks = ()
         self.source = SourceInfo("tiny", "fake", {}, "0" * 64)
@@ -174,10 +178,22 @@ class FakeTask(Task):
         count = encoded.rows.max() + 1
         return np.stack([scores[encoded.rows == row].mean(0) for row in range(count)])
 
+    def answered(self, items: Sequence[Any], answers: Sequence[np.ndarray]) -> np.ndarray:
+        return np.stack(answers)
+
+    def decode(self, scores: np.ndarray, items: Sequence[Any]) -> list[Any]:
+        return LabelCodec(self.labels).decode(scores)
+
+    def truth(self, examples: Examples) -> np.ndarray:
+        return LabelCodec(self.labels).encode(examples.labels, examples.ids)
+
+    def quality(self, examples: Examples, scores: np.ndarray) -> float:
+        return float((scores.argmax(1) == self.truth(examples)).mean())
+
     def activation(self, outputs: tf.Tensor) -> tf.Tensor:
         return tf.nn.softmax(outputs)
 
-    def objective(self, label_smoothing: float = 0.0) -> Any:
+    def objective(self, label_smoothing: float = 0.0, focal: float = 0.0) -> Any:
         raise NotImplementedError
 
     def metrics(self) -> list[Any]:

@@ -9,15 +9,19 @@ import keras
 import numpy as np
 
 from tfvertical.backbones._text_preprocessor import WordPiecePreprocessor
+from tfvertical.codecs.tagging import Span
 from tfvertical.codecs.text import Normalizer
+from tfvertical.codecs.words import joined
 from tfvertical.contracts import Backbone, Examples, SourceInfo
 from tfvertical.tasks.image_classifier import ImageClassifier
 from tfvertical.tasks.text_classifier import TextClassifier
+from tfvertical.tasks.token_classifier import TokenClassifier
 
 SOURCE = SourceInfo("tiny", "test", {}, "0" * 64)
 WORDS = ("good", "fine", "bad", "poor", "the", "card", "never", "came", "was", "very")
 VOCABULARY = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS, *"abcdefghijklmnopqrstuvwxyz")
 LABELS = ("negative", "positive")
+TYPES = ("thing", "time")
 
 
 def bert(layers: int = 2, dropout: float = 0.1, seed: int = 0, longest: int = 32, **options: Any) -> Any:
@@ -87,9 +91,13 @@ def image_task(body_dropout: float = 0.1, body_seed: int = 0, **head: Any) -> An
     return ImageClassifier(image_backbone(body_dropout, body_seed), LABELS, **head)
 
 
+def token_task(layers: int = 2, body_dropout: float = 0.1, length: int = 24, body_seed: int = 0, **head: Any) -> Any:
+    return TokenClassifier(text_backbone(layers, body_dropout, length, body_seed), TYPES, **head)
+
+
 def make_task(kind: str, **options: Any) -> Any:
-    """`text` or `image`."""
-    return {"text": text_task, "image": image_task}[kind](**options)
+    """`text`, `image` or `token`."""
+    return {"text": text_task, "image": image_task, "token": token_task}[kind](**options)
 
 
 def texts(count: int, seed: int = 0, longest: int = 12) -> Examples:
@@ -116,14 +124,36 @@ def pictures(count: int, seed: int = 0, side: int = 20) -> Examples:
     return labelled(found, labels)
 
 
-def labelled(inputs: Sequence[Any], labels: Sequence[str] | None, **fields: Any) -> Examples:
+def sentences(count: int, seed: int = 0, longest: int = 12) -> Examples:
+    """Lists of words in which `good card` and the like are of one type, `never` of the other; every third as a text."""
+    draw = np.random.default_rng([seed, count])
+    items: list[Any] = []
+    labels: list[Any] = []
+    for at in range(count):
+        words = [str(word) for word in draw.choice([*WORDS[6:], "the"], int(draw.integers(2, longest)))]
+        place = int(draw.integers(0, len(words) + 1))
+        words[place:place] = [str(draw.choice(WORDS[:4])), "card"]
+        spans = [Span(place, place + 2, "thing")]
+        spans += [Span(one, one + 1, "time") for one, word in enumerate(words) if word == "never"]
+        if at % 3:
+            items.append(tuple(words))
+            labels.append(tuple(sorted(spans)))
+        else:
+            text, places = joined(words)
+            items.append(text)
+            found = [Span(int(places[span.start, 0]), int(places[span.end - 1, 1]), span.label) for span in spans]
+            labels.append(tuple(sorted(found)))
+    return labelled(items, labels)
+
+
+def labelled(inputs: Sequence[Any], labels: Sequence[Any] | None, **fields: Any) -> Examples:
     return Examples(
         list(inputs), None if labels is None else list(labels), [f"row:{at}" for at in range(len(inputs))], **fields
     )
 
 
 def make_examples(kind: str, count: int, seed: int = 0) -> Examples:
-    return {"text": texts, "image": pictures}[kind](count, seed)
+    return {"text": texts, "image": pictures, "token": sentences}[kind](count, seed)
 
 
 def values(model: keras.Model) -> dict[str, np.ndarray]:

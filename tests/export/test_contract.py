@@ -19,6 +19,7 @@ from tfvertical.runtime import Embedder, Predictor
 from tfvertical.runtime.contents import contents
 
 WORDS = ["the card never arrived", "card", "the the never", "arrived 12 .", "карта", "a b c d e f g"] * 20
+LINES = [line.split() for line in WORDS]
 KINDS = {"text": "text_classifier", "image": "sure_image_classifier"}
 
 

@@ -44,7 +44,7 @@ def test_signature_has_names_and_one_shape(tmp_path: Path, text_classifier):
 
 def test_inputs_are_bound_by_name(tmp_path: Path, text_classifier):
     runner = LiteRT(export(text_classifier, tmp_path) / "model.tflite")
-    inputs = fixed_inputs(text_classifier.preprocessor, "the card")
+    inputs = fixed_inputs(text_classifier, "the card")
     expected = text_classifier.scores(fakes.examples(["the card"]))
     for order in (inputs, dict(reversed(inputs.items())), inputs | {"unused": np.zeros(1)}):
         np.testing.assert_allclose(runner(order)["scores"], expected, atol=1e-5)

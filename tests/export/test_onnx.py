@@ -22,7 +22,7 @@ def test_texts(tmp_path: Path, text_classifier):
     assert told["max_difference"] <= 1e-5 and told["bytes"] == (folder / "model.onnx").stat().st_size
     session = onnxruntime.InferenceSession(str(folder / "model.onnx"), providers=["CPUExecutionProvider"])
     texts = ["the card", "never", ""]
-    inputs = [fixed_inputs(text_classifier.preprocessor, text) for text in texts]
+    inputs = [fixed_inputs(text_classifier, text) for text in texts]
     batch = {name: np.concatenate([each[name] for each in inputs]) for name in inputs[0]}
     (found,) = session.run(["scores"], batch)
     np.testing.assert_allclose(found, text_classifier.scores(fakes.examples(texts)), atol=1e-5)

@@ -40,7 +40,7 @@ def test_the_two_files_are_the_model(folder: Path, text_classifier):
     texts = ["the card never arrived", "", "card"]
     features, head = LiteRT(folder / "features.tflite"), runners(folder)
     for text, expected in zip(texts, text_classifier.scores(fakes.examples(texts)), strict=True):
-        found = features(fixed_inputs(text_classifier.preprocessor, text))["features"]
+        found = features(fixed_inputs(text_classifier, text))["features"]
         np.testing.assert_allclose(head["infer"](features=found)["scores"][0], expected, atol=1e-5)
     assert contents(folder / "head.tflite").custom == ()
     assert (folder / "head.tflite").stat().st_size < 20_000

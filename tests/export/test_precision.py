@@ -122,7 +122,7 @@ def test_too_few_examples_tell_nothing(tmp_path: Path, text_classifier):
     for precision in ("float32", "dynamic"):
         with pytest.raises(ConfigError, match="Examples are a list"):
             export(text_classifier, tmp_path, precision=precision, examples="validation.csv")
-    with pytest.raises(DataError, match=r"label 'neagtive' that the model does not know(.|\n)*Nearest: 'negative'"):
+    with pytest.raises(DataError, match=r"label that is not among the task's 3: 'neagtive'(.|\n)*Nearest: 'negative'"):
         wrong = Examples(TEXTS, ["neagtive"] * len(TEXTS), [str(number) for number in range(len(TEXTS))])
         export(text_classifier, tmp_path, precision="dynamic", examples=wrong)
     assert not list(tmp_path.glob("exports/*"))

@@ -16,9 +16,11 @@ import pytest
 import tfvertical as tv
 from tests.core import tiny
 from tfvertical import kernels
+from tfvertical.codecs.alignment import Sentence
 from tfvertical.registry import Registry, to_config
 
-KINDS = {"text_classifier": "text", "image_classifier": "image"}
+KINDS = {"text_classifier": "text", "image_classifier": "image", "token_classifier": "token"}
+FORMATS = {"token": ("litert", "onnx")}  # a SavedModel does not know where words stand
 OPTIONS: dict[str, dict[str, Any]] = {
     "frozen": {},
     "gradual_unfreezing": {"blocks": 1, "head_epochs": 1, "epochs_per_block": 1},
@@ -39,8 +41,11 @@ def test_every_registered_class_is_in_this_suite():
 
 
 def make(task: str, **options: Any) -> Any:
-    small = {"layers": 1} if KINDS[task] == "text" else {}
-    return tiny.make_task(KINDS[task], **small, **options)
+    kind = KINDS[task]
+    small = {} if kind == "image" else {"layers": 1}
+    if kind == "token":  # its head pools nothing
+        options = {name: value for name, value in options.items() if name in ("dropout", "hidden")}
+    return tiny.make_task(kind, **small, **options)
 
 
 @pytest.mark.parametrize("adaptation", OPTIONS)
@@ -58,10 +63,15 @@ def test_build_fit_evaluate_predict_save_load(name: str, adaptation: str, tmp_pa
     assert history.proofs[0].moved and tiny.largest_difference(before, tiny.values(task.model)) > 0
     report = task.evaluate(test, resamples=20)
     scores = task.scores(test)
-    assert scores.shape == (6, 2) and scores.dtype == np.float32
+    assert scores.shape[1] == len(task.outputs) and scores.dtype == np.float32
     np.testing.assert_allclose(scores.sum(axis=1), 1, atol=1e-6)
-    right = [found.label == label for found, label in zip(task.predict(test.inputs), test.labels, strict=True)]
-    assert report.metrics["accuracy"] == np.mean(right)
+    assert report.metrics[task.measure] == pytest.approx(task.quality(test, scores))
+    if kind == "token":
+        found = [[(each.start, each.end, each.label) for each in row] for row in task.predict(test.inputs)]
+        assert len(found) == 6 and scores.shape[0] == sum(len(Sentence.of(item).places) for item in test.inputs)
+    else:
+        right = [found.label == label for found, label in zip(task.predict(test.inputs), test.labels, strict=True)]
+        assert len(scores) == 6 and report.metrics["accuracy"] == np.mean(right)
     task.save(tmp_path / "saved")
     again = tv.load(tmp_path / "saved")
     assert type(again) is type(task) and again.labels == task.labels and again.config() == task.config()
@@ -77,7 +87,7 @@ import sys
 import numpy as np
 import tfvertical as tv
 from tests.core import tiny
-for kind in ("text", "image"):
+for kind in ("text", "image", "token"):
     np.save(f"{sys.argv[1]}/{kind}.npy", tv.load(f"{sys.argv[1]}/{kind}").scores(tiny.make_examples(kind, 7, seed=2)))
 """
 
@@ -103,7 +113,7 @@ def test_exports_score_as_the_task_does(name: str, tmp_path: Path):
     task.save(tmp_path)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of the converter's own
-        for format in ("litert", "saved_model"):
+        for format in FORMATS.get(kind, ("litert", "saved_model")):
             folder = task.export(tmp_path, format, examples=items)
             parity = json.loads((folder / "parity.json").read_text())
             assert parity["n"] == 3 and parity["max_difference"] <= 1e-5

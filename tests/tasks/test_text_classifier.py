@@ -148,12 +148,12 @@ def test_class_weights_equal_scikit_learn_s(task):
     texts = tiny.texts(8)
     labels = ["negative"] * 6 + ["positive"] * 2
     examples = tiny.labelled(texts.inputs, labels)
-    found = task._labelled(examples, "balanced").weights
+    found = task._labelled(task._weighted(examples, "balanced")).weights
     np.testing.assert_allclose(found, compute_sample_weight("balanced", labels), rtol=1e-6)
     own = np.linspace(0.5, 2, 8, dtype=np.float32)
     weighted = tiny.labelled(texts.inputs, labels, weights=own)
     np.testing.assert_allclose(
-        task._labelled(weighted, {"positive": 3.0}).weights, own * np.where(np.arange(8) < 6, 1, 3)
+        task._labelled(task._weighted(weighted, {"positive": 3.0})).weights, own * np.where(np.arange(8) < 6, 1, 3)
     )
 
 

@@ -10,9 +10,9 @@ import numpy as np
 
 
 def exact(item: Any) -> str | bytes:
-    """Equal for equal items: the text itself; of a picture, a hash of its file or pixels."""
-    if isinstance(item, str):
-        return item
+    """Equal for equal items: the text itself, words with spaces between; of a picture, a hash of its file or pixels."""
+    if isinstance(item, str | tuple):
+        return item if isinstance(item, str) else " ".join(item)
     digest = hashlib.blake2b(digest_size=16)
     if isinstance(item, Path):
         with open(item, "rb") as file:
@@ -30,4 +30,5 @@ def normalized(item: Any) -> str | bytes:
         >>> normalized(" Where IS\\tmy card") == normalized("where is my card")
         True
     """
-    return " ".join(item.casefold().split()) if isinstance(item, str) else exact(item)
+    found = exact(item)
+    return " ".join(found.casefold().split()) if isinstance(found, str) else found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -14,8 +14,19 @@ from tfvertical.errors import ConfigError, DataError, nearest
 ClassWeight = Literal["balanced"] | Mapping[str, float]
 
 
+def classes_of(label: Any) -> tuple[str, ...]:
+    """The names that stand in a row's label: of one label itself, of entities their types, each once.
+
+    Example:
+        >>> from tfvertical.codecs.tagging import Span
+        >>> classes_of("praise"), classes_of((Span(0, 2, "PER"), Span(3, 4, "LOC"), Span(5, 6, "PER")))
+        (('praise',), ('LOC', 'PER'))
+    """
+    return (label,) if isinstance(label, str) else tuple(sorted({span.label for span in label}))
+
+
 def label_names(examples: Examples) -> tuple[str, ...]:
-    """The distinct labels, sorted; by value where all are numbers.
+    """The distinct labels, or types of entities, sorted; by value where all are numbers.
 
     Raises:
         DataError: the examples have no labels.
@@ -25,7 +36,7 @@ def label_names(examples: Examples) -> tuple[str, ...]:
         >>> label_names(load((["a", "b", "c"], [10, 9, 10])))
         ('9', '10')
     """
-    names = set(_labels(examples))
+    names = {name for label in _labels(examples) for name in classes_of(label)}
     try:
         return tuple(sorted(names, key=lambda name: (float(name), name)))
     except ValueError:

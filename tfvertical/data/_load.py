@@ -14,12 +14,14 @@ import numpy as np
 from tfvertical.codecs.pixels import MAX_PIXELS
 from tfvertical.contracts import DataReport, DataWarning, Examples, Source
 from tfvertical.data import _check, _policy, _warnings
+from tfvertical.data._labels import classes_of
 from tfvertical.data._request import Column, Request
 from tfvertical.data._rows import Clean, read_rows
 from tfvertical.errors import ConfigError, DataError, nearest
 from tfvertical.registry import Registry
 
 _SHOWN_LABELS = 3
+Target = Literal["label", "entities"]
 
 
 def load(
@@ -34,6 +36,8 @@ def load(
     group: Column | None = None,
     time: Column | None = None,
     weight: Column | None = None,
+    target: Target = "label",
+    scheme: Literal["iob2", "iob1", "bioes"] | None = None,
     strict: bool = False,
     name: str | None = None,
     max_text_bytes: int = 1_000_000,
@@ -57,6 +61,9 @@ def load(
         group: column of what a split must keep together (a patient, a customer).
         time: column of the date, for splits by date.
         weight: column of the sample weight.
+        target: what a label is: `"label"`, one name; `"entities"`, what is marked in a text (spans of characters) or in
+            a list of words (tags, or spans of words).
+        scheme: of tags: `"iob2"`, `"iob1"`, `"bioes"` (BILOU and BMEWO too); None finds it out.
         strict: treat warnings (duplicates, conflicting labels, rare classes) as errors.
         name: what reports call the data; by default the source's name.
         max_text_bytes: a longer text cannot be used.
@@ -65,7 +72,8 @@ def load(
         **options: of the kind of source: `encoding`, `header`, `delimiter`, `quotes` (tables), `data_dir` (tfds).
 
     Returns:
-        Examples with string labels, ids such as `train.csv:17`, and `report`, in which kept + rejected = read.
+        Examples with string labels (of entities: tuples of `Span`s), ids such as `train.csv:17`, and `report`, in which
+        kept + rejected = read.
 
     Raises:
         ConfigError: the arguments do not fit together.
@@ -76,7 +84,7 @@ def load(
         >>> examples.labels, examples.ids, examples.report.kept
         (['complaint', 'praise'], ['arrays:0', 'arrays:1'], 2)
     """
-    request = Request(kind, text, label, group, time, weight, max_text_bytes, max_pixels, max_rows)
+    request = Request(kind, text, label, group, time, weight, target, scheme, max_text_bytes, max_pixels, max_rows)
     _policy.check_policy(policy, quarantine)
     known = None if labels is None else known_labels(labels)
     source = open_source(value, request, options)
@@ -174,7 +182,7 @@ def _examples(clean: Sequence[Clean], request: Request) -> Examples:
         )
     return Examples(
         [row.input for row in clean],
-        None if request.label is None else [str(row.label) for row in clean],
+        None if request.label is None else [row.label for row in clean],
         [row.id for row in clean],
         None
         if all(weight is None for weight in weights)
@@ -186,8 +194,16 @@ def _examples(clean: Sequence[Clean], request: Request) -> Examples:
 
 def _few_classes(title: str, examples: Examples, known: tuple[str, ...] | None) -> list[DataWarning]:
     """A single class: an error where the vocabulary is still to be learnt, worth a look where it is known."""
-    if examples.labels is None or len(names := set(examples.labels)) > 1:
+    names = set() if examples.labels is None else {name for label in examples.labels for name in classes_of(label)}
+    if examples.labels is None or len(names) > 1:
         return []
+    if examples.labels and not isinstance(examples.labels[0], str):
+        if names or known is not None:
+            return []
+        raise DataError(
+            f"{title}: not one entity is marked in {len(examples):,} rows; there is nothing to find.",
+            fix="see whether the right column was named; for test data give the known types: labels=[…]",
+        )
     (only,) = names
     if known is None:
         raise DataError(

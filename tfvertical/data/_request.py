@@ -6,8 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from tfvertical.codecs.pixels import MAX_PIXELS
+from tfvertical.codecs.tagging import SCHEMES
 from tfvertical.errors import ConfigError, DataError, nearest
 
+TARGETS = ("label", "entities")
 Column = str | int  # a column's name, or its position from 0 where the table has no header
 
 
@@ -22,6 +24,8 @@ class Request:
         group: column of what belongs together, or None.
         time: column of the date, or None.
         weight: column of the sample weight, or None.
+        target: what a label is: `"label"`, one name; `"entities"`, spans of an item.
+        scheme: of tags, where entities are given as such; None finds it out.
         max_text_bytes: longest text, in bytes of UTF-8.
         max_pixels: largest picture, in pixels.
         max_rows: most rows a source may have.
@@ -40,6 +44,8 @@ class Request:
     group: Column | None = None
     time: Column | None = None
     weight: Column | None = None
+    target: str = "label"
+    scheme: str | None = None
     max_text_bytes: int = 1_000_000
     max_pixels: int = MAX_PIXELS
     max_rows: int = 10_000_000
@@ -47,6 +53,10 @@ class Request:
     def __post_init__(self) -> None:
         if self.kind not in ("text", "image"):
             raise ConfigError(f"There is no kind of data called {self.kind!r}.", expected="'text' or 'image'")
+        if self.target not in TARGETS:
+            raise ConfigError(f"There is no target {self.target!r}.", expected=" or ".join(map(repr, TARGETS)))
+        if self.scheme is not None and self.scheme not in SCHEMES:
+            raise ConfigError(f"There is no scheme {self.scheme!r} of tags.", expected=", ".join(map(repr, SCHEMES)))
         for limit in ("max_text_bytes", "max_pixels", "max_rows"):
             if getattr(self, limit) < 1:
                 raise ConfigError(f"{limit} is {getattr(self, limit)}.", expected="at least 1")

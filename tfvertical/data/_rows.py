@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from tfvertical.contracts import Rejected, Row, Source
-from tfvertical.data import _check
+from tfvertical.data import _check, _entities
 from tfvertical.data._request import Column, Request
 from tfvertical.errors import DataError, nearest
 
@@ -26,7 +26,7 @@ class Clean:
 
     id: str
     input: Any
-    label: str | None
+    label: Any
     label_family: str
     group: Any
     time: float | None
@@ -63,15 +63,34 @@ def _checked(
             yield from zip(window, pool.map(check, window), strict=True)
 
 
-def _labeller(known: tuple[str, ...] | None) -> Callable[[Any], tuple[str, str]]:
+Labeller = Callable[[Any, Any], tuple[Any, str]]  # a label and its clean item -> the clean label and its family
+
+
+def _of_entities(known: tuple[str, ...] | None, scheme: str | None) -> Labeller:
+    """The check of the entities that are marked in an item."""
+    members = None if known is None else frozenset(known)
+
+    def label(value: Any, item: Any) -> tuple[Any, str]:
+        found = _entities.entities(value, item, scheme)
+        for span in found:
+            if members is not None and span.label not in members:
+                like = nearest(span.label[:60], known or (), 1)
+                hint = f" (nearest: {like[0]!r})" if like else ""
+                raise _check.Fault(f"entities of type {span.label[:60]!r} are unknown{hint}")
+        return found, "entities"
+
+    return label
+
+
+def _of_names(known: tuple[str, ...] | None) -> Labeller:
     """The check of one label: its name and family."""
     if known is None:
-        return _check.label
+        return lambda value, item: _check.label(value)
     positions = not any(_check.label(name)[1] == "number" for name in known)
     members = frozenset(known)
     like = functools.lru_cache(maxsize=4096)(lambda name: nearest(name, known, 1))  # slow, and asked row by row
 
-    def label(value: Any) -> tuple[str, str]:
+    def label(value: Any, item: Any) -> tuple[str, str]:
         name, family = _check.label(value)
         typed = isinstance(value, int | np.integer) and not isinstance(value, bool)
         if positions and typed and 0 <= int(value) < len(known):
@@ -88,8 +107,10 @@ def _checker(
     request: Request, known: tuple[str, ...] | None, columns: Mapping[str, Column]
 ) -> Callable[[Row], Clean | Rejected]:
     """The check of one row: its clean form, or why it has none."""
-    label = _labeller(known)
-    item: Callable[[Any, int], Any] = _check.text if request.kind == "text" else _check.image
+    marked = request.target == "entities"
+    label = _of_entities(known, request.scheme) if marked else _of_names(known)
+    texts = _entities.item if marked else _check.text
+    item: Callable[[Any, int], Any] = texts if request.kind == "text" else _check.image
     limit = request.max_text_bytes if request.kind == "text" else request.max_pixels
 
     def check(row: Row) -> Clean | Rejected:
@@ -99,7 +120,7 @@ def _checker(
         try:
             cleaned = item(row.input, limit)
             field = "label"
-            name, family = (None, "") if request.label is None else label(row.label)
+            name, family = (None, "") if request.label is None else label(row.label, cleaned)
             field = "time"
             moment, moment_family = (None, "") if request.time is None else _check.time(row.time)
             field = "weight"

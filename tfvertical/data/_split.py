@@ -13,6 +13,7 @@ import numpy as np
 
 from tfvertical.contracts import Examples
 from tfvertical.data import _keys
+from tfvertical.data._labels import classes_of
 from tfvertical.errors import ConfigError, DataError
 
 _FRACTIONS = {"train": 0.8, "validation": 0.1, "test": 0.1}
@@ -58,7 +59,7 @@ def split(
     if times is not None:
         part_of = _by_time(units, times, list(shares.values()))
     else:
-        labels = examples.labels if stratify and examples.labels is not None else [""] * len(examples)
+        labels = _strata(examples.labels) if stratify and examples.labels is not None else [""] * len(examples)
         part_of = _drawn(units, labels, list(shares.values()), seed)
     rows = {name: np.flatnonzero(part_of == part) for part, name in enumerate(shares)}
     for name, at in rows.items():
@@ -69,6 +70,12 @@ def split(
                 fix="give it a larger share, or more data",
             )
     return {name: examples.take(at) for name, at in rows.items()}
+
+
+def _strata(labels: Sequence[Any]) -> list[str]:
+    """One name a row, to be shared out evenly: its label, or the rarest of several; `""` where there is none."""
+    counts = Counter(name for label in labels for name in classes_of(label))
+    return [min(classes_of(label), key=lambda name: (counts[name], name), default="") for label in labels]
 
 
 def check_fractions(fractions: Mapping[str, float]) -> dict[str, float]:

@@ -22,7 +22,12 @@ class Item:
 
 
 def stream(
-    value: Any, *, kind: Literal["text", "image"] = "text", text: Column = "text", **options: Any
+    value: Any,
+    *,
+    kind: Literal["text", "image"] = "text",
+    text: Column = "text",
+    target: str = "label",
+    **options: Any,
 ) -> Iterator[Item]:
     """The items of a source in its own order; every row comes out, usable or not.
 
@@ -30,6 +35,7 @@ def stream(
         value: what `load` reads, a `.txt` file, or an open binary stream of lines.
         kind: what an item is.
         text: column of the item.
+        target: as for `load`: items in which entities are found may be lists of words.
         **options: of the kind of source, as for `load`.
 
     Raises:
@@ -40,7 +46,7 @@ def stream(
         >>> [(item.value, item.fault) for item in stream(["good", " "])]
         [('good', None), (None, 'the text is empty')]
     """
-    request = Request(kind, text, label=None)
+    request = Request(kind, text, label=None, target=target)
     source = open_source(value, request, options)
     check = _rows._checker(request, None, {})
     for _, found in _rows._checked(source.rows(), check, parallel=kind == "image"):

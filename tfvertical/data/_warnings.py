@@ -9,17 +9,18 @@ from typing import Any
 
 from tfvertical.contracts import DataWarning, Encoded, Examples
 from tfvertical.data import _keys
+from tfvertical.data._labels import classes_of
 
 MANY_UNKNOWN = 0.2  # share of tokens that the vocabulary lacks above which a person should be told
 _SHOWN = 100  # ids a warning carries at most
 
 
-def look(inputs: Sequence[Any], labels: Sequence[str] | None, ids: Sequence[str], noun: str) -> list[DataWarning]:
+def look(inputs: Sequence[Any], labels: Sequence[Any] | None, ids: Sequence[str], noun: str) -> list[DataWarning]:
     """Duplicates, conflicting labels and rare classes.
 
     Args:
         inputs: texts or pictures.
-        labels: names, or None.
+        labels: names, or entities; None where there are none.
         ids: row ids.
         noun: what messages call an item, `text` or `picture`.
     """
@@ -35,7 +36,7 @@ def look(inputs: Sequence[Any], labels: Sequence[str] | None, ids: Sequence[str]
     return found
 
 
-def _conflicts(same: list[list[int]], labels: Sequence[str], ids: Sequence[str], noun: str) -> list[DataWarning]:
+def _conflicts(same: list[list[int]], labels: Sequence[Any], ids: Sequence[str], noun: str) -> list[DataWarning]:
     torn = [rows for rows in same if len(rows) > 1 and len({labels[at] for at in rows}) > 1]
     if not torn:
         return []
@@ -44,14 +45,16 @@ def _conflicts(same: list[list[int]], labels: Sequence[str], ids: Sequence[str],
     return [_warning("conflicting_label", message, rows, ids)]
 
 
-def _rare(labels: Sequence[str], ids: Sequence[str]) -> list[DataWarning]:
-    rare = sorted(label for label, count in Counter(labels).items() if count == 1)
+def _rare(labels: Sequence[Any], ids: Sequence[str]) -> list[DataWarning]:
+    counts = Counter(name for label in labels for name in classes_of(label))
+    rare = sorted(name for name, count in counts.items() if count == 1)
     if not rare:
         return []
     names = ", ".join(repr(label) for label in rare[:10]) + (", …" if len(rare) > 10 else "")
     message = f"{len(rare):,} classes have one example only, which cannot be in training and in test: {names}."
     once = set(rare)
-    return [_warning("rare_class", message, [at for at, label in enumerate(labels) if label in once], ids)]
+    rows = [at for at, label in enumerate(labels) if not once.isdisjoint(classes_of(label))]
+    return [_warning("rare_class", message, rows, ids)]
 
 
 def unknown_tokens(examples: Examples, encoded: Encoded) -> DataWarning | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from tfvertical.contracts import Row, Source
 from tfvertical.data import _csv, _jsonl, _parquet
+from tfvertical.data._encoding import ascii_compatible
 from tfvertical.data._request import Request, locate, missing_column
 from tfvertical.errors import ConfigError, DataError
 
@@ -52,7 +52,7 @@ class Table(Source):
         self.path, self.request = Path(value), request
         self.name = self.path.name
         self.header, self.quotes = header, quotes
-        self.encoding = _ascii_compatible(encoding)
+        self.encoding = ascii_compatible(encoding)
         self.delimiter = _SUFFIXES[self.path.suffix.lower()] if delimiter is None else delimiter
         if len(self.delimiter) > 1 or self.delimiter in ('"', "\n", "\r"):
             raise ConfigError(
@@ -141,14 +141,3 @@ class Table(Source):
 
 def _csv_fix(fault: str | None) -> str:
     return "say encoding='latin-1' or the file's own" if "byte 0x" in (fault or "") else "correct the header"
-
-
-def _ascii_compatible(encoding: str) -> str:
-    try:
-        name = codecs.lookup(encoding).name
-        plain = '\r\n,"\t;'.encode(name) == b'\r\n,"\t;'
-    except (LookupError, UnicodeError) as error:
-        raise ConfigError(f"There is no encoding called {encoding!r}.", expected="utf-8, latin-1, cp1252, …") from error
-    if not plain:
-        raise ConfigError(f"Tables in {encoding!r} cannot be read line by line.", fix="save the file as UTF-8")
-    return "utf-8" if name == "utf-8-sig" else name

@@ -65,6 +65,14 @@ def _shown(item: Any) -> dict[str, Any]:
     return {}
 
 
+def around(text: str, start: int, end: int) -> str:
+    """A place in a text between brackets, with as much around it as is shown of a text."""
+    room = max(0, (TEXT_LENGTH - (end - start)) // 2)
+    before, after = text[max(0, start - room) : start], text[end : end + room]
+    dots = "…" if start > room else "", "…" if end + room < len(text) else ""
+    return _storable(f"{dots[0]}{before}[{text[start:end][:TEXT_LENGTH]}]{after}{dots[1]}")
+
+
 def _storable(text: str) -> str:
     """Half a surrogate pair (a file name that is not UTF-8, a broken escape) cannot be written: it becomes `?`."""
     return text.encode("utf-8", "replace").decode()

@@ -30,13 +30,13 @@ def intervals(y_true: Array, scores: Array, *, resamples: int = 1000, seed: int 
         True
     """
     samples = [sample for (sample,) in _resampled(y_true, [scores], resamples, seed)]
-    return {name: _interval(_values(metric, samples)) for name, metric in COUNTED.items()}
+    return {name: interval(_values(metric, samples)) for name, metric in COUNTED.items()}
 
 
 def f1_intervals(y_true: Array, scores: Array, *, resamples: int = 1000, seed: int = 0) -> list[tuple[float, float]]:
     """The 95 % percentile interval of each class's F1, in the order of the labels."""
     values = _values(f1_of, [sample for (sample,) in _resampled(y_true, [scores], resamples, seed)])
-    return [_interval(values[:, i]) for i in range(values.shape[1])]
+    return [interval(values[:, i]) for i in range(values.shape[1])]
 
 
 def mean_interval(values: Array, *, resamples: int = 1000, seed: int = 0) -> tuple[float, float]:
@@ -47,7 +47,7 @@ def mean_interval(values: Array, *, resamples: int = 1000, seed: int = 0) -> tup
         (1.0, 1.0)
     """
     draw, rows = np.random.default_rng(seed), len(values)
-    return _interval(np.array([values[draw.integers(0, rows, rows)].mean() for _ in range(resamples)]))
+    return interval(np.array([values[draw.integers(0, rows, rows)].mean() for _ in range(resamples)]))
 
 
 def differences(
@@ -62,15 +62,42 @@ def differences(
     found = {}
     for name, metric in COUNTED.items():
         spread = _values(metric, [a for a, _ in pairs]) - _values(metric, [b for _, b in pairs])
-        found[name] = (float(metric(ours) - metric(theirs)), *_interval(spread))
+        found[name] = (float(metric(ours) - metric(theirs)), *interval(spread))
     return found
+
+
+def resampled_sums(counted: Array, resamples: int, seed: int) -> Array:
+    """Sums over rows that are drawn with replacement: float64 `(counts, resamples, classes)`.
+
+    Args:
+        counted: float64 `(counts, rows, classes)`, of each row by itself.
+        resamples: how often all rows are drawn.
+        seed: of the draws.
+    """
+    kinds, rows, classes = counted.shape
+    draw, flat = np.random.default_rng(seed), counted.transpose(1, 0, 2).reshape(rows, -1)
+    step = max(1, _CELLS_AT_ONCE // max(rows, 1))
+    drawn = [
+        draw.multinomial(rows, np.full(rows, 1 / rows), size=min(step, resamples - at)) @ flat
+        for at in range(0, resamples, step)
+    ]
+    return np.concatenate(drawn).reshape(resamples, kinds, classes).transpose(1, 0, 2)
+
+
+def sums(
+    metric: Callable[[Array], Array], counted: Array, *, resamples: int = 1000, seed: int = 0
+) -> list[tuple[float, float]]:
+    """The 95 % interval of each class's `metric`, a function of sums `(counts, resamples, classes)`."""
+    values = metric(resampled_sums(counted, resamples, seed))
+    return [interval(values[:, at]) for at in range(values.shape[1])]
 
 
 def _values(metric: Callable[[Counts], Array], samples: list[Counts]) -> Array:
     return np.concatenate([metric(sample) for sample in samples])
 
 
-def _interval(values: Array) -> tuple[float, float]:
+def interval(values: Array) -> tuple[float, float]:
+    """The middle 95 % of float `(resamples,)`."""
     tail = (100 - LEVEL) / 2
     low, high = np.percentile(values, [tail, 100 - tail])
     return float(low), float(high)

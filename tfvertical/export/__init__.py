@@ -41,7 +41,8 @@ def export(
     An output other than scores stands at the end of the folder's name: `litert-float32-embedding`.
 
     A float32 file must give the task's scores. A file of lower precision must give the task's labels on 99 of 100
-    examples, and lose at most `max_drop` of its accuracy; both are only known on real examples.
+    examples (of entities: its tags on 99 of 100 words), and lose at most `max_drop` of its accuracy (of entities: F1);
+    both are only known on real examples.
 
     Args:
         task: what to export. A model in mixed precision is exported, and compared, with float32 in its place.
@@ -70,7 +71,7 @@ def export(
     from tfvertical.export import _float32, _parity, _summary
 
     exporter: Exporter = Registry("export").build({"name": format, "precision": precision, **options})
-    precision = exporter.chosen(task.preprocessor.kind)
+    precision = exporter.chosen(task.kind, task.target)
     exporter = replace(exporter, precision=precision)  # type: ignore[type-var]
     gate = _parity.Gate(precision, max_drop)
     _check(gate, examples, calibration)
@@ -132,10 +133,10 @@ def _check(gate: _parity.Gate, examples: Any, calibration: Any) -> None:
 
 
 def _label_lines(task: Task) -> str:
-    for label in task.labels:
+    for label in task.outputs:
         if not label or label.splitlines() != [label]:
             raise ExportError(f"The label {label!r} does not fit on a line of labels.txt.", fix="rename the label")
-    return "".join(f"{label}\n" for label in task.labels)
+    return "".join(f"{label}\n" for label in task.outputs)
 
 
 class _Callable(ModuleType):

@@ -101,7 +101,7 @@ def traced(task: Task, answer: Answer, shapes: Shapes) -> dict[str, Any]:
 
     found = {}
     for key, length in shapes.named().items():
-        sample = sorted(fixed_inputs(task.preprocessor, any_item(task), length).items())
+        sample = sorted(fixed_inputs(task, any_item(task), length).items())
         batch = None if shapes.any_batch else 1
         specs = {name: tf.TensorSpec((batch, *value.shape[1:]), value.dtype, name=name) for name, value in sample}
 
@@ -146,7 +146,7 @@ def _representative(
     Two corners of the first picture are made black and white, so that pixels keep their own values as integers.
     """
     for number, item in enumerate(items):
-        inputs = {name: value for name, value in fixed_inputs(task.preprocessor, item, length).items() if name in names}
+        inputs = {name: value for name, value in fixed_inputs(task, item, length).items() if name in names}
         if number == 0 and task.preprocessor.kind == "image":
             for pixels in inputs.values():
                 pixels[0, 0, 0], pixels[0, -1, -1] = 0, 255

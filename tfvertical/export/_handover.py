@@ -42,6 +42,8 @@ def preprocessing(task: Task, folder: Path, lengths: Sequence[int]) -> None:
     description = {"schema_version": 1, "kind": preprocessor.kind, "length": lengths[-1] if lengths else None}
     if len(lengths) > 1:
         description["lengths"] = list(lengths)
+    if task.target == "entities":
+        description |= {"target": task.target, "pieces": task.config()["head"]["pieces"]}
     description["config"] = config
     write_json(folder / "preprocessing.json", description)
     for name, content in preprocessor.assets().items():
@@ -73,12 +75,14 @@ def write(
     items = _samples.texts() if preprocessor.kind == "text" else _samples.pictures()
     lines = []
     for item in items:
-        inputs = fixed_inputs(preprocessor, item, lengths or None)
-        lines.append(_example(item, inputs) | _golden(task, output, run(inputs)[output][0]))
+        if task.target == "entities" and len(task.pieces([item])[0]) > lengths[-1] - preprocessor.specials:  # type: ignore[attr-defined]
+            continue  # what was cut off has no answer
+        inputs = fixed_inputs(task, item, lengths or None)
+        lines.append(_example(item, inputs) | _golden(task, item, output, run(inputs)[output][0]))
     write_text(folder / "golden.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
     kind = "words" if normalizer is not None else preprocessor.kind
     for name in _OF_KIND.get(kind, ()):
-        if output != "scores" and "example" in name.lower():
+        if (output != "scores" or task.target != "label") and "example" in name.lower():
             continue  # they print labels
         (folder / "snippets").mkdir(exist_ok=True)
         write_bytes(folder / "snippets" / name, (_SNIPPETS / name).read_bytes())
@@ -106,7 +110,10 @@ def _example(item: Any, inputs: Mapping[str, np.ndarray]) -> dict[str, Any]:
     return {"text": item, "token_ids": inputs["token_ids"][0].tolist() if "token_ids" in inputs else []}
 
 
-def _golden(task: Task, output: str, found: np.ndarray) -> dict[str, Any]:
+def _golden(task: Task, item: Any, output: str, found: np.ndarray) -> dict[str, Any]:
     """What the file itself answers."""
+    if task.target == "entities":
+        (entities,) = task.decode(task.answered([item], [found]), [item])
+        return {"entities": [{"start": each.start, "end": each.end, "label": each.label} for each in entities]}
     numbers = [round(float(number), 7) for number in found]
     return ({"label": task.labels[int(found.argmax())]} if output == "scores" else {}) | {output: numbers}

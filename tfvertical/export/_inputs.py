@@ -7,30 +7,29 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tfvertical.contracts import ImagePreprocessor, Preprocessor, TextPreprocessor
+from tfvertical.contracts import ImagePreprocessor, Task, TextPreprocessor
 from tfvertical.errors import ExportError
 
 if TYPE_CHECKING:
     import keras
 
 
-def fixed_inputs(
-    preprocessor: Preprocessor, item: Any, length: int | Sequence[int] | None = None
-) -> dict[str, np.ndarray]:
+def fixed_inputs(task: Task, item: Any, length: int | Sequence[int] | None = None) -> dict[str, np.ndarray]:
     """One raw item as a batch of one: texts cut and padded to `length` tokens, pictures at the model's size.
 
     Args:
-        preprocessor: the task's.
-        item: a text; or a picture as path, encoded bytes or uint8 array.
+        task: whose preprocessor it is.
+        item: a text, or for entities a list of words; or a picture as path, encoded bytes or uint8 array.
         length: tokens, special ones included; of several in ascending order, the first that holds the text. The
             preprocessor's own where None.
 
     Returns:
         Model input name -> array `(1, …)`.
     """
+    preprocessor = task.preprocessor
     if isinstance(preprocessor, TextPreprocessor):
         lengths = [length or preprocessor.length] if isinstance(length, int | None) else list(length)
-        pieces = preprocessor.tokenize([item])[0][: lengths[-1] - preprocessor.specials]
+        pieces = task.pieces([item])[0][: lengths[-1] - preprocessor.specials]
         wrapped = preprocessor.wrap(pieces)
         length = next(each for each in lengths if each >= len(wrapped))
         ids = np.full((1, length), preprocessor.pad_id, np.int32)

@@ -40,6 +40,8 @@ def check(task: Task, label_names: Mapping[str, Sequence[str]]) -> None:
 def supported(task: Task) -> bool:
     """Whether MediaPipe can make the model's inputs: it lower-cases every text and splits Chinese into characters."""
     preprocessor = task.preprocessor
+    if task.target != "label":
+        return False  # MediaPipe has no such task
     if reads_words(preprocessor):
         config = preprocessor.config()
         return bool(config["lowercase"] and config["cjk"] and set(config["inputs"]) == set(_ROLES))

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tfvertical.contracts import Examples, Exporter, Predict, Task
-from tfvertical.errors import ConfigError, DataError, ExportError, TfverticalError, nearest
+from tfvertical.errors import ConfigError, ExportError, TfverticalError
 from tfvertical.export import _samples
 
 LEAST = 50  # real examples by which a lower precision is judged; of fewer than 100, all labels must be shared
@@ -73,15 +73,19 @@ class Comparison:
                 expected=f"{LEAST} or more that fit into the file whole",
                 fix="give more examples; a few hundred are better",
             )
-        kept = every.take(fits)
-        self.items, self.left_out = list(kept.inputs), len(every) - len(kept)
-        self.expected = np.asarray(task.scores(_examples(self.items)), np.float32)
-        self.truth = None if kept.labels is None else _numbers(kept.labels, task.labels)
+        self.kept = every.take(fits)
+        self.items, self.left_out = list(self.kept.inputs), len(every) - len(self.kept)
+        encoded = task.encode(_examples(self.items))
+        self.expected = np.asarray(task.scores(encoded), np.float32)
+        # of each item the rows of its scores: one, or one a word
+        self.splits = np.arange(len(self.items) + 1) if encoded.units is None else encoded.units.splits
+        if self.kept.labels is not None:
+            task.truth(self.kept)  # an unknown label is told now
 
     def margin(self, predict: Predict) -> float:
         """How far a file is above the limits of a lower precision, on some examples; below 0, it loses too much."""
-        rows = np.random.default_rng(0).permutation(len(self.items))[:SEARCHED]
-        return self._margin(np.asarray(predict([self.items[at] for at in rows]), np.float32), rows)
+        some = np.random.default_rng(0).permutation(len(self.items))[:SEARCHED]
+        return self._margin(np.asarray(predict([self.items[at] for at in some]), np.float32), some)
 
     def check(self, folder: Path) -> dict[str, Any]:
         """Run the written files.
@@ -115,51 +119,39 @@ class Comparison:
     def _agreement(self, received: np.ndarray) -> float:
         return float(np.mean(received.argmax(1) == self.expected.argmax(1)))
 
-    def _accuracy(self, scores: np.ndarray) -> float:
-        return float(np.mean(scores.argmax(1) == self.truth))
-
-    def _margin(self, received: np.ndarray, rows: np.ndarray) -> float:
+    def _margin(self, received: np.ndarray, some: np.ndarray) -> float:
+        """How far the scores of some items are above the limits."""
         if not np.isfinite(received).all():
             return -1.0
-        margin = float(np.mean(received.argmax(1) == self.expected[rows].argmax(1))) - AGREEMENT + ROUNDING
-        if self.truth is None:
+        rows = np.concatenate([np.arange(self.splits[at], self.splits[at + 1]) for at in some])
+        expected = self.expected[rows]
+        margin = float(np.mean(received.argmax(1) == expected.argmax(1))) - AGREEMENT + ROUNDING
+        if self.kept.labels is None:
             return margin
-        right = [int((scores.argmax(1) == self.truth[rows]).sum()) for scores in (self.expected[rows], received)]
-        lost = (right[0] - right[1]) / len(received)
-        return min(margin, self.gate.max_drop + ROUNDING - lost)
+        before, after = (self.task.quality(self.kept.take(some), scores) for scores in (expected, received))
+        return min(margin, self.gate.max_drop + ROUNDING - (before - after))
 
     def _losses(self, received: np.ndarray) -> dict[str, Any]:
         """Limits, and accuracy before and after where the truth is known; refused where too much is lost."""
         found: dict[str, Any] = {"least_agreement": AGREEMENT}
-        said = f"the same label on {self._agreement(received):.4f} of {len(self.items)} examples"
-        if self.truth is not None:
-            before, after = self._accuracy(self.expected), self._accuracy(received)
-            said += f", accuracy {after:.4f} instead of {before:.4f}"
+        measure, what = self.task.measure, "label" if self.task.target == "label" else "tag"
+        said = f"the same {what} on {self._agreement(received):.4f} of {len(received)}"
+        if self.kept.labels is not None:
+            before, after = (self.task.quality(self.kept, scores) for scores in (self.expected, received))
+            said += f", {measure} {after:.4f} instead of {before:.4f}"
             found |= {
-                "accuracy": {"float32": before, self.gate.precision: after},
+                measure: {"float32": before, self.gate.precision: after},
                 "drop": before - after,
                 "max_drop": self.gate.max_drop,
             }
-        if self._margin(received, np.arange(len(received))) < 0:
+        if self._margin(received, np.arange(len(self.items))) < 0:
             raise ExportError(
                 f"Precision {self.gate.precision!r} loses too much; nothing was written.",
-                expected=f"the same label on {AGREEMENT} of the examples, accuracy at most {self.gate.max_drop} lower",
+                expected=f"the same {what} on {AGREEMENT} of them, {measure} at most {self.gate.max_drop} lower",
                 received=said if np.isfinite(received).all() else "scores that are no numbers",
-                fix="export in float32 or another precision, or allow more with max_drop=… if labels still agree",
+                fix=f"export in float32 or another precision, or allow more with max_drop=… if {what}s still agree",
             )
         return found
-
-
-def _numbers(labels: Sequence[str], known: Sequence[str]) -> np.ndarray:
-    numbers = {label: number for number, label in enumerate(known)}
-    unknown = sorted({label for label in labels if label not in numbers})
-    if unknown:
-        raise DataError(
-            f"The examples have a label {unknown[0]!r} that the model does not know.",
-            received=f"{len(unknown)} such labels",
-            nearest=nearest(str(unknown[0]), known),
-        )
-    return np.array([numbers[label] for label in labels])
 
 
 def _refuse_different(expected: np.ndarray, received: np.ndarray) -> None:

@@ -60,7 +60,7 @@ def predictor(task: Task, folder: Path, length: int | None) -> Predict:
     infer = head.get_signature_runner("infer")
 
     def predict(items: Sequence[Any]) -> np.ndarray:
-        found = [features(fixed_inputs(task.preprocessor, item, length))["features"] for item in items]
+        found = [features(fixed_inputs(task, item, length))["features"] for item in items]
         return np.concatenate([infer(features=each)["scores"] for each in found])
 
     return predict

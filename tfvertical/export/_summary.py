@@ -13,7 +13,7 @@ _HEAD = """# Exports
 
 Measured when each was written, on the machine that wrote it; `parity.json` in each folder has all of it.
 
-| export | size | compared on | same label | largest difference | accuracy | drop | 1 thread, p50 / p95 | 2 threads |
+| export | size | compared on | same label | largest difference | quality | drop | 1 thread, p50 / p95 | 2 threads |
 |---|---|---|---|---|---|---|---|---|
 """
 
@@ -33,7 +33,7 @@ def _line(folder: Path) -> str:
 
 
 def _cells(told: Mapping[str, Any]) -> list[str]:
-    accuracy, drop = told.get("accuracy"), told.get("drop")
+    quality, drop = told.get("accuracy") or told.get("f1"), told.get("drop")
     several = told.get("by_length") or {"": told.get("milliseconds") or {}}
     times = {
         threads: [
@@ -48,7 +48,7 @@ def _cells(told: Mapping[str, Any]) -> list[str]:
         f"{told['n']:,} {'built-in' if told['examples'] == 'built-in' else 'given'}",
         f"{told['agreement']:.1%}",
         f"{told['max_difference']:.1e}",
-        "–" if accuracy is None else f"{accuracy['float32']:.4f} → {accuracy[told['precision']]:.4f}",
+        "–" if quality is None else f"{quality['float32']:.4f} → {quality[told['precision']]:.4f}",
         "–" if drop is None else f"{drop:+.4f}",
         *("<br>".join(each) or "–" for each in times.values()),
     ]

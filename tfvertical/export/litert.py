@@ -77,8 +77,13 @@ class LiteRT(Exporter):
                 fix="leave trainable_head, integer_io and label_names out",
             )
 
-    def chosen(self, kind: str) -> str:
+    def chosen(self, kind: str, target: str = "label") -> str:
         """The precision for a task that reads texts or pictures: what was measured to be smallest and fastest."""
+        if target == "entities" and (self.output != "scores" or self.trainable_head or self.label_names):
+            raise ConfigError(
+                "A file that finds entities gives the scores of tags, word by word.",
+                fix="leave output, trainable_head and label_names out",
+            )
         if self.integer_io and kind != "image":
             raise ConfigError("`integer_io` is for pictures, whose pixels are integers.", fix="leave it out")
         if self.integer_io and self.precision not in ("int8", "auto"):
@@ -139,14 +144,15 @@ class LiteRT(Exporter):
         most = BATCH if self.dynamic_batch else 1
 
         def predict(items: Sequence[Any]) -> np.ndarray:
-            rows = (fixed_inputs(task.preprocessor, item, lengths) for item in items)  # pictures are large: no list
-            found = []
+            rows = (fixed_inputs(task, item, lengths) for item in items)  # pictures are large: no list
+            found: list[np.ndarray] = []
             for _, alike in groupby(rows, lambda row: [value.shape for value in row.values()]):
                 while some := list(islice(alike, most)):
                     inputs = {name: np.concatenate([row[name] for row in some]) for name in some[0]}
-                    found.append(run(inputs)[self.output])
-            answers = np.concatenate(found)
-            return answers if self.output == "scores" else _answers.scores(task, answers)
+                    found.extend(run(inputs)[self.output])
+            if self.output == "scores":
+                return task.answered(items, found)
+            return _answers.scores(task, np.stack(found))
 
         return predict
 
@@ -154,10 +160,10 @@ class LiteRT(Exporter):
         lengths, path = self._lengths(task), folder / "model.tflite"
         found: dict[str, Any] = {"bytes": path.stat().st_size}
         if not lengths:
-            return found | {"milliseconds": latency(path, fixed_inputs(task.preprocessor, items[0]))}
+            return found | {"milliseconds": latency(path, fixed_inputs(task, items[0]))}
         if len(lengths) == 1:
-            return found | {"milliseconds": latency(path, fixed_inputs(task.preprocessor, items[0], lengths))}
-        taken = [fixed_inputs(task.preprocessor, item, lengths) for item in items]
+            return found | {"milliseconds": latency(path, fixed_inputs(task, items[0], lengths))}
+        taken = [fixed_inputs(task, item, lengths) for item in items]
         tokens = [next(iter(row.values())).shape[1] for row in taken]
         shown = dict(zip(tokens, taken, strict=True))
         if unseen := sorted(set(lengths) - set(shown)):

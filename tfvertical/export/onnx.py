@@ -41,7 +41,7 @@ class Onnx(Exporter):
         if self.precision != "float32":
             raise ConfigError(f"onnx has no precision {self.precision!r}.", expected="'float32'")
 
-    def chosen(self, kind: str) -> str:
+    def chosen(self, kind: str, target: str = "label") -> str:
         return self.precision
 
     def write(
@@ -74,9 +74,9 @@ class Onnx(Exporter):
         def predict(items: Sequence[Any]) -> np.ndarray:
             rows = []
             for item in items:
-                inputs = fixed_inputs(task.preprocessor, item)
+                inputs = fixed_inputs(task, item)
                 rows.append(session.run(["scores"], {name: inputs[name] for name in names})[0][0])
-            return np.stack(rows)
+            return task.answered(items, rows)
 
         return predict
 
@@ -94,7 +94,7 @@ def _export(task: Task, path: Path, length: int | None) -> None:
             return task.activation(outputs)
 
     whole = keras.Model(task.model.input, Scores()(task.model.output))
-    sample = fixed_inputs(task.preprocessor, any_item(task), length)
+    sample = fixed_inputs(task, any_item(task), length)
     call(whole, sample)  # Keras' exporter refuses a model that was never called
 
     def spec(tensor: Any) -> keras.InputSpec:

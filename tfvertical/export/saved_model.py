@@ -33,7 +33,13 @@ class SavedModel(Exporter):
         if self.precision != "float32":
             raise ConfigError(f"saved_model has no precision {self.precision!r}.", expected="'float32'")
 
-    def chosen(self, kind: str) -> str:
+    def chosen(self, kind: str, target: str = "label") -> str:
+        """The one there is; raises ConfigError for entities, whose places in a text a graph does not know."""
+        if target == "entities":
+            raise ConfigError(
+                "A SavedModel takes texts as bytes, and does not know where their words stand.",
+                fix="export entities as litert or onnx, and find them with tfvertical.runtime.Tagger",
+            )
         return self.precision
 
     def write(

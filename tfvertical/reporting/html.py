@@ -8,7 +8,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from tfvertical.reporting import plots
-from tfvertical.reporting.terminal import NAMES, number, others, signed, span
+from tfvertical.reporting.terminal import ERRORS, LEADING, NAMES, NOUNS, number, others, signed, span
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 MATRIX = 30  # most labels of a confusion matrix that can still be read
 _MATRIX_OF_MANY = 20
 _BARS = 30
-_HEADLINES = ("accuracy", "macro_f1", "balanced_accuracy", "expected_calibration_error")
+_HEADLINES = {
+    "label": ("accuracy", "macro_f1", "balanced_accuracy", "expected_calibration_error"),
+    "entities": ("f1", "precision", "recall", "overlap_f1"),
+}
 
 
 def page(report: Report) -> str:
@@ -26,7 +29,10 @@ def page(report: Report) -> str:
     text: str = _template().render(
         report=report,
         names=NAMES,
-        headlines=[name for name in _HEADLINES if name in report.metrics],
+        headlines=[name for name in _HEADLINES[report.kind] if name in report.metrics],
+        leading=LEADING[report.kind],
+        nouns=NOUNS[report.kind],
+        error_names=ERRORS,
         others=others(report),
         pairs=report.confused_pairs(),
         weakest_first=sorted(report.per_class, key=lambda row: row["f1"]),
@@ -75,7 +81,7 @@ def _plots(report: Report) -> Mapping[str, Any]:
     rows = [
         (name, d["value"], d["low"], d["high"])
         for name, other in others(report).items()
-        for d in [other["differences"]["macro_f1"]]
+        for d in [other["differences"][LEADING[report.kind][-1]]]
     ]
     if rows:
         found["differences"] = plots.differences(rows)

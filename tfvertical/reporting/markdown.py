@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tfvertical.reporting.terminal import NAMES, number, others, printable, signed, span
+from tfvertical.reporting.terminal import ERRORS, LEADING, NAMES, NOUNS, number, others, printable, signed, span
 
 if TYPE_CHECKING:
     from tfvertical.report import Report
@@ -36,7 +37,10 @@ def report(found: Report) -> str:
         parts += ["## Compared on the same rows\n", comparisons(found)]
     if found.without_overlap is not None:
         parts += ["## Without rows that were trained on\n", overlap(found)]
-    parts += ["## Per label\n", _per_class(found), "## Most confused pairs\n", _confused(found)]
+    if found.kind == "entities":
+        parts += ["## Per type\n", _per_type(found), "## Kinds of errors\n", _error_kinds(found)]
+    else:
+        parts += ["## Per label\n", _per_class(found), "## Most confused pairs\n", _confused(found)]
     parts += ["## Worst errors\n", _errors(found), "## Data\n", data(found)]
     return "\n".join(parts)
 
@@ -53,7 +57,7 @@ def model_card(found: Report) -> str:
             "# Model card\n",
             "## Model\n",
             grid(["what", "value"], rows) if rows else "Not stated.\n",
-            f"Labels ({len(found.labels)}): {labels}\n",
+            f"{NOUNS[found.kind][1].capitalize()} ({len(found.labels)}): {labels}\n",
             "## Intended use\n",
             "*To be written by the makers: what it is for, who uses it, and what it must not decide alone.*\n",
             "## Measured on\n",
@@ -81,17 +85,13 @@ def scores(found: Report) -> str:
 
 def comparisons(found: Report) -> str:
     """Before adaptation and the baselines, with what ours have over each."""
-    rows = [
-        [
-            escape(name),
-            number(other["metrics"]["accuracy"]),
-            escape(signed(other["differences"]["accuracy"])),
-            number(other["metrics"]["macro_f1"]),
-            escape(signed(other["differences"]["macro_f1"])),
-        ]
-        for name, other in others(found).items()
-    ]
-    return grid(["compared with", "accuracy", "ours minus it", "macro F1", "ours minus it"], rows)
+    leading = LEADING[found.kind]
+    rows = []
+    for name, other in others(found).items():
+        cells = [(number(other["metrics"][key]), escape(signed(other["differences"][key]))) for key in leading]
+        rows.append([escape(name), *itertools.chain(*cells)])
+    head = [column for key in leading for column in (NAMES[key], "ours minus it")]
+    return grid(["compared with", *head], rows)
 
 
 def overlap(found: Report) -> str:
@@ -133,7 +133,8 @@ def data(found: Report) -> str:
 def _opening(found: Report) -> str:
     boot = found.bootstrap
     drawn = f"; 95 % percentile bootstrap, {boot['resamples']:,} resamples, seed {boot['seed']}" if boot else ""
-    lines = [f"{found.rows:,} rows, {len(found.labels)} labels{drawn}.\n"]
+    rows, labels = NOUNS[found.kind]
+    lines = [f"{found.rows:,} {rows}, {len(found.labels)} {labels}{drawn}.\n"]
     return "\n".join(lines + [escape(note) + "\n" for note in found.notes])
 
 
@@ -149,6 +150,28 @@ def _per_class(found: Report) -> str:
         for row in sorted(found.per_class, key=lambda row: row["f1"])
     ]
     return grid(["label", "precision", "recall", "F1", "95 % interval", "ROC area", "avg. precision", "rows"], rows)
+
+
+def _per_type(found: Report) -> str:
+    rows = [
+        [
+            escape(row["label"]),
+            *(number(row[key]) for key in ("precision", "recall", "f1")),
+            escape(span((row["f1_low"], row["f1_high"]))),
+            f"{row['support']:,}",
+            f"{row['found']:,}",
+        ]
+        for row in sorted(found.per_class, key=lambda row: row["f1"])
+    ]
+    return grid(["type", "precision", "recall", "F1", "95 % interval", "marked", "found"], rows)
+
+
+def _error_kinds(found: Report) -> str:
+    rows = []
+    for row in found.error_kinds:
+        of = ", ".join(f"{escape(label)} {count:,}" for label, count in row["types"].items())
+        rows.append([ERRORS[row["kind"]], f"{row['count']:,}", of])
+    return grid(["error", "entities", "of types"], rows)
 
 
 def _confused(found: Report) -> str:
@@ -172,8 +195,11 @@ def _errors(found: Report) -> str:
 
 def _limits(found: Report) -> str:
     weakest = sorted((row for row in found.per_class if row["support"]), key=lambda row: row["f1"])[:3]
-    named = ", ".join(f"{escape(row['label'])} (F1 {number(row['f1'])}, {row['support']:,} rows)" for row in weakest)
-    lines = [f"Weakest labels: {named}.\n"] if named else []
+    counted = "marked" if found.kind == "entities" else "rows"
+    named = ", ".join(
+        f"{escape(row['label'])} (F1 {number(row['f1'])}, {row['support']:,} {counted})" for row in weakest
+    )
+    lines = [f"Weakest {NOUNS[found.kind][1]}: {named}.\n"] if named else []
     error = found.metrics.get("expected_calibration_error")
     if error is not None:
         lines.append(f"Its scores are off by {error:.3f} on average from how often it is right.\n")

@@ -21,6 +21,22 @@ NAMES = {
     "expected_calibration_error": "calibration error",
     "macro_roc_auc": "macro ROC area",
     "macro_average_precision": "macro average precision",
+    "f1": "F1",
+    "precision": "precision",
+    "recall": "recall",
+    "overlap_f1": "F1, overlapping",
+    "overlap_precision": "precision, overlapping",
+    "overlap_recall": "recall, overlapping",
+    "word_accuracy": "accuracy of words",
+}
+LEADING = {"label": ("accuracy", "macro_f1"), "entities": ("f1", "macro_f1")}  # by a report's kind
+NOUNS = {"label": ("rows", "labels"), "entities": ("texts", "types")}  # what is counted, and what it is told apart into
+ERRORS = {
+    "missed": "missed",
+    "spurious": "found where nothing is",
+    "wrong_type": "wrong type",
+    "wrong_border": "wrong border",
+    "wrong_type_and_border": "wrong type and border",
 }
 _CLASSES = 12  # most classes shown, the weakest first
 
@@ -56,19 +72,22 @@ def table(report: Report) -> str:
     from rich.console import Console
 
     console = Console(file=io.StringIO(), width=100, color_system=None, markup=False, highlight=False, emoji=False)
-    console.print(f"{report.rows:,} rows, {len(report.labels)} labels; 95 % bootstrap intervals in brackets")
+    rows, labels = NOUNS[report.kind]
+    console.print(f"{report.rows:,} {rows}, {len(report.labels)} {labels}; 95 % bootstrap intervals in brackets")
     console.print(_metrics(report))
     if others(report):
         console.print(_comparisons(report))
     if report.without_overlap is not None:
         rest = report.without_overlap
-        accuracy, macro = rest["metrics"].get("accuracy"), rest["metrics"].get("macro_f1")
+        left = ", ".join(f"{NAMES[name]} {number(rest['metrics'].get(name))}" for name in LEADING[report.kind])
         console.print(
-            f"{rest['overlap']:,} rows were in the training data too. Without them ({rest['rows']:,} rows): "
-            f"accuracy {number(accuracy)}, macro F1 {number(macro)}\n"
+            f"{rest['overlap']:,} {rows} were in the training data too. "
+            f"Without them ({rest['rows']:,} {rows}): {left}\n"
         )
     if report.per_class:
         console.print(_classes(report))
+    if report.error_kinds:
+        console.print(_error_kinds(report))
     for note in report.notes:
         console.print(printable(note))
     text: str = console.file.getvalue()  # type: ignore[attr-defined]
@@ -94,10 +113,11 @@ def _metrics(report: Report) -> Table:
 
 
 def _comparisons(report: Report) -> Table:
-    made = _table("compared with", "accuracy", "ours minus it", "macro F1", "ours minus it")
+    leading = LEADING[report.kind]
+    made = _table("compared with", *(column for name in leading for column in (NAMES[name], "ours minus it")))
     for name, other in others(report).items():
         cells = []
-        for metric in ("accuracy", "macro_f1"):
+        for metric in leading:
             cells += [number(other["metrics"][metric]), signed(other["differences"][metric])]
         made.add_row(printable(name), *cells)
     return made
@@ -106,10 +126,20 @@ def _comparisons(report: Report) -> Table:
 def _classes(report: Report) -> Table:
     weakest = sorted(report.per_class, key=lambda row: row["f1"])[:_CLASSES]
     more = len(report.per_class) - len(weakest)
-    made = _table(
-        f"weakest {len(weakest)} labels" if more else "label", "precision", "recall", "F1", "interval", "rows"
-    )
+    rows, labels = NOUNS[report.kind]
+    counted = "rows" if rows == "rows" else "marked"
+    what = f"weakest {len(weakest)} {labels}" if more else labels.removesuffix("s")
+    made = _table(what, "precision", "recall", "F1", "interval", counted)
     for row in weakest:
         cells = [number(row[key]) for key in ("precision", "recall", "f1")]
         made.add_row(printable(row["label"]), *cells, span((row["f1_low"], row["f1_high"])), f"{row['support']:,}")
+    return made
+
+
+def _error_kinds(report: Report) -> Table:
+    made = _table("errors", "entities", "of types")
+    for row in report.error_kinds:
+        most = sorted(row["types"].items(), key=lambda each: -each[1])[:3]
+        of = ", ".join(f"{printable(label)} {count:,}" for label, count in most)
+        made.add_row(ERRORS[row["kind"]], f"{row['count']:,}", of + ", …" * (len(row["types"]) > 3))
     return made

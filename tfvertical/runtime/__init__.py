@@ -9,5 +9,6 @@ from __future__ import annotations
 
 from tfvertical.runtime.litert import LiteRT
 from tfvertical.runtime.predictor import Embedder, Predictor
+from tfvertical.runtime.tagger import Tagger
 
-__all__ = ["Embedder", "LiteRT", "Predictor"]
+__all__ = ["Embedder", "LiteRT", "Predictor", "Tagger"]

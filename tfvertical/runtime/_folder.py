@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,16 +40,31 @@ def opened(folder: Path, needed: Sequence[str], threads: int, verify: bool) -> t
         )
     if verify:
         manifest.check(folder, kind="export")
-    description = json.loads((folder / "preprocessing.json").read_text(encoding="utf-8"))
+    description = described(folder)
+    target = description.get("target", "label")
+    if target != "label":
+        raise BundleError(f"{folder} is an export that finds {target}.", fix="read it with tfvertical.runtime.Tagger")
+    return _prepare(folder, description["config"], lengths_of(description)), LiteRT(
+        folder / "model.tflite", threads=threads
+    )
+
+
+def described(folder: Path) -> dict[str, Any]:
+    """What `preprocessing.json` says."""
+    found: dict[str, Any] = json.loads((folder / "preprocessing.json").read_text(encoding="utf-8"))
+    return found
+
+
+def lengths_of(description: Mapping[str, Any]) -> list[int]:
+    """Tokens that the file takes, in ascending order; none for pictures."""
     length = description["length"]
-    lengths = description.get("lengths") or ([] if length is None else [length])
-    return _prepare(folder, description["config"], lengths), LiteRT(folder / "model.tflite", threads=threads)
+    return description.get("lengths") or ([] if length is None else [length])
 
 
 def _prepare(folder: Path, config: Mapping[str, Any], lengths: Sequence[int]) -> Prepare:
     """What the preprocessor of the same name does in training."""
     if config["class"] == "WordPiecePreprocessor" and lengths:
-        return _words(folder, config, lengths)
+        return _texts(Words(folder, config, lengths))
     if config["class"] == "KerasImagePreprocessor":
         return _picture(config)
     raise BundleError(
@@ -58,22 +73,43 @@ def _prepare(folder: Path, config: Mapping[str, Any], lengths: Sequence[int]) ->
     )
 
 
-def _words(folder: Path, config: Mapping[str, Any], lengths: Sequence[int]) -> Prepare:
-    vocabulary = (folder / "vocab.txt").read_bytes().decode().split("\n")[:-1]
-    pieces = WordPiece(vocabulary)
-    normalize = Normalizer(config["lowercase"], config["strip_accents"], words=True, cjk=config["cjk"])
-    start, end, pad = (pieces.ids[token] for token in ("[CLS]", "[SEP]", "[PAD]"))
+class Words:
+    """Texts to WordPiece ids, and ids to a model's inputs, as the preprocessor of that name does.
 
+    Args:
+        folder: that holds `vocab.txt`.
+        config: of the preprocessor.
+        lengths: tokens that the file takes, in ascending order.
+    """
+
+    def __init__(self, folder: Path, config: Mapping[str, Any], lengths: Sequence[int]):
+        vocabulary = (folder / "vocab.txt").read_bytes().decode().split("\n")[:-1]
+        self._pieces = WordPiece(vocabulary)
+        self._normalize = Normalizer(config["lowercase"], config["strip_accents"], words=True, cjk=config["cjk"])
+        self._start, self._end, self._pad = (self._pieces.ids[token] for token in ("[CLS]", "[SEP]", "[PAD]"))
+        self._inputs, self._lengths = config["inputs"], lengths
+        self.room = lengths[-1] - 2
+
+    def __call__(self, text: str) -> np.ndarray:
+        """Its ids, int32 `(pieces,)`, without special ones."""
+        return self._pieces(self._normalize(text))
+
+    def inputs(self, ids: Iterable[int]) -> dict[str, np.ndarray]:
+        """The model's inputs of at most `room` ids, batch 1, at the shortest length that holds them."""
+        wrapped = [self._start, *ids, self._end]
+        length = next(each for each in self._lengths if each >= len(wrapped))
+        padded = np.full((1, length), self._pad, np.int32)
+        padded[0, : len(wrapped)] = wrapped
+        mask = (np.arange(length)[None] < len(wrapped)).astype(np.int32)
+        made = {"token_ids": padded, "padding_mask": mask, "segment_ids": np.zeros_like(padded)}
+        return {name: made[name] for name in self._inputs}
+
+
+def _texts(words: Words) -> Prepare:
     def prepare(text: Any) -> dict[str, np.ndarray]:
         if not isinstance(text, str):
             raise DataError("This model reads texts.", received=type(text).__name__)
-        wrapped = [start, *pieces(normalize(text))[: lengths[-1] - 2], end]
-        length = next(each for each in lengths if each >= len(wrapped))
-        ids = np.full((1, length), pad, np.int32)
-        ids[0, : len(wrapped)] = wrapped
-        mask = (np.arange(length)[None] < len(wrapped)).astype(np.int32)
-        made = {"token_ids": ids, "padding_mask": mask, "segment_ids": np.zeros_like(ids)}
-        return {name: made[name] for name in config["inputs"]}
+        return words.inputs(words(text)[: words.room])
 
     return prepare
 

@@ -1,252 +1,36 @@
-"""What all classifiers have in common: fit, evaluate, predict, save, export."""
+"""What classifiers of texts and pictures have in common: one of several labels, by softmax."""
 
 from __future__ import annotations
 
-import warnings
-from abc import abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
-from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from tfvertical import batches, bundle, data, evaluation, planning, stages, training
-from tfvertical.adaptations.frozen import Frozen
+from tfvertical import batches
 from tfvertical.codecs.labels import LabelCodec, Prediction
-from tfvertical.contracts import Adaptation, Backbone, Encoded, Examples, Objective, Task
-from tfvertical.errors import ConfigError, TrainingError
-from tfvertical.events import Events
-from tfvertical.export import export
-from tfvertical.export._parity import versions
-from tfvertical.history import History
-from tfvertical.kept import Transform
+from tfvertical.contracts import Encoded, Examples, Objective
 from tfvertical.objectives.cross_entropy import CrossEntropy
-from tfvertical.registry import to_config
-from tfvertical.report import Report
-from tfvertical.settings import Settings
+from tfvertical.tasks._task import BackboneTask
 
 
-class Classifier(Task):
+class Classifier(BackboneTask):
     """One of several labels for each item; the base of `TextClassifier` and `ImageClassifier`."""
 
-    kind: ClassVar[Literal["text", "image"]]  # what the backbone's preprocessor must take; the component's name too
-
-    def __init__(self, backbone: Backbone, labels: Sequence[str], head: Mapping[str, Any]):
-        self.codec = LabelCodec(labels)
-        self.labels = self.codec.names
-        if backbone.preprocessor.kind != self.kind:
-            raise ConfigError(
-                f"{type(self).__name__} takes a {self.kind} backbone.",
-                received=f"{backbone.source.preset!r}, which takes a {backbone.preprocessor.kind}",
-            )
-        self.preprocessor, self.source, self.head_options = backbone.preprocessor, backbone.source, dict(head)
-        self._set_model(self._build(backbone.model), backbone.blocks)
-        self.run = {}
-        self.report: Report | None = None
-        self._train: Examples | None = None
-
-    def _set_model(self, model: keras.Model, blocks: Sequence[str]) -> None:
-        self.model = model
-        self.components = {name: model.get_layer(name) for name in (self.kind, "head")}
-        self._block_patterns = tuple(blocks)
-        self.blocks = [f"{self.kind}/(?:{pattern})" for pattern in blocks]
-
-    def _build(self, body: keras.Model) -> keras.Model:
-        """Body and head as nested models of one functional model, whose inputs are a dictionary by name."""
-        inputs = {t.name: keras.Input(t.shape[1:], dtype=t.dtype, name=t.name) for t in body.inputs}
-        if body.name != self.kind:  # the caller's model keeps its own name
-            body = keras.Model(body.input, body.output, name=self.kind)
-        features = body(batches.arrange(body, inputs))
-        return keras.Model(inputs, self._head(features, inputs), name=type(self).__name__.lower())
-
-    @abstractmethod
-    def _head(self, features: Any, inputs: Mapping[str, Any]) -> Any:
-        """The head's symbolic output on the body's."""
+    target: ClassVar[Literal["label", "entities"]] = "label"
+    measure: ClassVar[str] = "accuracy"
 
     @classmethod
-    def _checked(cls, labels: Sequence[str], preset: str, options: Mapping[str, Any]) -> Backbone:
-        """The backbone, once everything that can be wrong without it has been checked."""
-        from tfvertical import backbones
+    def codec_of(cls, labels: Sequence[str]) -> LabelCodec:
+        """Names and ids."""
+        return LabelCodec(labels)
 
-        LabelCodec(labels)
-        return backbones.load(preset, **options)
+    def decode(self, scores: np.ndarray, items: Sequence[Any]) -> list[Prediction]:
+        """The likeliest label of each item, and its probability."""
+        return self.codec.decode(scores)
 
-    # ------------------------------------------------------------------------------------------------ what users call
-    def fit(
-        self,
-        train: Any,
-        validation: Any = None,
-        *,
-        adaptation: Adaptation | None = None,
-        class_weight: str | Mapping[str, float] | None = None,
-        augment: Any = None,
-        callbacks: Sequence[keras.callbacks.Callback] = (),
-        verbose: int = 1,
-        events: Events | None = None,
-        checkpoint: str | Path | None = None,
-        checkpoint_every: float = 120.0,
-        **settings: Any,
-    ) -> History:
-        """Adapt the model to labelled data.
-
-        Args:
-            train: `Examples`, or anything that `tfvertical.data.load` reads.
-            validation: the same, to choose the best epoch by; None ends with the last epoch.
-            adaptation: how; `Frozen()` by default.
-            class_weight: `"balanced"`, or label -> weight; it multiplies sample weights.
-            augment: an `Augment` for pictures, new in every epoch.
-            callbacks: Keras' own.
-            verbose: 0 silent, 1 progress bars, 2 a line an epoch.
-            events: where to say what happens.
-            checkpoint: a folder in which the run's position is kept, every so often and after each epoch. When the
-                same call is made again, in another process too, it goes on from there and ends as if it had never been
-                interrupted; of a run that had ended, it takes the result.
-            checkpoint_every: seconds between two saves within an epoch.
-            **settings: fields of `tfvertical.settings.Settings` (`epochs`, `learning_rate`, …).
-
-        Raises:
-            ConfigError: an unknown or impossible setting.
-            CheckpointError: `checkpoint` holds another run's position, or another process writes there.
-            DataError: rows that cannot be used, or labels that the task does not know.
-            Interrupted: SIGTERM or SIGINT ended the run, and its position is saved.
-            TrainingError: the loss is not finite, a frozen weight moved, or a learning one did not.
-        """
-        chosen, how = Settings.of(settings), adaptation or Frozen()
-        described = to_config(how)
-        examples = self.examples(train, verbose)
-        held_out = None if validation is None else self.examples(validation, verbose)
-        encoded = self._labelled(examples, class_weight)
-        if verbose and encoded.truncated:
-            print(f"{examples.report.name}: {encoded.truncated:,} of {len(examples):,} rows are cut to the length.")
-        transform = None if augment is None else self._augmented(examples, augment, chosen.seed)
-        try:
-            history = training.run(
-                self,
-                encoded,
-                None if held_out is None else self._labelled(held_out, None),
-                how,
-                chosen,
-                augment=transform,
-                callbacks=callbacks,
-                verbose=verbose,
-                events=events,
-                checkpoint=checkpoint,
-                checkpoint_every=checkpoint_every,
-                described=None if augment is None else asdict(augment),
-            )
-        except TrainingError as error:
-            if not error.rows:
-                raise
-            raise _named(error, encoded, examples) from error
-        self._train = examples
-        self.run = {
-            "adaptation": described,
-            "settings": asdict(chosen),
-            "class_weight": class_weight
-            if class_weight is None or isinstance(class_weight, str)
-            else dict(class_weight),
-            "augment": None if augment is None else asdict(augment),
-            "history": history.history,
-            "stages": history.stages,
-            "epochs": history.epochs,
-            "best_epoch": history.best_epoch,
-            "seconds": history.seconds,
-            "waited": history.waited,
-            "steps": history.steps,
-            "train": examples.report.name,
-            "examples": len(examples),
-            "versions": versions(),
-        }
-        return history
-
-    def plan(
-        self,
-        train: Any,
-        validation: Any = None,
-        *,
-        adaptation: Adaptation | None = None,
-        augment: Any = None,
-        **settings: Any,
-    ) -> planning.Plan:
-        """What `fit` with the same arguments would do; printed: per stage, what learns at which rate, where
-        the frontier lies, what is kept, and what that costs against keeping nothing. Nothing is trained or computed.
-
-        Args:
-            train, validation, adaptation, augment, **settings: as for `fit`.
-
-        Raises:
-            AddressError: a stage's pattern matches nothing.
-            ConfigError: an unknown or impossible setting.
-            DataError: rows that cannot be used.
-        """
-        encoded = [self.encode(self.examples(part)) for part in (train, validation) if part is not None]
-        how, chosen = adaptation or Frozen(), Settings.of(settings)
-        resolved = [stages.resolve(self.components, stage) for stage in how.stages(self, chosen.epochs)]
-        return planning.plan(self, resolved, encoded, chosen, augment is not None)
-
-    def evaluate(self, test: Any, **options: Any) -> Report:
-        """A report on labelled data that the model has not seen; options as for `tfvertical.evaluation.evaluate`.
-
-        Rows whose item also stood in the training data of the last `fit` are counted, and the figures recomputed
-        without them.
-        """
-        examples = self.examples(test)
-        if self._train is not None and "overlap" not in options:
-            options["overlap"] = data.overlap(self._train, examples)
-        if self.run:
-            options.setdefault("history", self.run.get("history"))
-        self.report = evaluation.evaluate(self, examples, **options)
-        return self.report
-
-    def predict(self, items: Any) -> list[Prediction]:
-        """The label and its score for each item: texts; paths, bytes or arrays of pictures.
-
-        Args:
-            items: a list of them; a single text or path counts as a list of one.
-        """
-        if isinstance(items, (str, bytes, Path)):
-            items = [items]
-        items = list(items)
-        unlabelled = Examples(items, None, [f"item:{at}" for at in range(len(items))])
-        return self.codec.decode(self.scores(unlabelled))
-
-    def save(self, path: str | Path, *, overwrite: bool = False, thin: bool = False) -> Path:
-        """Write a bundle: everything that `tfvertical.load` needs, sealed by a manifest.
-
-        Args:
-            path: its folder; `bundle/` is written inside.
-            overwrite: replace a bundle that stands there.
-            thin: store only weights that differ from the preset's.
-        """
-        return bundle.save(self, path, run=self.run, report=self.report, overwrite=overwrite, thin=thin)
-
-    def export(self, path: str | Path, format: str = "litert", **options: Any) -> Path:
-        """Write an artefact under `path/exports/` and check it against this model; see `tfvertical.export`.
-
-        `examples` and `calibration` may also be anything that `tfvertical.data.load` reads, such as a CSV file's path.
-        """
-        for name in ("examples", "calibration"):
-            if options.get(name) is not None and not isinstance(options[name], Examples | list):
-                options[name] = self.examples(options[name])
-        options.setdefault("bundle_hash", bundle.hash_for(self, path))
-        return export(self, path, format=format, **options)
-
-    def examples(self, value: Any, verbose: int = 0) -> Examples:
-        """`value` as checked rows: an `Examples` as it is, anything else through `tfvertical.data.load`.
-
-        With `verbose`, the account of what was read here is printed.
-        """
-        if isinstance(value, Examples):
-            return value
-        read = data.load(value, kind=self.kind, labels=self.labels)
-        if verbose:
-            print(data.describe(read.report))
-        return read
-
-    # ------------------------------------------------------------------------------------------------- Task's contract
     def scores(self, examples: Examples | Encoded) -> np.ndarray:
         """Probabilities, float32 `(rows, labels)`; the windows of a long text are averaged."""
         encoded = self.encode(examples) if isinstance(examples, Examples) else examples
@@ -262,76 +46,26 @@ class Classifier(Task):
             np.add.at(count, encoded.rows[at], 1)
         return total / count
 
+    def answered(self, items: Sequence[Any], answers: Sequence[np.ndarray]) -> np.ndarray:
+        """The answers one below the other."""
+        return np.stack(answers)
+
+    def truth(self, examples: Examples) -> np.ndarray:
+        """Label ids."""
+        return self.codec.encode(examples.labels or (), examples.ids).astype(np.int64)
+
+    def quality(self, examples: Examples, scores: np.ndarray) -> float:
+        """Share of rows whose highest score is that of their label."""
+        return float((scores.argmax(axis=1) == self.truth(examples)).mean())
+
     def activation(self, outputs: tf.Tensor) -> tf.Tensor:
         """Softmax."""
         return tf.nn.softmax(tf.cast(outputs, tf.float32))
 
-    def objective(self, label_smoothing: float = 0.0) -> Objective:
-        """Cross-entropy."""
-        return CrossEntropy(label_smoothing)
+    def objective(self, label_smoothing: float = 0.0, focal: float = 0.0) -> Objective:
+        """Cross-entropy, or the focal loss."""
+        return CrossEntropy(label_smoothing, focal)
 
     def metrics(self) -> list[keras.metrics.Metric]:
         """Accuracy."""
         return [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]
-
-    def config(self) -> dict[str, Any]:
-        """Everything but weights and files."""
-        return {
-            "labels": list(self.labels),
-            "head": self.head_options,
-            "blocks": list(self._block_patterns),
-            "preprocessor": {"class": type(self.preprocessor).__name__, **self.preprocessor.config()},
-            "source": asdict(self.source),
-        }
-
-    @classmethod
-    def restore(cls, model: keras.Model, config: Mapping[str, Any], assets: Mapping[str, bytes]) -> Self:
-        """The task that `config()`, the preprocessor's assets and `model` came from."""
-        from tfvertical.backbones import preprocessor
-        from tfvertical.contracts import SourceInfo
-
-        task = cls.__new__(cls)
-        task.codec = LabelCodec(config["labels"])
-        task.labels = task.codec.names
-        task.preprocessor = preprocessor(config["preprocessor"], assets)
-        task.source, task.head_options = SourceInfo(**config["source"]), dict(config["head"])
-        task._set_model(model, config["blocks"])
-        task.run, task.report, task._train = {}, None, None
-        return task
-
-    # --------------------------------------------------------------------------------------------------------- private
-    def _labelled(self, examples: Examples, class_weight: Any) -> Encoded:
-        if class_weight is not None:
-            examples = replace(examples, weights=data.sample_weights(examples, class_weight))
-        encoded = self.encode(examples)
-        if (warning := data.unknown_tokens(examples, encoded)) is not None:
-            some = ", ".join(warning.ids[:3])
-            warnings.warn(
-                f"{examples.report.name}: {warning.message} ({some}{', …' * (warning.count > 3)})", stacklevel=3
-            )
-        return encoded
-
-    def _augmented(self, examples: Examples, augment: Any, seed: int) -> Transform:
-        raise ConfigError(f"{type(self).__name__} has no augmentation.", fix="leave out augment")
-
-
-def _named(error: TrainingError, encoded: Encoded, examples: Examples) -> TrainingError:
-    """The error with the names of the rows that it numbers."""
-    rows = list(dict.fromkeys(examples.ids[encoded.rows[row]] for row in error.rows))
-    return TrainingError(f"{error}\n  Rows: {', '.join(rows[:5])}{', …' * (len(rows) > 5)}.", rows=error.rows)
-
-
-def label_ids(codec: LabelCodec, examples: Examples) -> np.ndarray | None:
-    """Label ids of the rows, or None where there are no labels."""
-    return None if examples.labels is None else codec.encode(examples.labels, examples.ids)
-
-
-def row_weights(examples: Examples) -> np.ndarray:
-    """float32 `(rows,)`."""
-    return np.ones(len(examples), np.float32) if examples.weights is None else examples.weights
-
-
-def check_blocks(components: Mapping[str, keras.Model], blocks: Sequence[str]) -> None:
-    """Every block must match some variable; said when a task is built rather than when it trains."""
-    for at, pattern in enumerate(blocks):
-        stages.resolve(components, stages.Stage(f"block {at}", {pattern: 1.0}, 1, batch_norm=True))

@@ -100,6 +100,12 @@ def text_head(
     return keras.Model(inputs, _dense(pooled, outputs, hidden, dropout, seed), name="head")
 
 
+def token_head(states: Any, outputs: int, *, hidden: Sequence[int], dropout: float, seed: int) -> keras.Model:
+    """A functional head on each token state by itself; arguments as for `text_head`."""
+    inputs = keras.Input((None, states.shape[-1]), name="states")
+    return keras.Model(inputs, _dense(inputs, outputs, hidden, dropout, seed), name="head")
+
+
 def image_head(
     features: Any, outputs: int, *, pooling: str, normalize: bool, hidden: Sequence[int], dropout: float, seed: int
 ) -> keras.Model:

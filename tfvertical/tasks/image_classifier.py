@@ -19,8 +19,9 @@ from tfvertical.errors import DataError
 from tfvertical.files import sha256
 from tfvertical.kept import Transform
 from tfvertical.kinds import Count, ImagePooling, Seed, Share
-from tfvertical.tasks._classifier import Classifier, check_blocks, label_ids, row_weights
+from tfvertical.tasks._classifier import Classifier
 from tfvertical.tasks._heads import image_head
+from tfvertical.tasks._task import label_ids, row_weights
 
 KEPT_BYTES = 1_000_000_000  # decoded pictures kept in memory; beyond this each is decoded again when it is needed
 THREADS = 4
@@ -48,6 +49,7 @@ class ImageClassifier(Classifier):
     """
 
     kind: ClassVar[Literal["text", "image"]] = "image"
+    target: ClassVar[Literal["label", "entities"]] = "label"
     preprocessor: ImagePreprocessor
 
     def __init__(
@@ -66,7 +68,6 @@ class ImageClassifier(Classifier):
             labels,
             {"pooling": pooling, "normalize": normalize, "hidden": list(hidden), "dropout": dropout, "seed": seed},
         )
-        check_blocks(self.components, self.blocks)
 
     @classmethod
     def from_preset(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal, Self
 
@@ -11,10 +9,12 @@ import numpy as np
 
 from tfvertical.columns import Ragged
 from tfvertical.contracts import Backbone, Encoded, Examples, TextPreprocessor
-from tfvertical.errors import ConfigError, DataError
+from tfvertical.errors import ConfigError
 from tfvertical.kinds import Count, Length, Seed, Share, TextPooling
-from tfvertical.tasks._classifier import Classifier, check_blocks, label_ids, row_weights
+from tfvertical.tasks._classifier import Classifier
 from tfvertical.tasks._heads import text_head
+from tfvertical.tasks._task import label_ids, row_weights
+from tfvertical.tasks._texts import Tokens, texts, unknown_share
 
 
 class TextClassifier(Classifier):
@@ -41,6 +41,7 @@ class TextClassifier(Classifier):
     """
 
     kind: ClassVar[Literal["text", "image"]] = "text"
+    target: ClassVar[Literal["label", "entities"]] = "label"
     preprocessor: TextPreprocessor
 
     def __init__(
@@ -64,7 +65,6 @@ class TextClassifier(Classifier):
             "seed": seed,
         }
         super().__init__(backbone, labels, head)
-        check_blocks(self.components, self.blocks)
 
     @classmethod
     def from_preset(
@@ -106,7 +106,7 @@ class TextClassifier(Classifier):
         Raises:
             DataError: an item is no text, or a label is not among `labels`.
         """
-        pieces = self.preprocessor.tokenize(_texts(examples))
+        pieces = self.preprocessor.tokenize(texts(examples))
         room = self.preprocessor.length - self.preprocessor.specials
         cut = [_windows(ids, room) if self.head_options["windows"] else [ids[:room]] for ids in pieces]
         rows = np.repeat(np.arange(len(cut), dtype=np.int64), [len(windows) for windows in cut])
@@ -116,15 +116,15 @@ class TextClassifier(Classifier):
         labels = label_ids(self.codec, examples)
         share = 1 / np.array([len(windows) for windows in cut], np.float32)
         return Encoded(
-            columns={tensor.name: _Tokens(ragged, self.preprocessor, tensor.name) for tensor in self.model.inputs},
+            columns={tensor.name: Tokens(ragged, self.preprocessor, tensor.name) for tensor in self.model.inputs},
             lengths=ragged.lengths,
             rows=rows,
             labels=None if labels is None else labels[rows],
             weights=(row_weights(examples) * share)[rows],
             truncated=0 if self.head_options["windows"] else sum(len(ids) > room for ids in pieces),
-            unknown=_unknown_share(pieces, self.preprocessor.unknown_id),
+            unknown=unknown_share(pieces, self.preprocessor.unknown_id),
             unknown_rows=tuple(
-                row for row, ids in enumerate(pieces) if _unknown_share([ids], self.preprocessor.unknown_id) > 0.5
+                row for row, ids in enumerate(pieces) if unknown_share([ids], self.preprocessor.unknown_id) > 0.5
             ),
         )
 
@@ -140,35 +140,6 @@ class TextClassifier(Classifier):
         return head([features, inputs["padding_mask"]])
 
 
-class _Tokens:
-    """One model input (ids, mask, segments) of all examples, made from their token ids when a batch is taken."""
-
-    def __init__(self, ids: Ragged, preprocessor: TextPreprocessor, name: str):
-        self.ids, self.preprocessor, self.name = ids, preprocessor, name
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def take(self, rows: np.ndarray, length: int | None) -> np.ndarray:
-        # No bucket may be longer than what the backbone has positions for.
-        width = None if length is None else min(length, self.preprocessor.length)
-        padded = self.ids.take(rows, width)
-        mask = np.arange(padded.shape[1]) < self.ids.lengths[rows][:, None]
-        return self.preprocessor.inputs(padded, mask)[self.name]
-
-    def digest(self) -> str:
-        """Of the token ids and of what makes inputs of them."""
-        made = {"ids": self.ids.digest(), "input": self.name, "by": type(self.preprocessor).__name__}
-        return hashlib.sha256(json.dumps([made, self.preprocessor.config()], sort_keys=True).encode()).hexdigest()
-
-
-def _texts(examples: Examples) -> list[str]:
-    for row, text in zip(examples.ids, examples.inputs, strict=True):
-        if not isinstance(text, str):
-            raise DataError(f"{row} is no text.", expected="str", received=f"{type(text).__name__}: {text!r:.80}")
-    return [str(text) for text in examples.inputs]
-
-
 def _windows(ids: np.ndarray, room: int) -> list[np.ndarray]:
     """Windows of `room` tokens that overlap by a quarter; the last one ends with the text."""
     if len(ids) <= room:
@@ -176,10 +147,3 @@ def _windows(ids: np.ndarray, room: int) -> list[np.ndarray]:
     step = max(1, room * 3 // 4)
     starts = [*range(0, len(ids) - room, step), len(ids) - room]
     return [ids[start : start + room] for start in starts]
-
-
-def _unknown_share(pieces: Sequence[np.ndarray], unknown_id: int | None) -> float:
-    total = sum(len(ids) for ids in pieces)
-    if unknown_id is None or not total:
-        return 0.0
-    return float(sum(int((ids == unknown_id).sum()) for ids in pieces) / total)

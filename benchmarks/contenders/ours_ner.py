@@ -1,0 +1,70 @@
+"""tfvertical finding entities, through its public calls only."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tfvertical as tv  # before whatever imports TensorFlow, as its users do: it turns oneDNN on
+
+# isort: split
+from benchmarks.contenders import strict
+from benchmarks.contenders.clock import Clock, figures
+from benchmarks.contenders.ours import Epochs
+from tfvertical import data
+from tfvertical.codecs.alignment import Sentence
+from tfvertical.contracts import Adaptation, Examples
+
+
+def full(work: dict[str, Any]) -> dict[str, Any]:
+    """Every weight, one rate."""
+    return _fitted(work, tv.FullFineTuning(backbone_rate=1.0))
+
+
+def top(work: dict[str, Any]) -> dict[str, Any]:
+    """The head for an epoch, then it and the top two blocks, behind a frozen part that runs once."""
+    rest = work["epochs"] - 1
+    slower = work["rate"] / work["head_rate"]
+    how = tv.GradualUnfreezing(
+        2, step=2, head_epochs=1, epochs_per_block=max(1, rest), head_rate=slower, backbone_rate=slower
+    )
+    return _fitted(work | {"rate": work["head_rate"]}, how, restart=True)
+
+
+def bfloat16(work: dict[str, Any]) -> dict[str, Any]:
+    """Every weight, with bfloat16 products."""
+    return _fitted(work, tv.FullFineTuning(backbone_rate=1.0), precision="mixed_bfloat16")
+
+
+def _fitted(work: dict[str, Any], how: Adaptation, **more: Any) -> dict[str, Any]:
+    """From lists of words and tags to strict F1 on the test part; `training` is what passes until the weights stand."""
+    task = tv.TokenClassifier.from_preset(
+        "minilm_l6_v2", labels=work["names"], length=work["length"], dropout=work["dropout"], seed=work["seed"]
+    )
+    seen, clock = Epochs(), Clock()
+    settings = {
+        "epochs": work["epochs"],
+        "batch_size": work["batch"],
+        "learning_rate": work["rate"],
+        "weight_decay": work["decay"],
+        "clip_norm": work["clip"],
+        "seed": work["seed"],
+        "precision": work["precision"],
+    }
+    task.fit(_examples(work, "train"), adaptation=how, verbose=0, callbacks=[seen], **settings | more)
+    trained = clock.seconds
+    words = work["test"]["items"]
+    found = []
+    for sentence, entities in zip(words, task.predict(words), strict=True):
+        tags = ["O"] * len(sentence)
+        starts = {int(start): at for at, (start, _) in enumerate(Sentence.of(sentence).places)}
+        ends = {int(end): at for at, (_, end) in enumerate(Sentence.of(sentence).places)}
+        for each in entities:
+            first, last = starts[each.start], ends[each.end]
+            tags[first : last + 1] = [f"B-{each.label}"] + [f"I-{each.label}"] * (last - first)
+        found.append(tags)
+    return figures(clock.seconds, strict.f1(work["test"]["labels"], found), training=trained)
+
+
+def _examples(work: dict[str, Any], part: str) -> Examples:
+    """A part of the work, read and checked as a user's lists would be."""
+    return data.load((work[part]["items"], work[part]["labels"]), target="entities", labels=work["names"])

@@ -1,0 +1,47 @@
+"""Diseases in abstracts, every weight or the top two blocks: how fast, and how many are found?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from benchmarks import machine, show, work
+from benchmarks.race import Contender, Race, Row
+
+SETTINGS = {
+    "length": 128,
+    "epochs": 4,
+    "rate": 1e-4,
+    "head_rate": 1e-3,
+    "decay": 0.01,
+    "dropout": 0.1,
+    "clip": 1.0,
+    "batch": 16,
+    "precision": "float32",
+}
+
+
+def build(smoke: bool) -> dict[str, Any]:
+    """The NCBI disease corpus: 5,424 sentences to train on, 940 to test on."""
+    return work.diseases(smoke) | SETTINGS | ({"epochs": 2} if smoke else {})
+
+
+RACE = Race(
+    "ner",
+    "NCBI disease (5,424 sentences), MiniLM, 4 epochs at batch 16: seconds from words to strict F1 on the test part.",
+    {
+        "ours": Contender("tfvertical, every weight", "ours_ner:full"),
+        "top": Contender("tfvertical, head, then the top two blocks", "ours_ner:top"),
+        "hf": Contender("Hugging Face Trainer, every weight", "hf_ner:full", True),
+        "ours_bf16": Contender("tfvertical, every weight, bfloat16", "ours_ner:bfloat16", asks=machine.BFLOAT16),
+        "hf_bf16": Contender("Hugging Face Trainer, bfloat16", "hf_ner:bfloat16", True, asks=machine.BFLOAT16),
+    },
+    (
+        Row("hf", 1.2, tolerance=0.005, measure="training"),
+        Row("ours", 2.0, tolerance=0.03, measure="training", hero="top"),
+        Row("hf_bf16", None, tolerance=0.005, measure="training", hero="ours_bf16"),
+    ),
+    build,
+)
+
+if __name__ == "__main__":
+    show.run(RACE)

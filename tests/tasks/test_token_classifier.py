@@ -1,0 +1,268 @@
+"""Entities: aligned with words, learned, found in texts of any length, exported and found again without TensorFlow."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import warnings
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import tfvertical as tv
+from tests.core import tiny
+from tfvertical import batches
+from tfvertical.codecs.alignment import Sentence
+from tfvertical.codecs.tagging import Span
+from tfvertical.errors import BundleError, ConfigError, DataError
+from tfvertical.objectives.token_cross_entropy import TokenCrossEntropy
+from tfvertical.runtime import Predictor, Tagger
+
+LEARN = {"batch_size": 8, "learning_rate": 0.02, "verbose": 0, "adaptation": tv.FullFineTuning()}
+
+
+@pytest.fixture(scope="module")
+def learned():
+    task = tiny.token_task(layers=1, body_dropout=0.0, dropout=0.0)
+    task.fit(tiny.sentences(160), tiny.sentences(24, seed=1), epochs=12, **LEARN)
+    return task
+
+
+def rows(encoded):
+    """Per example the token ids, the word that each position answers for, and its tag."""
+    at = np.arange(len(encoded))
+    ids = encoded.columns["token_ids"].take(at, None)
+    return ids, encoded.units.column.take(at, None), encoded.labels.take(at, None)
+
+
+def test_the_first_piece_of_a_word_answers_for_it():
+    task = tiny.token_task(layers=1)
+    examples = tiny.labelled([("good", "cab", "came"), "a bad card"], [(Span(0, 2, "thing"),), (Span(2, 10, "thing"),)])
+    ids, units, tags = rows(task.encode(examples))
+    cab = [tiny.VOCABULARY[at] for at in ids[0]]
+    assert cab[:2] == ["[CLS]", "good"] and cab[-1] == "[SEP]"  # `cab` is unknown as a whole: one piece
+    assert units.tolist() == [[-1, 0, 1, 2, -1], [-1, 3, 4, 5, -1]]
+    assert [[task.outputs[tag] if tag >= 0 else "" for tag in row] for row in tags] == [
+        ["", "B-thing", "I-thing", "O", ""],
+        ["", "O", "B-thing", "I-thing", ""],
+    ]
+    assert task.outputs == ("O", "B-thing", "I-thing", "B-time", "I-time") and task.labels == tiny.TYPES
+
+
+def test_all_pieces_answer_where_that_is_asked_for():
+    first, every = (tiny.token_task(layers=1, pieces=pieces) for pieces in ("first", "all"))
+    item = ("good", "don't", "came")  # `don ' t` are three words to the tokenizer
+    units = [rows(task.encode(tiny.labelled([item], [()])))[1].tolist() for task in (first, every)]
+    assert units == [[[-1, 0, 1, -1, -1, 2, -1]], [[-1, 0, 1, 1, 1, 2, -1]]]
+    assert first.scores(tiny.labelled([item], None)).shape == every.scores(tiny.labelled([item], None)).shape == (3, 5)
+
+
+def test_words_that_leave_no_piece_are_anything():
+    task = tiny.token_task(layers=1)
+    scores = task.scores(tiny.labelled([("good", "\u200b", "card"), ()], None))
+    assert scores.shape == (3, 5)
+    np.testing.assert_allclose(scores[1], 0.2)
+    assert task.predict([""]) == [()] and task.predict([[]]) == [()]
+
+
+def test_a_text_in_windows_has_the_scores_of_its_words_and_no_entity_is_lost(learned):
+    words = [word for item in tiny.sentences(60, seed=3).inputs for word in Sentence.of(item).words]
+    assert len(words) > 300
+    encoded = learned.encode(tiny.labelled([tuple(words)], None))
+    assert len(encoded) > 10 and encoded.lengths.max() <= learned.preprocessor.length
+    where = encoded.units.column.take(np.arange(len(encoded)), None)
+    assert sorted(where[where >= 0]) == list(range(len(words)))
+    (found,) = learned.predict([words])
+    text = " ".join(words)
+    assert all(text[each.start : each.end] == each.text for each in found)
+    expected = sum(first in tiny.WORDS[:4] and second == "card" for first, second in itertools.pairwise(words))
+    got = sum(each.label == "thing" for each in found)
+    assert abs(got - expected) <= 0.1 * expected  # at every place of a window
+
+
+def test_a_sentence_of_5000_words(learned):
+    words = list(np.random.default_rng(0).choice(tiny.WORDS, 5000))
+    assert learned.scores(tiny.labelled([tuple(words)], None)).shape == (5000, 5)
+    assert learned.scores(tiny.labelled(["x" * 20_000], None)).shape == (1, 5)
+
+
+def test_it_learns_and_tells_what_it_finds(learned):
+    test = tiny.sentences(60, seed=2)
+    report = learned.evaluate(test, resamples=50, before=np.full((_words(test), 5), 0.2, np.float32))
+    assert report.kind == "entities" and report.metrics["f1"] > 0.9
+    low, high = report.intervals["f1"]
+    assert low <= report.metrics["f1"] <= high
+    assert report.metrics["overlap_f1"] >= report.metrics["f1"]
+    assert sum(row["support"] for row in report.per_class) == sum(map(len, test.labels))
+    assert report.before["metrics"]["f1"] == 0 and report.before["differences"]["f1"]["low"] > 0.5
+    missed = sum(row["count"] for row in report.error_kinds if row["kind"] != "spurious")
+    assert missed == sum(map(len, test.labels)) - round(report.metrics["recall"] * sum(map(len, test.labels)))
+    (entities,) = learned.predict(["The good card  never\u00a0came."])
+    assert [(each.text, each.start, each.end, each.label) for each in entities] == [
+        ("good card", 4, 13, "thing"),
+        ("never", 15, 20, "time"),
+    ]
+    assert all(0.5 < each.score <= 1 for each in entities)
+
+
+def _words(examples):
+    return sum(len(Sentence.of(item).places) for item in examples.inputs)
+
+
+def test_the_report_s_pages(learned, tmp_path: Path):
+    test = tiny.sentences(30, seed=5)
+    wrong = replace(test, labels=[tuple(Span(s, e, "time") for s, e, _ in label) for label in test.labels])
+    report = learned.evaluate(wrong, resamples=20)
+    report.save(tmp_path / "report")
+    loaded = tv.Report.load(tmp_path / "report").to_json()
+    assert json.loads(json.dumps(loaded)) == json.loads(json.dumps(report.to_json()))
+    page, text, card = (
+        (tmp_path / "report" / name).read_text() for name in ("report.html", "report.md", "model_card.md")
+    )
+    for told in (page, text, str(report)):
+        assert "wrong type" in told and "thing" in told
+    assert "30 texts" in text and "Types (2): thing, time" in card and "[" in report.errors[0]["text"]
+    hidden = learned.evaluate(wrong, resamples=20, show_examples=False)
+    assert all("text" not in row for row in hidden.errors)
+
+
+def test_cached_is_uncached():
+    train, test = tiny.sentences(24), tiny.sentences(8, seed=1)
+    found = []
+    for cache in (True, False):
+        task = tiny.token_task(body_seed=3)
+        history = task.fit(
+            train,
+            test,
+            epochs=2,
+            cache=cache,
+            cache_disk=0,
+            batch_size=6,
+            learning_rate=0.01,
+            verbose=0,
+            precision="float32",
+            adaptation=tv.GradualUnfreezing(blocks=1),
+        )
+        found.append((history.history["loss"], tiny.values(task.model)))
+    np.testing.assert_allclose(found[0][0], found[1][0], rtol=1e-5)
+    assert tiny.largest_difference(found[0][1], found[1][1]) <= 1e-5
+
+
+def test_the_loss_is_the_mean_over_all_words():
+    """However words are shared out over texts, each counts the same over an epoch."""
+    import tensorflow as tf
+
+    task = tiny.token_task(layers=1)
+    encoded = task.encode(tiny.sentences(20))
+    loss, weights, words = [], [], 0
+    for at, (logits,) in batches.infer(task.model, encoded):
+        tags = encoded.labels.take(at, logits.shape[1])
+        loss += TokenCrossEntropy().loss(tf.constant(logits), tf.constant(tags)).numpy().tolist()
+        weights += encoded.weights[at].tolist()
+        words += (tags >= 0).sum()
+    scores, true = task.scores(encoded), task.truth(tiny.sentences(20))
+    expected = -np.log(np.take_along_axis(scores, true[:, None], 1)).mean()
+    assert np.dot(loss, weights) / len(loss) == pytest.approx(expected, rel=1e-5) and words == len(true)
+
+
+def test_class_weights_and_the_focal_loss_count_words():
+    import tensorflow as tf
+
+    logits = tf.constant(np.random.default_rng(0).normal(size=(2, 4, 3)), tf.float32)
+    labels = np.array([[0, 1, 2, -1], [0, 0, -1, -1]])
+    each = -np.log(tf.nn.softmax(logits).numpy())
+    right = np.take_along_axis(each, np.maximum(labels, 0)[..., None], 2)[..., 0]
+
+    def mean(values):
+        return np.array([values[0, :3].sum() / 3, values[1, :2].sum() / 2])
+
+    found = TokenCrossEntropy().loss(logits, tf.constant(labels, tf.float32))
+    np.testing.assert_allclose(found, mean(right), rtol=1e-5)
+    weighted = TokenCrossEntropy(tag_weights=(1.0, 2.0, 5.0)).loss(logits, tf.constant(labels))
+    np.testing.assert_allclose(weighted, mean(right * np.array([1, 2, 5])[np.maximum(labels, 0)]), rtol=1e-5)
+    focal = TokenCrossEntropy(focal=2.0).loss(logits, tf.constant(labels))
+    np.testing.assert_allclose(focal, mean(right * (1 - np.exp(-right)) ** 2), rtol=1e-5)
+    assert float(TokenCrossEntropy().loss(logits, tf.fill([2, 4], -1)).numpy().sum()) == 0.0
+    task, examples = tiny.token_task(layers=1), tiny.sentences(30)
+    task._weighted(examples, "balanced")
+    tags = task.truth(examples)
+    counts = np.bincount(tags, minlength=5)
+    np.testing.assert_allclose(
+        [weight * count for weight, count in zip(task._tag_weights, counts, strict=True) if count],
+        len(tags) / (counts > 0).sum(),
+    )
+    task._weighted(examples, {"thing": 3.0})
+    assert task._tag_weights == (1.0, 3.0, 3.0, 1.0, 1.0)
+    with pytest.raises(ConfigError, match=r"'thong'(.|\n)*thing"):
+        task._weighted(examples, {"thong": 3.0})
+    task._weighted(examples, None)
+    assert task._tag_weights == ()
+
+
+def test_padding_changes_nothing():
+    """A sentence scores the same alone and beside a longer one."""
+    task = tiny.token_task()
+    one, other = ("good", "card"), ("the",) * 15
+    alone, beside = (task.scores(tiny.labelled(items, None)) for items in ([one], [one, other]))
+    np.testing.assert_allclose(alone, beside[:2], atol=1e-6)
+
+
+def test_what_cannot_be(learned):
+    with pytest.raises(ConfigError, match="one or more different names"):
+        tiny.TokenClassifier(tiny.text_backbone(), [])
+    with pytest.raises(ConfigError, match="takes a text backbone"):
+        tiny.TokenClassifier(tiny.image_backbone(), ["A"])
+    with pytest.raises(DataError, match=r"row:0: the task knows no entities of type 'thong'(.|\n)*thing"):
+        learned.encode(tiny.labelled([("a",)], [(Span(0, 1, "thong"),)]))
+    with pytest.raises(DataError, match="in a text or in a list of words"):
+        learned.predict([3])
+    with pytest.raises(DataError, match="row:0: the model knows no entities of type 'x'"):
+        learned.evaluate(tiny.labelled([("a",)], [(Span(0, 1, "x"),)]))
+    with pytest.raises(ConfigError, match="do not fit the words and tags"):
+        learned.evaluate(tiny.sentences(3), before=np.zeros((2, 5)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["float32", "dynamic"])
+def test_a_file_finds_what_the_task_finds(learned, precision: str, tmp_path: Path):
+    examples = tiny.sentences(80, seed=7)
+    learned.save(tmp_path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of the converter's own
+        folder = learned.export(tmp_path, "litert", precision=precision, length=[12, 20], examples=examples)
+    told = json.loads((folder / "parity.json").read_text())
+    assert told["n"] + told["left_out"] == 80
+    if precision == "dynamic":
+        assert told["drop"] <= 0.01 and told["f1"]["float32"] > 0.9
+    tagger = Tagger(folder)
+    assert tagger.labels == learned.labels
+    long = " ".join(word for item in tiny.sentences(30, seed=8).inputs for word in Sentence.of(item).words)
+    items = [*examples.inputs[:20], "The good card  never\u00a0came.", "", "\u200b", long[:60]]
+    mine, theirs = learned.predict(items), tagger.predict(items)
+    if precision == "float32":
+        for item in items:
+            np.testing.assert_allclose(tagger.scores(item), learned.scores(tiny.labelled([item], None)), atol=1e-5)
+        assert [[replace(each, score=0) for each in row] for row in mine] == [
+            [replace(each, score=0) for each in row] for row in theirs
+        ]
+    assert len(tagger.predict([long])[0]) > 10  # longer than the file: in windows
+    golden = [json.loads(line) for line in (folder / "golden.jsonl").read_text().splitlines()]
+    assert len(golden) > 30
+    for line in golden:
+        (found,) = tagger.predict([line["text"]])
+        assert [{"start": each.start, "end": each.end, "label": each.label} for each in found] == line["entities"]
+    with pytest.raises(BundleError, match=r"finds entities(.|\n)*Tagger"):
+        Predictor(folder)
+
+
+def test_exports_that_there_are_none_of(learned, tmp_path: Path):
+    for options, words in (
+        ({"format": "saved_model"}, "where their words stand"),
+        ({"format": "litert", "output": "embedding"}, "scores of tags"),
+        ({"format": "litert", "trainable_head": True}, "scores of tags"),
+    ):
+        with pytest.raises(ConfigError, match=words):
+            learned.export(tmp_path, **options)
+    assert not list(tmp_path.iterdir())

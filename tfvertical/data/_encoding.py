@@ -1,0 +1,27 @@
+"""Encodings in which files can be read line by line."""
+
+from __future__ import annotations
+
+import codecs
+
+from tfvertical.errors import ConfigError
+
+
+def ascii_compatible(encoding: str) -> str:
+    """Python's name of an encoding in which line ends and delimiters are the bytes they are in ASCII.
+
+    Raises:
+        ConfigError: there is no such encoding, or it is another one.
+
+    Example:
+        >>> ascii_compatible("UTF8"), ascii_compatible("Latin1")
+        ('utf-8', 'iso8859-1')
+    """
+    try:
+        name = codecs.lookup(encoding).name
+        plain = '\r\n,"\t;'.encode(name) == b'\r\n,"\t;'
+    except (LookupError, UnicodeError) as error:
+        raise ConfigError(f"There is no encoding called {encoding!r}.", expected="utf-8, latin-1, cp1252, …") from error
+    if not plain:
+        raise ConfigError(f"Files in {encoding!r} cannot be read line by line.", fix="save the file as UTF-8")
+    return "utf-8" if name == "utf-8-sig" else name

@@ -1,0 +1,85 @@
+"""From texts to the entities in them, with what stands in a LiteRT export's folder and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from tfvertical import manifest
+from tfvertical.codecs import alignment
+from tfvertical.codecs.alignment import Sentence
+from tfvertical.codecs.entities import Entity, EntityCodec, best_tags
+from tfvertical.errors import BundleError
+from tfvertical.runtime._folder import Words, described, lengths_of
+from tfvertical.runtime.litert import LiteRT
+
+
+class Tagger:
+    """A LiteRT export of a `TokenClassifier`, ready to find entities without TensorFlow.
+
+    Args:
+        folder: `exports/litert-…` of a saved model: `model.tflite`, `labels.txt`, `preprocessing.json` and its files.
+        threads: of the interpreter.
+        verify: check every file's SHA-256 against `manifest.json` first.
+
+    Raises:
+        BundleError: the folder is no such export, a file of it was changed, or its preprocessing has no NumPy form.
+        MissingPackageError: ai-edge-litert is not installed.
+
+    Example:
+        >>> tagger = Tagger("saved_models/diseases/exports/litert-dynamic")  # doctest: +SKIP
+        >>> tagger.predict(["No sign of Wilson's disease."])[0][0].text  # doctest: +SKIP
+        "Wilson's disease"
+    """
+
+    def __init__(self, folder: str | Path, *, threads: int = 1, verify: bool = True):
+        folder = Path(folder)
+        needed = ("model.tflite", "preprocessing.json", "labels.txt", "vocab.txt")
+        missing = [name for name in needed if not (folder / name).is_file()]
+        if missing:
+            raise BundleError(f"{folder} is no LiteRT export that a Tagger reads: {missing[0]} is missing.")
+        if verify:
+            manifest.check(folder, kind="export")
+        description = described(folder)
+        if description.get("target") != "entities" or description["config"]["class"] != "WordPiecePreprocessor":
+            raise BundleError(
+                f"{folder} is no export that finds entities.", fix="read it with tfvertical.runtime.Predictor"
+            )
+        self._words = Words(folder, description["config"], lengths_of(description))
+        self._every = description["pieces"] == "all"
+        self._run = LiteRT(folder / "model.tflite", threads=threads)
+        tags = (folder / "labels.txt").read_text(encoding="utf-8").splitlines()
+        self._codec = EntityCodec([tag[2:] for tag in tags if tag.startswith("B-")])
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The types of entities."""
+        return self._codec.names
+
+    def scores(self, item: str | Sequence[str]) -> np.ndarray:
+        """Probabilities of the tags of each word of a text, or of a list of words: float32 `(words, tags)`."""
+        words = Sentence.of(item).words
+        cut = [self._words(word)[: self._words.room] for word in words]
+        counts = np.array([len(ids) for ids in cut], np.int64)
+        total = np.zeros((len(words), len(self._codec.tags)), np.float32)
+        count = np.zeros((len(words), 1), np.float32)
+        for window in alignment.windows(counts, self._words.room):
+            ids = [each for one in cut[window.first : window.last] for each in one.tolist()]
+            answers = alignment.answering(window, counts, self._every)
+            found = self._run(self._words.inputs(ids))["scores"][0][1 : 1 + len(ids)]
+            here = answers >= 0
+            np.add.at(total, answers[here], found[here])
+            np.add.at(count, answers[here], 1)
+        return np.where(count > 0, total / np.maximum(count, 1), np.float32(1 / total.shape[1]))
+
+    def predict(self, items: Iterable[str | Sequence[str]]) -> list[tuple[Entity, ...]]:
+        """The entities of each text, with their places in it; a list of words counts as joined by spaces."""
+        found = []
+        for item in items:
+            sentence, scores = Sentence.of(item), self.scores(item)
+            tags = best_tags(scores, np.array([0, len(scores)]))
+            of_tags = np.take_along_axis(scores, tags[:, None].astype(np.int64), axis=1)[:, 0]
+            found.append(self._codec.entities(sentence.text, sentence.places, tags, of_tags))
+        return found

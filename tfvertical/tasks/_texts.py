@@ -1,0 +1,49 @@
+"""What tasks that read texts have in common: token ids as a model's inputs, made when a batch is taken."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+
+import numpy as np
+
+from tfvertical.columns import Ragged
+from tfvertical.contracts import Examples, TextPreprocessor
+from tfvertical.errors import DataError
+
+
+class Tokens:
+    """One model input (ids, mask, segments) of all examples, made from their token ids when a batch is taken."""
+
+    def __init__(self, ids: Ragged, preprocessor: TextPreprocessor, name: str):
+        self.ids, self.preprocessor, self.name = ids, preprocessor, name
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def take(self, rows: np.ndarray, length: int | None) -> np.ndarray:
+        # No bucket may be longer than what the backbone has positions for.
+        width = None if length is None else min(length, self.preprocessor.length)
+        padded = self.ids.take(rows, width)
+        mask = np.arange(padded.shape[1]) < self.ids.lengths[rows][:, None]
+        return self.preprocessor.inputs(padded, mask)[self.name]
+
+    def digest(self) -> str:
+        """Of the token ids and of what makes inputs of them."""
+        made = {"ids": self.ids.digest(), "input": self.name, "by": type(self.preprocessor).__name__}
+        return hashlib.sha256(json.dumps([made, self.preprocessor.config()], sort_keys=True).encode()).hexdigest()
+
+
+def texts(examples: Examples) -> list[str]:
+    for row, text in zip(examples.ids, examples.inputs, strict=True):
+        if not isinstance(text, str):
+            raise DataError(f"{row} is no text.", expected="str", received=f"{type(text).__name__}: {text!r:.80}")
+    return [str(text) for text in examples.inputs]
+
+
+def unknown_share(pieces: Sequence[np.ndarray], unknown_id: int | None) -> float:
+    total = sum(len(ids) for ids in pieces)
+    if unknown_id is None or not total:
+        return 0.0
+    return float(sum(int((ids == unknown_id).sum()) for ids in pieces) / total)

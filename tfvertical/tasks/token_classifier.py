@@ -1,0 +1,316 @@
+"""Texts to the entities that stand in them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, ClassVar, Literal, Self
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfvertical import batches
+from tfvertical.codecs import alignment
+from tfvertical.codecs.alignment import Sentence
+from tfvertical.codecs.entities import Entity, EntityCodec, best_tags
+from tfvertical.columns import Ragged
+from tfvertical.contracts import Backbone, Encoded, Examples, Objective, TextPreprocessor, Units
+from tfvertical.data import class_weights
+from tfvertical.data._labels import ClassWeight
+from tfvertical.evaluating import entity_report
+from tfvertical.kinds import Count, Length, Seed, Share
+from tfvertical.objectives.token_cross_entropy import TokenCrossEntropy
+from tfvertical.tasks._heads import token_head
+from tfvertical.tasks._task import BackboneTask, row_weights
+from tfvertical.tasks._texts import Tokens, unknown_share
+
+
+class TokenClassifier(BackboneTask):
+    """Entities in a text of any length: diseases in a report, parties in a contract, places in a message.
+
+    Each word gets a tag (IOB2: outside, or the beginning or inside of an entity of some type); of a text's tags the
+    most probable ones that make sense together are taken. Longer texts than the preprocessor's length are read in
+    windows that overlap; a word's tag comes from the window in which it stands further from the border.
+
+    Args:
+        backbone: from `tfvertical.backbones.load`, or your own, of texts.
+        labels: the types of entities.
+        pieces: which of the pieces that a tokenizer cuts a word into answer for it: the `first`, or `all` (their
+            probabilities are averaged).
+        hidden: widths of hidden layers before the output.
+        dropout: share of features dropped before each dense layer while training.
+        seed: of the head's first weights.
+
+    Raises:
+        ConfigError: labels or options that cannot be.
+
+    Example:
+        >>> import tfvertical as tv
+        >>> task = tv.TokenClassifier.from_preset("minilm_l6_v2", labels=["Disease"])  # doctest: +SKIP
+        >>> history = task.fit("train.conll", "validation.conll")  # doctest: +SKIP
+        >>> task.predict(["No sign of Wilson's disease."])[0]  # doctest: +SKIP
+        (Entity(text="Wilson's disease", label='Disease', start=11, end=27, score=0.98),)
+    """
+
+    kind: ClassVar[Literal["text", "image"]] = "text"
+    target: ClassVar[Literal["label", "entities"]] = "entities"
+    measure: ClassVar[str] = "f1"
+    preprocessor: TextPreprocessor
+    _tag_weights: tuple[float, ...] = ()
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        labels: Sequence[str],
+        *,
+        pieces: Literal["first", "all"] = "first",
+        hidden: Sequence[int] = (),
+        dropout: float = 0.1,
+        seed: int = 0,
+    ):
+        head = {"pieces": pieces, "hidden": list(hidden), "dropout": dropout, "seed": seed}
+        super().__init__(backbone, labels, head)
+
+    @classmethod
+    def from_preset(
+        cls,
+        preset: str,
+        labels: Sequence[str],
+        *,
+        length: Length = 128,
+        pieces: Literal["first", "all"] = "first",
+        hidden: Sequence[Count] = (),
+        dropout: Share = 0.1,
+        seed: Seed = 0,
+    ) -> Self:
+        """Build it on a pretrained backbone.
+
+        Args:
+            preset: `minilm_l6_v2`, a KerasHub preset, a local folder; see `tfvertical presets list`.
+            labels: the types of entities.
+            length: most tokens that are read at once, special ones included.
+            pieces, hidden, dropout, seed: as for the class.
+        """
+        backbone = cls._checked(labels, preset, {"length": length})
+        return cls(backbone, labels, pieces=pieces, hidden=hidden, dropout=dropout, seed=seed)
+
+    @classmethod
+    def codec_of(cls, labels: Sequence[str]) -> EntityCodec:
+        """Types and tags."""
+        return EntityCodec(labels)
+
+    def encode(self, examples: Examples) -> Encoded:
+        """Token ids by window, tag ids by position, weights by words; nothing is cut.
+
+        A text is divided into words where its entities begin and end, too, if they are given.
+
+        Raises:
+            DataError: an item is neither a text nor a list of words, or a type is not among `labels`.
+        """
+        labels = examples.labels
+        cuts = (
+            [()] * len(examples)
+            if labels is None
+            else [_borders(*pair) for pair in zip(examples.inputs, labels, strict=True)]
+        )
+        sentences = [Sentence.of(item, cut) for item, cut in zip(examples.inputs, cuts, strict=True)]
+        pieces, counts = self._pieces(sentences)
+        splits = np.concatenate([[0], np.cumsum([len(each.places) for each in sentences])]).astype(np.int64)
+        tokens, answers, rows = [], [], []
+        for row, sentence_pieces in enumerate(pieces):
+            begins = np.concatenate([[0], np.cumsum(counts[row])])
+            for window in alignment.windows(counts[row], self._room):
+                tokens.append(self.preprocessor.wrap(sentence_pieces[begins[window.first] : begins[window.last]]))
+                word = alignment.answering(window, counts[row], self.head_options["pieces"] == "all")
+                answers.append(self._placed(np.where(word >= 0, word + splits[row], -1)))
+                rows.append(row)
+        ragged, units = Ragged.of(tokens, self.preprocessor.pad_id), Ragged.of(answers, -1)
+        tags = None if labels is None else self._tags(examples, sentences)
+        found = None if tags is None else _of_units(units, tags)
+        each = np.array([int((answer >= 0).sum()) for answer in answers], np.float32)
+        where = np.array(rows, np.int64)
+        unknown = self.preprocessor.unknown_id
+        return Encoded(
+            columns={tensor.name: Tokens(ragged, self.preprocessor, tensor.name) for tensor in self.model.inputs},
+            lengths=ragged.lengths,
+            rows=where,
+            labels=found,
+            weights=row_weights(examples)[where] * each / max(float(each.mean()) if len(each) else 1.0, 1e-6),
+            unknown=unknown_share(pieces, unknown),
+            unknown_rows=tuple(row for row, ids in enumerate(pieces) if unknown_share([ids], unknown) > 0.5),
+            units=Units(units, splits),
+        )
+
+    # ------------------------------------------------------------------------------------------------- Task's contract
+    def scores(self, examples: Examples | Encoded) -> np.ndarray:
+        """Probabilities of the tags, float32 `(words, tags)`, the words of one example after those of the other.
+
+        Of `Examples`, labels are not looked at; the words are those that a text has by itself.
+        """
+        if isinstance(examples, Examples):
+            examples = self.encode(replace(examples, labels=None))
+        return self.scores_of(self.model, examples)
+
+    def scores_of(self, model: keras.Model, encoded: Encoded) -> np.ndarray:
+        """`scores` from the part of the model behind a frontier, and examples as it takes them."""
+        if encoded.units is None:
+            raise TypeError("These examples were not encoded for a TokenClassifier.")
+        total, count = self._nothing(int(encoded.units.splits[-1]))
+        for at, (logits,) in batches.infer(model, encoded):
+            shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
+            self._add(
+                shifted / shifted.sum(axis=-1, keepdims=True),
+                encoded.units.column.take(at, logits.shape[1]),
+                total,
+                count,
+            )
+        return _mean(total, count)
+
+    def answered(self, items: Sequence[Any], answers: Sequence[np.ndarray]) -> np.ndarray:
+        """Scores of the words of items that a file saw whole."""
+        units = self.encode(Examples(list(items), None, [str(at) for at in range(len(items))])).units
+        if units is None or len(units.column) != len(items):
+            raise ValueError("An item is longer than what the file has seen of it.")
+        total, count = self._nothing(int(units.splits[-1]))
+        for row, answer in enumerate(answers):
+            self._add(answer[None], units.column.take(np.array([row]), len(answer)), total, count)
+        return _mean(total, count)
+
+    def decode(self, scores: np.ndarray, items: Sequence[Any]) -> list[tuple[Entity, ...]]:
+        """The entities of each item, from its words' probabilities; offsets count characters of the text as given.
+
+        A list of words counts as the text in which spaces join them.
+        """
+        sentences = [Sentence.of(item) for item in items]
+        splits = np.concatenate([[0], np.cumsum([len(each.places) for each in sentences])]).astype(np.int64)
+        tags = best_tags(scores, splits)
+        of_tags = np.take_along_axis(scores, tags[:, None].astype(np.int64), axis=1)[:, 0]
+        return [
+            self.codec.entities(each.text, each.places, tags[first:last], of_tags[first:last])
+            for each, first, last in zip(sentences, splits[:-1], splits[1:], strict=True)
+        ]
+
+    def truth(self, examples: Examples) -> np.ndarray:
+        """Tag ids of the words that the texts have by themselves."""
+        return self._tags(examples, [Sentence.of(item) for item in examples.inputs]).astype(np.int64)
+
+    def quality(self, examples: Examples, scores: np.ndarray) -> float:
+        """Strict F1 of entities."""
+        return entity_report.quick(self, examples, scores)[0]["f1"]
+
+    def pieces(self, items: Sequence[Any]) -> list[np.ndarray]:
+        """Token ids, word by word."""
+        return self._pieces([Sentence.of(item) for item in items])[0]
+
+    def activation(self, outputs: tf.Tensor) -> tf.Tensor:
+        """Softmax over the tags of each position."""
+        return tf.nn.softmax(tf.cast(outputs, tf.float32))
+
+    def objective(self, label_smoothing: float = 0.0, focal: float = 0.0) -> Objective:
+        """Cross-entropy of the tags, position by position."""
+        return TokenCrossEntropy(label_smoothing, focal, self._tag_weights)
+
+    def metrics(self) -> list[keras.metrics.Metric]:
+        """Share of labelled positions whose tag is right."""
+        return [TokenAccuracy(name="accuracy")]
+
+    # --------------------------------------------------------------------------------------------------------- private
+    @property
+    def _room(self) -> int:
+        return self.preprocessor.length - self.preprocessor.specials
+
+    def _head(self, features: Any, inputs: Mapping[str, Any]) -> Any:
+        options = {name: self.head_options[name] for name in ("hidden", "dropout", "seed")}
+        return token_head(features, len(self.outputs), **options)(features)
+
+    def _pieces(self, sentences: Sequence[Sentence]) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """Per sentence its ids, int32 `(pieces,)`, and how many of them each word has, int64 `(words,)`.
+
+        Words are cut one by one, each different one once; one that alone is longer than the model reads is cut short.
+        """
+        words = [each.words for each in sentences]
+        different = list(dict.fromkeys(word for each in words for word in each))
+        # after a space, as inside a text: byte pairs are others at its beginning
+        cut = [ids[: self._room] for ids in self.preprocessor.tokenize([f" {word}" for word in different])]
+        number = {word: at for at, word in enumerate(different)}
+        lengths = np.array([len(ids) for ids in cut], np.int64)
+        found, counts = [], []
+        for each in words:
+            at = [number[word] for word in each]
+            found.append(np.concatenate([cut[one] for one in at]) if at else np.zeros(0, np.int32))
+            counts.append(lengths[at] if at else np.zeros(0, np.int64))
+        return found, counts
+
+    def _placed(self, words: np.ndarray) -> np.ndarray:
+        """Words by piece as words by position: -1 for the special tokens around."""
+        before = int(np.flatnonzero(self.preprocessor.wrap(np.array([-1], np.int32)) == -1)[0])
+        return np.pad(words, (before, self.preprocessor.specials - before), constant_values=-1).astype(np.int32)
+
+    def _tags(self, examples: Examples, sentences: Sequence[Sentence]) -> np.ndarray:
+        """Tag ids of all words, int32."""
+        found = [np.zeros(0, np.int32)]
+        for item, label, row, sentence in zip(
+            examples.inputs, examples.labels or (), examples.ids, sentences, strict=True
+        ):
+            spans = sentence.in_words(label) if isinstance(item, str) else label
+            found.append(self.codec.encode(len(sentence.places), spans, row))
+        return np.concatenate(found)
+
+    def _nothing(self, words: int) -> tuple[np.ndarray, np.ndarray]:
+        return np.zeros((words, len(self.outputs)), np.float32), np.zeros((words, 1), np.float32)
+
+    def _add(self, scores: np.ndarray, words: np.ndarray, total: np.ndarray, count: np.ndarray) -> None:
+        """Add the scores of positions, `(batch, length, tags)`, to those of the words that they answer for."""
+        counted = words >= 0
+        np.add.at(total, words[counted], scores[counted])
+        np.add.at(count, words[counted], 1)
+
+    def _weighted(self, examples: Examples, class_weight: Any) -> Examples:
+        """Words have weights of their own here: those of their tags, in the loss."""
+        self._tag_weights = () if class_weight is None else self._weights_of_tags(examples, class_weight)
+        return examples
+
+    def _described(self, augment: Any) -> dict[str, Any] | None:
+        return {"tag_weights": list(self._tag_weights)} if self._tag_weights else None
+
+    def _weights_of_tags(self, examples: Examples, class_weight: ClassWeight) -> tuple[float, ...]:
+        """A weight for each tag: `balanced` by how often it occurs, or label -> weight for both tags of a type."""
+        if isinstance(class_weight, str):
+            tags = self._tags(examples, [Sentence.of(item) for item in examples.inputs])
+            weights = class_weights([self.outputs[tag] for tag in tags], class_weight)
+            return tuple(weights.get(tag, 1.0) for tag in self.outputs)
+        kinds = [tag[2:] or "O" for tag in self.outputs]
+        weights = class_weights([*self.labels, "O"], class_weight)
+        return tuple(weights[kind] for kind in kinds)
+
+
+@keras.saving.register_keras_serializable("tfvertical")
+class TokenAccuracy(keras.metrics.Mean):
+    """Share of positions with a label of 0 or more at which the highest output is that label."""
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        """Count `(batch, length)` of labels against `(batch, length, tags)`; weights are those of examples."""
+        labels = tf.cast(y_true, tf.int32)
+        counted = tf.cast(labels >= 0, tf.float32)
+        if sample_weight is not None:
+            counted *= tf.cast(tf.reshape(sample_weight, [-1, 1]), tf.float32)
+        right = tf.cast(tf.argmax(y_pred, axis=-1, output_type=tf.int32) == labels, tf.float32)
+        super().update_state(right, counted)
+
+
+def _borders(item: Any, label: Any) -> list[int]:
+    """The characters at which an item's entities begin and end; none where they are given in words."""
+    return [place for span in label for place in span[:2]] if isinstance(item, str) else []
+
+
+def _of_units(units: Ragged, tags: np.ndarray) -> Ragged:
+    """Tags by word as tags by position."""
+    values = units.values
+    found = np.where(values >= 0, tags[np.maximum(values, 0)] if len(tags) else -1, -1).astype(np.int32)
+    return Ragged.placed(found, units.starts, units.lengths, -1)
+
+
+def _mean(total: np.ndarray, count: np.ndarray) -> np.ndarray:
+    """Scores of words; those that no piece stands for could be anything."""
+    return np.where(count > 0, total / np.maximum(count, 1), np.float32(1 / total.shape[1])).astype(np.float32)
