@@ -11,7 +11,7 @@ import pytest
 
 from tests.bundle import fakes
 from tests.export.conftest import pictures
-from tfvertical.contracts import Examples
+from tfvertical.contracts import Encoded, Examples
 from tfvertical.errors import ConfigError, DataError, ExportError
 from tfvertical.export import _parity, _selective, export
 from tfvertical.runtime import LiteRT, Predictor
@@ -66,10 +66,14 @@ def test_a_file_that_loses_too_much_is_refused(tmp_path: Path, text_classifier, 
 class Recorded:
     """A task and its exporter that answer what they are told to."""
 
-    labels = ("a", "b")
+    labels, target, measure = ("a", "b"), "label", "accuracy"
+    truth, quality = fakes.FakeTask.truth, fakes.FakeTask.quality
 
     def __init__(self, expected: np.ndarray, received: np.ndarray):
         self.expected, self.received = expected, received
+
+    def encode(self, examples: Examples) -> Encoded:
+        return Encoded({}, None, np.arange(len(examples)), None, np.ones(len(examples), np.float32))
 
     def scores(self, examples: Examples) -> np.ndarray:
         return self.expected
