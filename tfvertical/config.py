@@ -124,9 +124,10 @@ def _check_together(content: Mapping[str, Any]) -> list[Mistake]:
     parts = {} if split is None else split.get("fractions") or PARTS
     judged_on = any(data.get(part) or part in parts for part in ("validation", "test"))
     found += _check_exports(content.get("export") or (), kind, target, task, judged_on)
-    judged = training.early_stopping is not None and training.monitor.startswith("val_")
+    monitor = training.monitor or "val_loss"
+    judged = training.early_stopping is not None and monitor.startswith("val_")
     if judged and data.get("validation") is None and "validation" not in parts:
-        what = f"judges by {training.monitor!r}, but there are no validation data. Give data.validation or data.split."
+        what = f"judges by {monitor!r}, but there are no validation data. Give data.validation or data.split."
         found.append(Mistake(("training", "early_stopping"), what))
     return found
 

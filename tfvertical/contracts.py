@@ -364,6 +364,7 @@ class Task(ABC):
         kind: `text` or `image`: what the backbone reads.
         target: what a label is, as `tfvertical.data.load` takes it.
         measure: what `quality` is called.
+        monitor: the quantity that epochs are judged by unless the settings name another.
         model: an ordinary functional Keras model, raw outputs (logits) at its end.
         components: name -> the functional model nested in `model` under that name; the last is `"head"`.
         blocks: address patterns of the backbones' blocks, input to output (`text/transformer_layer_0/`).
@@ -377,6 +378,7 @@ class Task(ABC):
     kind: ClassVar[Literal["text", "image"]]
     target: ClassVar[Literal["label", "entities"]]
     measure: ClassVar[str]
+    monitor: ClassVar[str]
     model: keras.Model
     components: Mapping[str, keras.Model]
     blocks: Sequence[str]

@@ -121,7 +121,8 @@ def run(
     memory.keep_freed()
     if verbose and (slower := kernels.hint()):
         print(slower)
-    _check(train, validation, settings)
+    monitor = settings.monitor or task.monitor
+    _check(train, validation, settings, monitor)
     strategy = replicas.strategy_of(task.model)
     if settings.jit_compile and strategy is not None and not replicas.on_tpu(strategy):
         raise ConfigError(
@@ -153,7 +154,7 @@ def run(
     moving = {
         address: each.variables[address] for each in resolved for address in (*each.rates, *_statistics(task, each))
     }
-    watch = Watch(list(moving.values()), settings.monitor, settings.early_stopping, settings.restore_best)
+    watch = Watch(list(moving.values()), monitor, settings.early_stopping, settings.restore_best)
     config = (
         {}
         if checkpoint is None
@@ -351,7 +352,7 @@ def _announce(resolved: stages.Resolved) -> str:
     return f"Stage {resolved.stage.name!r}, {epochs}: {'; '.join(learning)}; {frozen:,} frozen."
 
 
-def _check(train: Encoded, validation: Encoded | None, settings: Settings) -> None:
+def _check(train: Encoded, validation: Encoded | None, settings: Settings, monitor: str) -> None:
     """Say what cannot work before anything is computed."""
     for name, encoded in (("training", train), ("validation", validation)):
         if encoded is None:
@@ -360,9 +361,9 @@ def _check(train: Encoded, validation: Encoded | None, settings: Settings) -> No
             raise DataError(f"There are no {name} examples.", expected="at least one")
         if encoded.labels is None:
             raise DataError(f"The {name} examples have no labels.", fix="load them with label=…")
-    if validation is None and settings.early_stopping and settings.monitor.startswith("val_"):
+    if validation is None and settings.early_stopping and monitor.startswith("val_"):
         raise ConfigError(
-            f"Early stopping on {settings.monitor!r} needs validation data.",
+            f"Early stopping on {monitor!r} needs validation data.",
             fix="give some, or monitor a quantity of the training data (`loss`)",
         )
 

@@ -71,12 +71,14 @@ CASES = {  # batches of 3 on 4 replicas, and a last batch of 1: replicas that ha
         {"kind": "text", "how": "gradual", "batch": 8, "count": 37},
         {"kind": "image", "how": "statistics", "batch": 8, "count": 37},
         {"kind": "text", "how": "full", "batch": 8, "count": 21, "accumulate": 2},
+        {"kind": "token", "how": "full", "batch": 8, "count": 21},
         {"kind": "text", "how": "frozen", "batch": 4, "count": 21, "class_weight": {"negative": 3.0, "positive": 0.5}},
     ],
     4: [
         {"kind": "image", "how": "full", "batch": 4, "count": 33},
         {"kind": "text", "how": "discriminative", "batch": 8, "count": 22},
         {"kind": "text", "how": "gradual", "batch": 8, "count": 21, "as_tpu": True},
+        {"kind": "token", "how": "gradual", "batch": 8, "count": 21, "as_tpu": True},
     ],
 }
 
@@ -88,7 +90,7 @@ def test_replicas_train_as_one_device_does(root, replicas):
         capture_output=True,
         text=True,
         cwd=root,
-        timeout=300,
+        timeout=600,
     )
     assert ran.returncode == 0, ran.stderr[-3000:]
     for case, found in zip(CASES[replicas], json.loads(ran.stdout.splitlines()[-1]), strict=True):

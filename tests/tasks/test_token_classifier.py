@@ -19,6 +19,7 @@ from tfvertical.codecs.tagging import Span
 from tfvertical.errors import BundleError, ConfigError, DataError
 from tfvertical.objectives.token_cross_entropy import TokenCrossEntropy
 from tfvertical.runtime import Predictor, Tagger
+from tfvertical.tasks._metrics import EntityF1
 
 LEARN = {"batch_size": 8, "learning_rate": 0.02, "verbose": 0, "adaptation": tv.FullFineTuning()}
 
@@ -199,6 +200,43 @@ def test_class_weights_and_the_focal_loss_count_words():
         task._weighted(examples, {"thong": 3.0})
     task._weighted(examples, None)
     assert task._tag_weights == ()
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_f1_while_training_is_that_of_the_highest_tags(compiled):
+    """Equal to the strict count on the same tags, whatever lies between words, and with weights of rows."""
+    import tensorflow as tf
+
+    from tfvertical.codecs.entities import best_tags, runs
+    from tfvertical.evaluating import entities
+
+    random, metric, total = np.random.default_rng(0), EntityF1(), np.zeros(3)
+    update = tf.function(metric.update_state, jit_compile=compiled, reduce_retracing=True)
+    for _ in range(30):
+        rows, length = 6, 12
+        true = best_tags(random.dirichlet(np.full(5, 0.3), rows * length), np.arange(rows + 1) * length)
+        outputs = random.dirichlet(np.full(5, 0.5), rows * length).astype(np.float32)
+        outputs[np.arange(rows * length), true] += random.choice([0.0, 1.0], rows * length, p=[0.2, 0.8])
+        weight = random.integers(0, 2, rows).astype(np.float32)
+        found, splits = outputs.argmax(1), np.arange(rows + 1) * length
+        counted = entities.counts(runs(true, splits), runs(found, splits), 2, splits).sum(axis=2)
+        total += counted @ weight
+        # spread over positions: some of them answer for no word
+        places = np.stack([np.sort(random.choice(20, length, replace=False)) for _ in range(rows)])
+        labels, wide = np.full((rows, 20), -1), random.normal(size=(rows, 20, 5)).astype(np.float32)
+        np.put_along_axis(labels, places, true.reshape(rows, length), 1)
+        np.put_along_axis(wide, places[..., None], outputs.reshape(rows, length, 5), 1)
+        update(tf.constant(labels, tf.float32), tf.constant(wide), tf.constant(weight))
+    right, got, marked = total
+    assert [float(each) for each in (metric.right, metric.found, metric.marked)] == [right, got, marked]
+    assert float(metric.result()) == pytest.approx(2 * right / (got + marked)) and 50 < right < marked
+    metric.reset_state()
+    assert float(metric.result()) == 0.0
+
+
+def test_epochs_are_judged_by_the_entities(learned):
+    assert learned.run["settings"]["monitor"] is None and learned.monitor == "val_f1"
+    assert learned.run["best_epoch"] == int(np.argmax(learned.run["history"]["val_f1"]))
 
 
 def test_padding_changes_nothing():

@@ -21,6 +21,7 @@ class Classifier(BackboneTask):
 
     target: ClassVar[Literal["label", "entities"]] = "label"
     measure: ClassVar[str] = "accuracy"
+    monitor: ClassVar[str] = "val_loss"
 
     @classmethod
     def codec_of(cls, labels: Sequence[str]) -> LabelCodec:

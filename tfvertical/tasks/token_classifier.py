@@ -22,6 +22,7 @@ from tfvertical.evaluating import entity_report
 from tfvertical.kinds import Count, Length, Seed, Share
 from tfvertical.objectives.token_cross_entropy import TokenCrossEntropy
 from tfvertical.tasks._heads import token_head
+from tfvertical.tasks._metrics import EntityF1, TokenAccuracy
 from tfvertical.tasks._task import BackboneTask, row_weights
 from tfvertical.tasks._texts import Tokens, unknown_share
 
@@ -56,6 +57,7 @@ class TokenClassifier(BackboneTask):
     kind: ClassVar[Literal["text", "image"]] = "text"
     target: ClassVar[Literal["label", "entities"]] = "entities"
     measure: ClassVar[str] = "f1"
+    monitor: ClassVar[str] = "val_f1"
     preprocessor: TextPreprocessor
     _tag_weights: tuple[float, ...] = ()
 
@@ -212,8 +214,8 @@ class TokenClassifier(BackboneTask):
         return TokenCrossEntropy(label_smoothing, focal, self._tag_weights)
 
     def metrics(self) -> list[keras.metrics.Metric]:
-        """Share of labelled positions whose tag is right."""
-        return [TokenAccuracy(name="accuracy")]
+        """Share of labelled positions whose tag is right, and strict F1 of the entities that tags make."""
+        return [TokenAccuracy(name="accuracy"), EntityF1(name="f1")]
 
     # --------------------------------------------------------------------------------------------------------- private
     @property
@@ -283,20 +285,6 @@ class TokenClassifier(BackboneTask):
         kinds = [tag[2:] or "O" for tag in self.outputs]
         weights = class_weights([*self.labels, "O"], class_weight)
         return tuple(weights[kind] for kind in kinds)
-
-
-@keras.saving.register_keras_serializable("tfvertical")
-class TokenAccuracy(keras.metrics.Mean):
-    """Share of positions with a label of 0 or more at which the highest output is that label."""
-
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
-        """Count `(batch, length)` of labels against `(batch, length, tags)`; weights are those of examples."""
-        labels = tf.cast(y_true, tf.int32)
-        counted = tf.cast(labels >= 0, tf.float32)
-        if sample_weight is not None:
-            counted *= tf.cast(tf.reshape(sample_weight, [-1, 1]), tf.float32)
-        right = tf.cast(tf.argmax(y_pred, axis=-1, output_type=tf.int32) == labels, tf.float32)
-        super().update_state(right, counted)
 
 
 def _borders(item: Any, label: Any) -> list[int]:
