@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tfvertical.report import Report
     from tfvertical.stages import Stage, apply_stage
     from tfvertical.tasks.image_classifier import ImageClassifier
+    from tfvertical.tasks.pair_classifier import PairClassifier
     from tfvertical.tasks.text_classifier import TextClassifier
     from tfvertical.tasks.token_classifier import TokenClassifier
 
@@ -42,6 +43,7 @@ _HOMES = {
     "ImageClassifier": "tasks.image_classifier:ImageClassifier",
     "Report": "report:Report",
     "Stage": "stages:Stage",
+    "PairClassifier": "tasks.pair_classifier:PairClassifier",
     "TextClassifier": "tasks.text_classifier:TextClassifier",
     "TokenClassifier": "tasks.token_classifier:TokenClassifier",
     "apply_stage": "stages:apply_stage",
@@ -62,6 +64,7 @@ __all__ = [
     "FullFineTuning",
     "GradualUnfreezing",
     "ImageClassifier",
+    "PairClassifier",
     "Report",
     "Stage",
     "TextClassifier",

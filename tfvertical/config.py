@@ -114,7 +114,9 @@ def _check_together(content: Mapping[str, Any]) -> list[Mistake]:
     task, data, found = content["task"], content["data"], []
     training = schema.build(Settings, {k: v for k, v in (content.get("training") or {}).items() if k not in _BESIDE})
     module = Registry("tasks").module(task["name"])
-    kind, target = (schema.constant(_HERE / "tasks" / f"{module}.py", module, name) for name in ("kind", "target"))
+    kind, items, target = (
+        schema.constant(_HERE / "tasks" / f"{module}.py", module, name) for name in ("kind", "items", "target")
+    )
     made_for = PRESETS[task["preset"]][0] if task["preset"] in PRESETS else kind
     if made_for != kind:
         found.append(Mistake(("task", "preset"), f"takes {made_for}s; {task['name']} needs one that takes {kind}s."))
@@ -123,7 +125,13 @@ def _check_together(content: Mapping[str, Any]) -> list[Mistake]:
     split = data.get("split")
     parts = {} if split is None else split.get("fractions") or PARTS
     judged_on = any(data.get(part) or part in parts for part in ("validation", "test"))
-    found += _check_exports(content.get("export") or (), kind, target, task, judged_on)
+    columns = data.get("text", "text")
+    if items == "pair" and not isinstance(columns, list) and str(data["train"]).endswith((".csv", ".tsv")):
+        what = f"{task['name']} reads two texts of each row: give both columns, text: [first, second]."
+        found.append(Mistake(("data", "text"), what))
+    if items != "pair" and isinstance(columns, list):
+        found.append(Mistake(("data", "text"), f"names {len(columns)} columns; {task['name']} reads one."))
+    found += _check_exports(content.get("export") or (), items, target, task, judged_on)
     monitor = training.monitor or "val_loss"
     judged = training.early_stopping is not None and monitor.startswith("val_")
     if judged and data.get("validation") is None and "validation" not in parts:
@@ -155,7 +163,7 @@ def _check_exports(
         folders.add(folder)
         length, most = named.get("length"), task.get("length")
         longest = length if isinstance(length, int | None) else max(length)
-        if longest is not None and kind != "text":
+        if longest is not None and kind == "image":
             found.append(Mistake(("export", index, "length"), f"counts tokens; {task['name']} reads no text."))
         elif longest is not None and most is not None and longest > most:
             found.append(Mistake(("export", index, "length"), f"is {longest}; the task reads {most} tokens."))

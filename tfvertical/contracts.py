@@ -69,8 +69,8 @@ class Examples:
     """Checked, typed rows in the order of their source: what `data/` hands to a task.
 
     Args:
-        inputs: one per row: `str` for texts, or a tuple of words where entities are marked in words; `Path`, encoded
-            bytes or uint8 array `(height, width, 3)` for images.
+        inputs: one per row: `str` for texts, `Pair` for two, or a tuple of words where entities are marked in words;
+            `Path`, encoded bytes or uint8 array `(height, width, 3)` for images.
         labels: label *names*, one per row, or None where the source has none; for entities, tuples of `Span`s in
             characters of a text or in words.
         ids: stable row ids (`train.csv:17`), one per row, unique.
@@ -126,7 +126,10 @@ class Source(ABC):
 
 @dataclass(frozen=True)
 class Row:
-    """One row as it was read: `fault` says why it cannot be used, in which case the other fields may be None."""
+    """One row as it was read: `fault` says why it cannot be used, in which case the other fields may be None.
+
+    Of a pair, `input` is the first text and `second` the other, or `input` holds both.
+    """
 
     id: str
     input: Any = None
@@ -136,6 +139,7 @@ class Row:
     fault: str | None = None
     column: str | None = None
     weight: Any = None
+    second: Any = None
 
 
 # ------------------------------------------------------------------------------------------------------ backbones
@@ -192,8 +196,18 @@ class TextPreprocessor(Preprocessor):
         """How many tokens `wrap` adds."""
 
     @abstractmethod
-    def inputs(self, token_ids: np.ndarray, mask: np.ndarray) -> dict[str, np.ndarray]:
-        """The model's inputs by name, from padded int32 ids `(batch, length)` and a bool mask of the same shape."""
+    def wrap_pair(self, first: np.ndarray, second: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
+        """Two texts' pieces as one sequence of at most `length` tokens, the longer one cut first.
+
+        Returns:
+            int32 ids with the special tokens, and int32 segments: 0 for the first text, 1 for the second.
+        """
+
+    @abstractmethod
+    def inputs(
+        self, token_ids: np.ndarray, mask: np.ndarray, segments: np.ndarray | None = None
+    ) -> dict[str, np.ndarray]:
+        """The model's inputs by name, from padded int32 ids `(batch, length)`, a bool mask and, of pairs, segments."""
 
 
 class ImagePreprocessor(Preprocessor):
@@ -362,6 +376,7 @@ class Task(ABC):
 
     Attributes:
         kind: `text` or `image`: what the backbone reads.
+        items: `text`, `image` or `pair`: what an item is, as `tfvertical.data.load` takes it.
         target: what a label is, as `tfvertical.data.load` takes it.
         measure: what `quality` is called.
         monitor: the quantity that epochs are judged by unless the settings name another.
@@ -376,6 +391,7 @@ class Task(ABC):
     """
 
     kind: ClassVar[Literal["text", "image"]]
+    items: ClassVar[Literal["text", "image", "pair"]]
     target: ClassVar[Literal["label", "entities"]]
     measure: ClassVar[str]
     monitor: ClassVar[str]
@@ -396,11 +412,13 @@ class Task(ABC):
     def scores(self, examples: Examples | Encoded) -> np.ndarray:
         """What a report is made of: float32 `(rows, labels)`, summing to 1; of entities `(words, tags)`, row by row."""
 
-    def pieces(self, items: Sequence[Any]) -> list[np.ndarray]:
-        """Per raw item its token ids, int32 `(pieces,)`, without special ones and uncut, for a task that reads text."""
-        if not isinstance(self.preprocessor, TextPreprocessor):
-            raise TypeError(f"{type(self).__name__} reads no text.")
-        return self.preprocessor.tokenize(items)
+    @abstractmethod
+    def wrapped(self, item: Any, length: int) -> tuple[np.ndarray, np.ndarray | None]:
+        """One raw item of a task that reads text: token ids with the special ones, cut to `length`, and segments.
+
+        Returns:
+            int32 `(tokens,)`; the same for pairs, None for others.
+        """
 
     @abstractmethod
     def answered(self, items: Sequence[Any], answers: Sequence[np.ndarray]) -> np.ndarray:
@@ -458,7 +476,11 @@ class Exporter(ABC):
 
     @abstractmethod
     def chosen(self, kind: str, target: str = "label") -> str:
-        """The precision for a task that takes `"text"` or `"image"`; another than `precision` where that is `auto`."""
+        """The precision for a task of these `items` and this `target`; another than `precision` where that is `auto`.
+
+        Raises:
+            ConfigError: there is no such file of such a task.
+        """
 
     @abstractmethod
     def write(

@@ -167,7 +167,7 @@ def _agreed(run: Run) -> dict[str, str]:
 
 def _rows(run: Run, parts: Mapping[str, Examples]) -> str:
     """How many rows, and a digest of them."""
-    rows, texts = hashlib.sha256(), kind_of(run.task) == "text"  # pictures may lie in another folder there
+    rows, texts = hashlib.sha256(), kind_of(run.task) != "image"  # pictures may lie in another folder there
     for part in parts.values():
         rows.update(json.dumps([list(part.labels or ()), list(part.inputs) if texts else len(part)]).encode())
     return f"{sum(map(len, parts.values()))} rows, {rows.hexdigest()[:16]}"
@@ -404,8 +404,8 @@ def _set_aside(examples: Examples) -> dict[str, Any]:
 
 
 def kind_of(task: str) -> Any:
-    """What the task called so takes, `"text"` or `"image"`; TensorFlow is not needed to know."""
-    return _declared(task, "kind")
+    """What the task called so takes, `"text"`, `"image"` or `"pair"`; TensorFlow is not needed to know."""
+    return _declared(task, "items")
 
 
 def target_of(task: str) -> Any:

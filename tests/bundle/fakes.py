@@ -51,7 +51,12 @@ class Hashing(TextPreprocessor):
     def specials(self) -> int:
         return 2
 
-    def inputs(self, token_ids: np.ndarray, mask: np.ndarray) -> dict[str, np.ndarray]:
+    def wrap_pair(self, first: np.ndarray, second: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
+        raise NotImplementedError
+
+    def inputs(
+        self, token_ids: np.ndarray, mask: np.ndarray, segments: np.ndarray | None = None
+    ) -> dict[str, np.ndarray]:
         return {
             "token_ids": token_ids.astype(np.int32),
             "padding_mask": mask.astype(np.int32),
@@ -145,7 +150,8 @@ class FakeTask(Task):
 
     def __init__(self, model: keras.Model, preprocessor: Any, labels: Sequence[str], windows: bool = False):
         self.model, self.preprocessor, self.labels, self.windows = model, preprocessor, tuple(labels), windows
-        self.kind, self.outputs = preprocessor.kind, self.labels
+        self.kind = self.items = preprocessor.kind
+        self.outputs = self.labels
         self.components = {layer.name: layer for layer in model.layers if isinstance(layer, keras.Model)}
         self.blocks = ()
         self.source = SourceInfo("tiny", "fake", {}, "0" * 64)
@@ -177,6 +183,11 @@ class FakeTask(Task):
         scores = keras.ops.softmax(self.model(batch, training=False)).numpy()
         count = encoded.rows.max() + 1
         return np.stack([scores[encoded.rows == row].mean(0) for row in range(count)])
+
+    def wrapped(self, item: Any, length: int) -> tuple[np.ndarray, None]:
+        return self.preprocessor.wrap(
+            self.preprocessor.tokenize([item])[0][: length - self.preprocessor.specials]
+        ), None
 
     def answered(self, items: Sequence[Any], answers: Sequence[np.ndarray]) -> np.ndarray:
         return np.stack(answers)

@@ -108,8 +108,7 @@ def assert_same(one, other):
     assert [proof.moved for proof in one[1].proofs] == [proof.moved for proof in other[1].proofs]
 
 
-@pytest.mark.parametrize("how", ADAPTATIONS)
-@pytest.mark.parametrize("kind", ["text", "image"])
+@pytest.mark.parametrize(("kind", "how"), [*itertools.product(("text", "image"), ADAPTATIONS), ("token", "gradual")])
 def test_killed_and_taken_up_again(kind: str, how: str, tmp_path, monkeypatch):
     whole = uninterrupted(kind, how)
     run = {"kind": kind, "how": how}

@@ -9,11 +9,13 @@ import keras
 import numpy as np
 
 from tfvertical.backbones._text_preprocessor import WordPiecePreprocessor
+from tfvertical.codecs.pairs import Pair
 from tfvertical.codecs.tagging import Span
 from tfvertical.codecs.text import Normalizer
 from tfvertical.codecs.words import joined
 from tfvertical.contracts import Backbone, Examples, SourceInfo
 from tfvertical.tasks.image_classifier import ImageClassifier
+from tfvertical.tasks.pair_classifier import PairClassifier
 from tfvertical.tasks.text_classifier import TextClassifier
 from tfvertical.tasks.token_classifier import TokenClassifier
 
@@ -95,9 +97,13 @@ def token_task(layers: int = 2, body_dropout: float = 0.1, length: int = 24, bod
     return TokenClassifier(text_backbone(layers, body_dropout, length, body_seed), TYPES, **head)
 
 
+def pair_task(layers: int = 2, body_dropout: float = 0.1, length: int = 24, body_seed: int = 0, **head: Any) -> Any:
+    return PairClassifier(text_backbone(layers, body_dropout, length, body_seed), LABELS, **head)
+
+
 def make_task(kind: str, **options: Any) -> Any:
-    """`text`, `image` or `token`."""
-    return {"text": text_task, "image": image_task, "token": token_task}[kind](**options)
+    """`text`, `image`, `token` or `pair`."""
+    return {"text": text_task, "image": image_task, "token": token_task, "pair": pair_task}[kind](**options)
 
 
 def texts(count: int, seed: int = 0, longest: int = 12) -> Examples:
@@ -146,6 +152,13 @@ def sentences(count: int, seed: int = 0, longest: int = 12) -> Examples:
     return labelled(items, labels)
 
 
+def pairs(count: int, seed: int = 0, longest: int = 8) -> Examples:
+    """Two texts whose label shows in one word of the second."""
+    firsts, seconds = texts(count, seed + 100, longest), texts(count, seed, longest)
+    found = [Pair(*each) for each in zip(firsts.inputs, seconds.inputs, strict=True)]
+    return labelled(found, seconds.labels)
+
+
 def labelled(inputs: Sequence[Any], labels: Sequence[Any] | None, **fields: Any) -> Examples:
     return Examples(
         list(inputs), None if labels is None else list(labels), [f"row:{at}" for at in range(len(inputs))], **fields
@@ -153,7 +166,7 @@ def labelled(inputs: Sequence[Any], labels: Sequence[Any] | None, **fields: Any)
 
 
 def make_examples(kind: str, count: int, seed: int = 0) -> Examples:
-    return {"text": texts, "image": pictures, "token": sentences}[kind](count, seed)
+    return {"text": texts, "image": pictures, "token": sentences, "pair": pairs}[kind](count, seed)
 
 
 def values(model: keras.Model) -> dict[str, np.ndarray]:

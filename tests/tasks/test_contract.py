@@ -19,8 +19,8 @@ from tfvertical import kernels
 from tfvertical.codecs.alignment import Sentence
 from tfvertical.registry import Registry, to_config
 
-KINDS = {"text_classifier": "text", "image_classifier": "image", "token_classifier": "token"}
-FORMATS = {"token": ("litert", "onnx")}  # a SavedModel does not know where words stand
+KINDS = {"text_classifier": "text", "image_classifier": "image", "token_classifier": "token", "pair_classifier": "pair"}
+FORMATS = {kind: ("litert", "onnx") for kind in ("token", "pair")}  # a SavedModel takes one text, and knows no words
 OPTIONS: dict[str, dict[str, Any]] = {
     "frozen": {},
     "gradual_unfreezing": {"blocks": 1, "head_epochs": 1, "epochs_per_block": 1},
@@ -88,7 +88,7 @@ import sys
 import numpy as np
 import tfvertical as tv
 from tests.core import tiny
-for kind in ("text", "image", "token"):
+for kind in ("text", "image", "token", "pair"):
     np.save(f"{sys.argv[1]}/{kind}.npy", tv.load(f"{sys.argv[1]}/{kind}").scores(tiny.make_examples(kind, 7, seed=2)))
 """
 

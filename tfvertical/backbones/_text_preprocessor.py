@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tfvertical.codecs.pairs import fitted
 from tfvertical.codecs.text import Normalizer
 from tfvertical.codecs.wordpiece import WordPiece
 from tfvertical.contracts import TextPreprocessor
@@ -18,11 +19,24 @@ if TYPE_CHECKING:
 VOCABULARY = "vocab.txt"
 
 
-def numpy_inputs(names: Sequence[str], token_ids: np.ndarray, mask: np.ndarray) -> dict[str, np.ndarray]:
+def numpy_inputs(
+    names: Sequence[str], token_ids: np.ndarray, mask: np.ndarray, segments: np.ndarray | None = None
+) -> dict[str, np.ndarray]:
     """What a backbone with inputs of these names takes, all int32."""
     ids = np.asarray(token_ids, np.int32)
     made = {"token_ids": ids, "padding_mask": np.asarray(mask).astype(np.int32), "segment_ids": np.zeros_like(ids)}
+    if segments is not None:
+        made["segment_ids"] = np.asarray(segments, np.int32)
     return {name: made[name] for name in names}
+
+
+def joined_pair(
+    first: np.ndarray, second: np.ndarray, start: Sequence[int], between: Sequence[int], end: Sequence[int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Two texts' pieces with their special tokens, and segments: 0 up to what stands between, 1 behind."""
+    ids = np.concatenate([start, first, between, second, end]).astype(np.int32)
+    segments = np.arange(len(ids)) >= len(start) + len(first) + len(between)
+    return ids, segments.astype(np.int32)
 
 
 class WordPiecePreprocessor(TextPreprocessor):
@@ -71,9 +85,15 @@ class WordPiecePreprocessor(TextPreprocessor):
     def specials(self) -> int:
         return 2
 
-    def inputs(self, token_ids: np.ndarray, mask: np.ndarray) -> dict[str, np.ndarray]:
+    def wrap_pair(self, first: np.ndarray, second: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
+        """`[CLS]`, the first, `[SEP]`, the second, `[SEP]`; segments change behind the first `[SEP]`."""
+        return joined_pair(*fitted(first, second, length - 3), [self._start], [self._end], [self._end])
+
+    def inputs(
+        self, token_ids: np.ndarray, mask: np.ndarray, segments: np.ndarray | None = None
+    ) -> dict[str, np.ndarray]:
         """The backbone's inputs by name, int32 `(batch, length)` each."""
-        return numpy_inputs(self.input_names, token_ids, mask)
+        return numpy_inputs(self.input_names, token_ids, mask, segments)
 
     def graph(self, *, fixed: bool = False) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
         """Strings `(batch,)` to inputs, cut to `length`, padded to the batch's longest, or `fixed`ly to `length`."""

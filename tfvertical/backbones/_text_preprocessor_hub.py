@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tfvertical.backbones._text_preprocessor import numpy_inputs
+from tfvertical.backbones._text_preprocessor import joined_pair, numpy_inputs
+from tfvertical.codecs.pairs import fitted
 from tfvertical.codecs.text import Normalizer
 from tfvertical.contracts import TextPreprocessor
 from tfvertical.errors import PresetError
@@ -19,6 +20,7 @@ from tfvertical.errors import PresetError
 if TYPE_CHECKING:
     import tensorflow as tf
 
+_TWICE = ("RobertaTokenizer", "XLMRobertaTokenizer")
 _BATCH = 1024  # texts a call of TensorFlow
 
 
@@ -70,9 +72,17 @@ class HubTextPreprocessor(TextPreprocessor):
         """The pieces between the start and the end token: int32 `(pieces + specials,)`."""
         return np.concatenate([self._start, pieces, self._end]).astype(np.int32)
 
-    def inputs(self, token_ids: np.ndarray, mask: np.ndarray) -> dict[str, np.ndarray]:
+    def wrap_pair(self, first: np.ndarray, second: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
+        """As the model saw pairs when it was pretrained: RoBERTa and XLM-RoBERTa put two end tokens between them."""
+        between = self._end * (2 if type(self.tokenizer).__name__ in _TWICE else 1)
+        room = length - len(self._start) - len(between) - len(self._end)
+        return joined_pair(*fitted(first, second, room), self._start, between, self._end)
+
+    def inputs(
+        self, token_ids: np.ndarray, mask: np.ndarray, segments: np.ndarray | None = None
+    ) -> dict[str, np.ndarray]:
         """The backbone's inputs by name, int32 `(batch, length)` each."""
-        return numpy_inputs(self.input_names, token_ids, mask)
+        return numpy_inputs(self.input_names, token_ids, mask, segments)
 
     def graph(self, *, fixed: bool = False) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
         """Strings `(batch,)` to inputs, cut to `length`, padded to the batch's longest, or `fixed`ly to `length`.

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from tfvertical.codecs import pixels
+from tfvertical.codecs.pairs import Pair
 from tfvertical.errors import DataError
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
@@ -48,6 +49,25 @@ def text(value: Any, max_bytes: int) -> str:
     if not value.strip():
         raise Fault("the text is empty")
     return str(value)
+
+
+def pair(value: Any, max_bytes: int) -> Pair:
+    """Two texts with something in each."""
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    if missing(value):
+        raise Fault("the pair is missing")
+    if not isinstance(value, list | tuple) or len(value) != 2:
+        raise Fault(f"two texts are wanted, this is {_kind(value)}")
+    found = []
+    for name, each in zip(("first", "second"), value, strict=True):
+        try:
+            found.append(text(each, max_bytes))
+        except Fault as fault:
+            raise Fault(
+                str(fault).replace("the text", f"the {name} text").replace("a text", f"a {name} text")
+            ) from fault
+    return Pair(*found)
 
 
 def image(value: Any, max_pixels: int) -> Any:

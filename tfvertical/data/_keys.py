@@ -8,9 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from tfvertical.codecs.pairs import Pair
+
 
 def exact(item: Any) -> str | bytes:
     """Equal for equal items: the text itself, words with spaces between; of a picture, a hash of its file or pixels."""
+    if isinstance(item, Pair):
+        return "\x1f".join(item)
     if isinstance(item, str | tuple):
         return item if isinstance(item, str) else " ".join(item)
     digest = hashlib.blake2b(digest_size=16)
@@ -31,4 +35,6 @@ def normalized(item: Any) -> str | bytes:
         True
     """
     found = exact(item)
-    return " ".join(found.casefold().split()) if isinstance(found, str) else found
+    if isinstance(found, bytes):
+        return found
+    return "\x1f".join(" ".join(part.split()) for part in found.casefold().split("\x1f"))

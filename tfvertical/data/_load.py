@@ -27,8 +27,8 @@ Target = Literal["label", "entities"]
 def load(
     value: Any,
     *,
-    kind: Literal["text", "image"] = "text",
-    text: Column = "text",
+    kind: Literal["text", "image", "pair"] = "text",
+    text: Column | Sequence[Column] = "text",
     label: Column | None = "label",
     policy: _policy.Policy = "raise",
     quarantine: str | os.PathLike[str] | None = None,
@@ -50,8 +50,9 @@ def load(
     Args:
         value: path of a CSV, TSV, JSON-lines or Parquet file or of a folder of pictures; `tfds:NAME[/CONFIG][:SPLIT]`;
             `(x, y)` of lists or arrays; a pandas DataFrame; a `tf.data.Dataset`.
-        kind: what an item is.
-        text: column of the item: the text or, with `kind="image"`, the picture or its path.
+        kind: what an item is: a text, a picture, or a pair of texts.
+        text: column of the item: the text or, with `kind="image"`, the picture or its path; of a pair, both columns,
+            or one that holds lists of two.
         label: column of the label; None reads without labels.
         policy: what becomes of rows that cannot be used (missing, empty, undecodable, wrong type, unknown label):
             `raise` a DataError that names them, `skip` them, or `quarantine` them in a file.
@@ -215,4 +216,4 @@ def _few_classes(title: str, examples: Examples, known: tuple[str, ...] | None) 
 
 
 def _noun(kind: str) -> str:
-    return "text" if kind == "text" else "picture"
+    return "picture" if kind == "image" else kind

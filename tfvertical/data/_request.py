@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from tfvertical.codecs.pixels import MAX_PIXELS
@@ -18,8 +18,8 @@ class Request:
     """Columns and limits of one reading.
 
     Args:
-        kind: `"text"` or `"image"`: what an item is.
-        item: column of the item.
+        kind: `"text"`, `"image"` or `"pair"`, two texts: what an item is.
+        item: column of the item; of a pair, two columns, or one that holds both.
         label: column of the label, or None where labels are not wanted.
         group: column of what belongs together, or None.
         time: column of the date, or None.
@@ -39,7 +39,7 @@ class Request:
     """
 
     kind: str = "text"
-    item: Column = "text"
+    item: Column | Sequence[Column] = "text"
     label: Column | None = "label"
     group: Column | None = None
     time: Column | None = None
@@ -51,8 +51,11 @@ class Request:
     max_rows: int = 10_000_000
 
     def __post_init__(self) -> None:
-        if self.kind not in ("text", "image"):
-            raise ConfigError(f"There is no kind of data called {self.kind!r}.", expected="'text' or 'image'")
+        if self.kind not in ("text", "image", "pair"):
+            raise ConfigError(f"There is no kind of data called {self.kind!r}.", expected="'text', 'image' or 'pair'")
+        if not isinstance(self.item, str | int) and (self.kind != "pair" or len(self.item) != 2):
+            wanted = "two columns" if self.kind == "pair" else "one column"
+            raise ConfigError(f"text={list(self.item)!r}.", expected=f"{wanted} for kind {self.kind!r}")
         if self.target not in TARGETS:
             raise ConfigError(f"There is no target {self.target!r}.", expected=" or ".join(map(repr, TARGETS)))
         if self.scheme is not None and self.scheme not in SCHEMES:
@@ -64,7 +67,8 @@ class Request:
     def columns(self) -> dict[str, Column]:
         """Field of `contracts.Row` -> column, for what is wanted."""
         wanted = {
-            "input": self.item,
+            "input": self.item if isinstance(self.item, str | int) else self.item[0],
+            "second": None if isinstance(self.item, str | int) else self.item[1],
             "label": self.label,
             "group": self.group,
             "time": self.time,
@@ -74,7 +78,8 @@ class Request:
 
 
 _ARGUMENT = {
-    "input": "text"
+    "input": "text",
+    "second": "text",
 }  # the argument of `load` that names a field's column, where it is not the field's own name
 
 

@@ -109,16 +109,21 @@ def _checker(
     """The check of one row: its clean form, or why it has none."""
     marked = request.target == "entities"
     label = _of_entities(known, request.scheme) if marked else _of_names(known)
-    texts = _entities.item if marked else _check.text
-    item: Callable[[Any, int], Any] = texts if request.kind == "text" else _check.image
-    limit = request.max_text_bytes if request.kind == "text" else request.max_pixels
+    checks: dict[str, Callable[[Any, int], Any]] = {
+        "text": _entities.item if marked else _check.text,
+        "pair": _check.pair,
+        "image": _check.image,
+    }
+    item = checks[request.kind]
+    limit = request.max_pixels if request.kind == "image" else request.max_text_bytes
+    two = "second" in request.columns()
 
     def check(row: Row) -> Clean | Rejected:
         if row.fault is not None:
             return Rejected(row.id, row.fault, row.column)
         field = "input"
         try:
-            cleaned = item(row.input, limit)
+            cleaned = item((row.input, row.second) if two else row.input, limit)
             field = "label"
             name, family = (None, "") if request.label is None else label(row.label, cleaned)
             field = "time"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -24,8 +24,8 @@ class Item:
 def stream(
     value: Any,
     *,
-    kind: Literal["text", "image"] = "text",
-    text: Column = "text",
+    kind: Literal["text", "image", "pair"] = "text",
+    text: Column | Sequence[Column] = "text",
     target: str = "label",
     **options: Any,
 ) -> Iterator[Item]:

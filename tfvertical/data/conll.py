@@ -68,7 +68,7 @@ class Conll(Source):
     def rows(self) -> Iterator[Row]:
         tagged = self.request.label is not None
         if self.request.kind != "text" or (tagged and self.request.target != "entities"):
-            wanted = "labels" if self.request.kind == "text" else "pictures"
+            wanted = {"text": "labels", "pair": "pairs"}.get(self.request.kind, "pictures")
             raise DataError(
                 f"{self.name} holds words with tags, not {wanted}.", fix="use it for a TokenClassifier; or give a table"
             )

@@ -44,7 +44,7 @@ class Dataset(Source):
         spec = self._fields(self.value.element_spec)
         rank = spec["input"].shape.rank
         batched = rank is not None and rank == (
-            1 if self.request.kind == "text" or spec["input"].dtype == tf.string else 4
+            1 if self.request.kind != "image" or spec["input"].dtype == tf.string else 4
         )
         data = self.value.unbatch() if batched else self.value
         if self.value.cardinality() == tf.data.INFINITE_CARDINALITY:

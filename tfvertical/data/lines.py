@@ -42,7 +42,7 @@ class Lines(Source):
 
     def rows(self) -> Iterator[Row]:
         if self.request.kind != "text" or self.request.label is not None:
-            wanted = "labels" if self.request.kind == "text" else "pictures"
+            wanted = {"text": "labels", "pair": "pairs"}.get(self.request.kind, "pictures")
             raise DataError(f"{self.name} holds plain lines of text, not {wanted}.", fix="give a table with columns")
         if not isinstance(self.value, str | os.PathLike):
             yield from self._rows(self.value)

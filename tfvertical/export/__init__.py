@@ -71,7 +71,7 @@ def export(
     from tfvertical.export import _float32, _parity, _summary
 
     exporter: Exporter = Registry("export").build({"name": format, "precision": precision, **options})
-    precision = exporter.chosen(task.kind, task.target)
+    precision = exporter.chosen(task.items, task.target)
     exporter = replace(exporter, precision=precision)  # type: ignore[type-var]
     gate = _parity.Gate(precision, max_drop)
     _check(gate, examples, calibration)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from tfvertical.codecs.pairs import Pair
 from tfvertical.codecs.text import Table, table
 from tfvertical.contracts import Preprocessor, Task
 from tfvertical.errors import ExportError
@@ -19,6 +20,7 @@ from tfvertical.export._inputs import fixed_inputs
 from tfvertical.files import write_bytes, write_json, write_text
 
 MAGIC = 0x314E5654  # "TVN1", little-endian
+_ANY = 2**31 - 1  # tokens: a text as it is
 _SNIPPETS = Path(__file__).parent / "snippets"
 _OF_KIND = {
     "words": ("Tokenizer.kt", "Tokenizer.swift", "TextExample.kt", "TextExample.swift", "example.py"),
@@ -44,6 +46,8 @@ def preprocessing(task: Task, folder: Path, lengths: Sequence[int]) -> None:
         description["lengths"] = list(lengths)
     if task.target == "entities":
         description |= {"target": task.target, "pieces": task.config()["head"]["pieces"]}
+    if task.items == "pair":
+        description["items"] = task.items
     description["config"] = config
     write_json(folder / "preprocessing.json", description)
     for name, content in preprocessor.assets().items():
@@ -72,18 +76,19 @@ def write(
     normalizer = getattr(preprocessor, "normalizer", None) if reads_words(preprocessor) else None
     if normalizer is not None:
         write_bytes(folder / "normalizer.bin", packed(table(normalizer)))
-    items = _samples.texts() if preprocessor.kind == "text" else _samples.pictures()
+    items = _samples.many(task.items)
     lines = []
     for item in items:
-        if task.target == "entities" and len(task.pieces([item])[0]) > lengths[-1] - preprocessor.specials:  # type: ignore[attr-defined]
+        if task.target == "entities" and len(task.wrapped(item, _ANY)[0]) > lengths[-1]:
             continue  # what was cut off has no answer
         inputs = fixed_inputs(task, item, lengths or None)
         lines.append(_example(item, inputs) | _golden(task, item, output, run(inputs)[output][0]))
     write_text(folder / "golden.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
     kind = "words" if normalizer is not None else preprocessor.kind
     for name in _OF_KIND.get(kind, ()):
-        if (output != "scores" or task.target != "label") and "example" in name.lower():
-            continue  # they print labels
+        plain = output == "scores" and task.target == "label" and task.items != "pair"
+        if not plain and "example" in name.lower():
+            continue  # they print the label of one text
         (folder / "snippets").mkdir(exist_ok=True)
         write_bytes(folder / "snippets" / name, (_SNIPPETS / name).read_bytes())
 
@@ -104,7 +109,11 @@ def packed(mapping: Table) -> bytes:
 
 
 def _example(item: Any, inputs: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """The input of one line, and the ids that a text becomes."""
+    """The input of one line, and the ids that texts become."""
+    if isinstance(item, Pair):
+        return {"texts": list(item), "token_ids": inputs["token_ids"][0].tolist()} | (
+            {"segment_ids": inputs["segment_ids"][0].tolist()} if "segment_ids" in inputs else {}
+        )
     if not isinstance(item, str):
         return {"png": base64.b64encode(item).decode()}
     return {"text": item, "token_ids": inputs["token_ids"][0].tolist() if "token_ids" in inputs else []}

@@ -19,7 +19,7 @@ def fixed_inputs(task: Task, item: Any, length: int | Sequence[int] | None = Non
 
     Args:
         task: whose preprocessor it is.
-        item: a text, or for entities a list of words; or a picture as path, encoded bytes or uint8 array.
+        item: a text, a pair of them, or for entities a list of words; a picture as path, encoded bytes or uint8 array.
         length: tokens, special ones included; of several in ascending order, the first that holds the text. The
             preprocessor's own where None.
 
@@ -29,12 +29,16 @@ def fixed_inputs(task: Task, item: Any, length: int | Sequence[int] | None = Non
     preprocessor = task.preprocessor
     if isinstance(preprocessor, TextPreprocessor):
         lengths = [length or preprocessor.length] if isinstance(length, int | None) else list(length)
-        pieces = task.pieces([item])[0][: lengths[-1] - preprocessor.specials]
-        wrapped = preprocessor.wrap(pieces)
+        wrapped, segments = task.wrapped(item, lengths[-1])
         length = next(each for each in lengths if each >= len(wrapped))
         ids = np.full((1, length), preprocessor.pad_id, np.int32)
         ids[0, : len(wrapped)] = wrapped
-        return preprocessor.inputs(ids, np.arange(length)[None] < len(wrapped))
+        mask = np.arange(length)[None] < len(wrapped)
+        if segments is None:
+            return preprocessor.inputs(ids, mask)
+        padded = np.zeros((1, length), np.int32)
+        padded[0, : len(segments)] = segments
+        return preprocessor.inputs(ids, mask, padded)
     if isinstance(preprocessor, ImagePreprocessor):
         return preprocessor.inputs(preprocessor.pixels(item)[None])
     raise ExportError(

@@ -40,7 +40,7 @@ def check(task: Task, label_names: Mapping[str, Sequence[str]]) -> None:
 def supported(task: Task) -> bool:
     """Whether MediaPipe can make the model's inputs: it lower-cases every text and splits Chinese into characters."""
     preprocessor = task.preprocessor
-    if task.target != "label":
+    if task.target != "label" or task.items == "pair":
         return False  # MediaPipe has no such task
     if reads_words(preprocessor):
         config = preprocessor.config()

@@ -179,7 +179,9 @@ def _run(task: Task, exporter: Exporter, folder: Path, items: Sequence[Any]) -> 
 
 def default_items(task: Task) -> list[Any]:
     """Texts of many scripts and sizes; or pictures with edges, gradients and noise, as PNG, in several shapes."""
-    return list(_samples.TEXTS) if task.preprocessor.kind == "text" else _samples.large_pictures()
+    if task.items == "pair":
+        return list(_samples.pairs(_samples.TEXTS))
+    return list(_samples.TEXTS) if task.items == "text" else _samples.large_pictures()
 
 
 def _fits(task: Task, exporter: Exporter, items: Sequence[Any]) -> list[bool]:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+
+from tfvertical.codecs.pairs import Pair
 
 TEXTS = (
     "",
@@ -74,6 +78,16 @@ _SHAPES = ((224, 224), (480, 640), (333, 97), (32, 32), (601, 700))
 def texts() -> list[str]:
     """More than fifty, edge cases of Unicode among them."""
     return [*TEXTS, *_MORE]
+
+
+def pairs(items: Sequence[str]) -> list[Pair]:
+    """Each text beside another, so that long stand beside short ones."""
+    return [Pair(*each) for each in zip(items, reversed(items), strict=True)]
+
+
+def many(items: str) -> list[Any]:
+    """More than fifty: texts, pictures or pairs."""
+    return pictures() if items == "image" else pairs(texts()) if items == "pair" else list(texts())
 
 
 def pictures() -> list[bytes]:

@@ -90,7 +90,7 @@ class LiteRT(Exporter):
             raise ConfigError("`integer_io` goes with precision `int8`.", received=self.precision)
         chosen = self.precision
         if chosen == "auto":
-            chosen = "dynamic" if kind == "text" else "int8"
+            chosen = "int8" if kind == "image" else "dynamic"
         if chosen == "int8" and (self.dynamic_batch or not isinstance(self.length, int | None)):
             raise ConfigError(
                 "A file in full integers has one shape.",

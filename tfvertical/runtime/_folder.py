@@ -11,6 +11,7 @@ import numpy as np
 
 from tfvertical import manifest
 from tfvertical.codecs import pixels
+from tfvertical.codecs.pairs import fitted
 from tfvertical.codecs.text import Normalizer
 from tfvertical.codecs.wordpiece import WordPiece
 from tfvertical.errors import BundleError, DataError
@@ -44,7 +45,8 @@ def opened(folder: Path, needed: Sequence[str], threads: int, verify: bool) -> t
     target = description.get("target", "label")
     if target != "label":
         raise BundleError(f"{folder} is an export that finds {target}.", fix="read it with tfvertical.runtime.Tagger")
-    return _prepare(folder, description["config"], lengths_of(description)), LiteRT(
+    pair = description.get("items") == "pair"
+    return _prepare(folder, description["config"], lengths_of(description), pair), LiteRT(
         folder / "model.tflite", threads=threads
     )
 
@@ -61,10 +63,11 @@ def lengths_of(description: Mapping[str, Any]) -> list[int]:
     return description.get("lengths") or ([] if length is None else [length])
 
 
-def _prepare(folder: Path, config: Mapping[str, Any], lengths: Sequence[int]) -> Prepare:
+def _prepare(folder: Path, config: Mapping[str, Any], lengths: Sequence[int], pair: bool) -> Prepare:
     """What the preprocessor of the same name does in training."""
     if config["class"] == "WordPiecePreprocessor" and lengths:
-        return _texts(Words(folder, config, lengths))
+        words = Words(folder, config, lengths)
+        return _pairs(words) if pair else _texts(words)
     if config["class"] == "KerasImagePreprocessor":
         return _picture(config)
     raise BundleError(
@@ -96,13 +99,34 @@ class Words:
 
     def inputs(self, ids: Iterable[int]) -> dict[str, np.ndarray]:
         """The model's inputs of at most `room` ids, batch 1, at the shortest length that holds them."""
-        wrapped = [self._start, *ids, self._end]
+        return self._padded([self._start, *ids, self._end])
+
+    def inputs_of_pair(self, first: np.ndarray, second: np.ndarray) -> dict[str, np.ndarray]:
+        """The same of two texts' ids, cut to fit."""
+        first, second = fitted(first, second, self._lengths[-1] - 3)
+        wrapped = [self._start, *first, self._end, *second, self._end]
+        return self._padded(wrapped, len(first) + 2)
+
+    def _padded(self, wrapped: Sequence[int], border: int | None = None) -> dict[str, np.ndarray]:
+        """`border` is the first token of the second text."""
         length = next(each for each in self._lengths if each >= len(wrapped))
         padded = np.full((1, length), self._pad, np.int32)
         padded[0, : len(wrapped)] = wrapped
         mask = (np.arange(length)[None] < len(wrapped)).astype(np.int32)
-        made = {"token_ids": padded, "padding_mask": mask, "segment_ids": np.zeros_like(padded)}
+        segments = np.zeros_like(padded)
+        if border is not None:
+            segments[0, border : len(wrapped)] = 1
+        made = {"token_ids": padded, "padding_mask": mask, "segment_ids": segments}
         return {name: made[name] for name in self._inputs}
+
+
+def _pairs(words: Words) -> Prepare:
+    def prepare(item: Any) -> dict[str, np.ndarray]:
+        if not isinstance(item, list | tuple) or len(item) != 2 or not all(isinstance(text, str) for text in item):
+            raise DataError("This model reads pairs of texts.", received=f"{type(item).__name__}: {item!r:.80}")
+        return words.inputs_of_pair(words(item[0]), words(item[1]))
+
+    return prepare
 
 
 def _texts(words: Words) -> Prepare:

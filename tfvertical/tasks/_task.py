@@ -14,6 +14,7 @@ import numpy as np
 
 from tfvertical import batches, bundle, data, evaluation, planning, stages, training
 from tfvertical.adaptations.frozen import Frozen
+from tfvertical.codecs.pairs import Pair
 from tfvertical.contracts import Adaptation, Backbone, Encoded, Examples, Task
 from tfvertical.errors import ConfigError, TrainingError
 from tfvertical.events import Events
@@ -218,7 +219,7 @@ class BackboneTask(Task):
         Args:
             items: a list of them; a single text or path counts as a list of one.
         """
-        if isinstance(items, (str, bytes, Path)):
+        if isinstance(items, (str, bytes, Path, Pair)):
             items = [items]
         items = list(items)
         unlabelled = Examples(items, None, [f"item:{at}" for at in range(len(items))])
@@ -252,7 +253,7 @@ class BackboneTask(Task):
         """
         if isinstance(value, Examples):
             return value
-        read = data.load(value, kind=self.kind, target=self.target, labels=self.labels)
+        read = data.load(value, kind=self.items, target=self.target, labels=self.labels)
         if verbose:
             print(data.describe(read.report))
         return read

@@ -16,8 +16,8 @@ from tfvertical.errors import DataError
 class Tokens:
     """One model input (ids, mask, segments) of all examples, made from their token ids when a batch is taken."""
 
-    def __init__(self, ids: Ragged, preprocessor: TextPreprocessor, name: str):
-        self.ids, self.preprocessor, self.name = ids, preprocessor, name
+    def __init__(self, ids: Ragged, preprocessor: TextPreprocessor, name: str, segments: Ragged | None = None):
+        self.ids, self.preprocessor, self.name, self.segments = ids, preprocessor, name, segments
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -27,11 +27,15 @@ class Tokens:
         width = None if length is None else min(length, self.preprocessor.length)
         padded = self.ids.take(rows, width)
         mask = np.arange(padded.shape[1]) < self.ids.lengths[rows][:, None]
-        return self.preprocessor.inputs(padded, mask)[self.name]
+        if self.segments is None:
+            return self.preprocessor.inputs(padded, mask)[self.name]
+        return self.preprocessor.inputs(padded, mask, self.segments.take(rows, padded.shape[1]))[self.name]
 
     def digest(self) -> str:
         """Of the token ids and of what makes inputs of them."""
         made = {"ids": self.ids.digest(), "input": self.name, "by": type(self.preprocessor).__name__}
+        if self.segments is not None:
+            made["segments"] = self.segments.digest()
         return hashlib.sha256(json.dumps([made, self.preprocessor.config()], sort_keys=True).encode()).hexdigest()
 
 

@@ -49,6 +49,7 @@ class ImageClassifier(Classifier):
     """
 
     kind: ClassVar[Literal["text", "image"]] = "image"
+    items: ClassVar[Literal["text", "image", "pair"]] = "image"
     target: ClassVar[Literal["label", "entities"]] = "label"
     preprocessor: ImagePreprocessor
 
@@ -111,6 +112,10 @@ class ImageClassifier(Classifier):
             labels=label_ids(self.codec, examples),
             weights=row_weights(examples),
         )
+
+    def wrapped(self, item: Any, length: int) -> tuple[np.ndarray, np.ndarray | None]:
+        """There are no tokens in pictures."""
+        raise TypeError("An ImageClassifier reads no text.")
 
     def _head(self, features: Any, inputs: Mapping[str, Any]) -> Any:
         return image_head(features, len(self.labels), **self.head_options)(features)

@@ -41,6 +41,7 @@ class TextClassifier(Classifier):
     """
 
     kind: ClassVar[Literal["text", "image"]] = "text"
+    items: ClassVar[Literal["text", "image", "pair"]] = "text"
     target: ClassVar[Literal["label", "entities"]] = "label"
     preprocessor: TextPreprocessor
 
@@ -127,6 +128,11 @@ class TextClassifier(Classifier):
                 row for row, ids in enumerate(pieces) if unknown_share([ids], self.preprocessor.unknown_id) > 0.5
             ),
         )
+
+    def wrapped(self, item: Any, length: int) -> tuple[np.ndarray, np.ndarray | None]:
+        """A text's first tokens."""
+        pieces = self.preprocessor.tokenize([item])[0][: length - self.preprocessor.specials]
+        return self.preprocessor.wrap(pieces), None
 
     def _head(self, features: Any, inputs: Mapping[str, Any]) -> Any:
         options = {name: value for name, value in self.head_options.items() if name != "windows"}

@@ -55,6 +55,7 @@ class TokenClassifier(BackboneTask):
     """
 
     kind: ClassVar[Literal["text", "image"]] = "text"
+    items: ClassVar[Literal["text", "image", "pair"]] = "text"
     target: ClassVar[Literal["label", "entities"]] = "entities"
     measure: ClassVar[str] = "f1"
     monitor: ClassVar[str] = "val_f1"
@@ -201,9 +202,10 @@ class TokenClassifier(BackboneTask):
         """Strict F1 of entities."""
         return entity_report.quick(self, examples, scores)[0]["f1"]
 
-    def pieces(self, items: Sequence[Any]) -> list[np.ndarray]:
-        """Token ids, word by word."""
-        return self._pieces([Sentence.of(item) for item in items])[0]
+    def wrapped(self, item: Any, length: int) -> tuple[np.ndarray, np.ndarray | None]:
+        """A text's first tokens, word by word."""
+        (pieces,), _ = self._pieces([Sentence.of(item)])
+        return self.preprocessor.wrap(pieces[: length - self.preprocessor.specials]), None
 
     def activation(self, outputs: tf.Tensor) -> tf.Tensor:
         """Softmax over the tags of each position."""
