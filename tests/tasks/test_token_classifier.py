@@ -19,7 +19,7 @@ from tfvertical.codecs.tagging import Span
 from tfvertical.errors import BundleError, ConfigError, DataError
 from tfvertical.objectives.token_cross_entropy import TokenCrossEntropy
 from tfvertical.runtime import Predictor, Tagger
-from tfvertical.tasks._metrics import EntityF1
+from tfvertical.tasks._metrics import EntityF1, TokenAccuracy
 
 LEARN = {"batch_size": 8, "learning_rate": 0.02, "verbose": 0, "adaptation": tv.FullFineTuning()}
 
@@ -232,6 +232,18 @@ def test_f1_while_training_is_that_of_the_highest_tags(compiled):
     assert float(metric.result()) == pytest.approx(2 * right / (got + marked)) and 50 < right < marked
     metric.reset_state()
     assert float(metric.result()) == 0.0
+
+
+def test_accuracy_while_training_counts_words_and_not_batches():
+    metric, random, right, count = TokenAccuracy(), np.random.default_rng(0), 0, 0
+    for length in (3, 30, 7):
+        labels, outputs = random.integers(-1, 5, (4, length)), random.normal(size=(4, length, 5))
+        weight = random.integers(0, 2, 4)
+        metric.update_state(labels, outputs, weight)
+        counted = (labels >= 0) & (weight[:, None] > 0)
+        right += ((outputs.argmax(-1) == labels) & counted).sum()
+        count += counted.sum()
+    assert float(metric.result()) == pytest.approx(right / count)
 
 
 def test_epochs_are_judged_by_the_entities(learned):

@@ -19,7 +19,8 @@ class TokenAccuracy(keras.metrics.Mean):
         if sample_weight is not None:
             counted *= tf.cast(tf.reshape(sample_weight, [-1, 1]), tf.float32)
         right = tf.cast(tf.argmax(y_pred, axis=-1, output_type=tf.int32) == labels, tf.float32)
-        super().update_state(right, counted)
+        # flat: Keras would take the mean over each example first, so that padding would make a batch count less
+        super().update_state(tf.reshape(right, [-1]), tf.reshape(counted, [-1]))
 
 
 @keras.saving.register_keras_serializable("tfvertical")
