@@ -200,7 +200,7 @@ class TokenClassifier(BackboneTask):
 
     def quality(self, examples: Examples, scores: np.ndarray) -> float:
         """Strict F1 of entities."""
-        return entity_report.quick(self, examples, scores)[0]["f1"]
+        return entity_report.f1(self, examples, scores)
 
     def wrapped(self, item: Any, length: int) -> tuple[np.ndarray, np.ndarray | None]:
         """A text's first tokens, word by word."""
