@@ -153,6 +153,32 @@ def test_contenders_of_this_environment(shared_data):
         assert found["seconds"] > 0 and 0 <= found["quality"] <= 1
 
 
+@pytest.mark.real
+@pytest.mark.shared
+def test_entities_are_found_by_the_contender_of_this_environment(shared_data):
+    from benchmarks import ner
+    from benchmarks.contenders import ours_ner
+
+    made = ner.build(True) | {"whole": False}
+    for contender in (ours_ner.full, ours_ner.top):
+        found = contender(made)
+        assert 0 < found["rows"]["training"] < found["seconds"] and 0 <= found["quality"] <= 1
+
+
+def test_a_few_tags_are_scored_as_seqeval_scores_them(capsys):
+    from benchmarks import tags
+
+    section, same = tags.main(["--smoke", "--rounds", "1"])
+    assert same and "quality=1/1" in section
+
+
+def test_the_strict_judge_of_entities():
+    from benchmarks.contenders import strict
+
+    assert strict.f1([["B-A", "I-A", "O"]], [["B-A", "I-A", "B-A"]]) == pytest.approx(2 / 3)
+    assert strict.f1([["O"]], [["I-A"]]) == 0.0
+
+
 def test_work_is_spread_over_labels():
     pairs = [(f"text {at}", f"label {at // 100}") for at in range(1000)]
     made = work._work({"train": pairs, "test": pairs}, smoke=True)
