@@ -141,7 +141,7 @@ def _check_together(content: Mapping[str, Any]) -> list[Mistake]:
 
 
 def _check_exports(
-    plans: Sequence[Any], kind: str, target: str, task: Mapping[str, Any], judged_on: bool
+    plans: Sequence[Any], items: str, target: str, task: Mapping[str, Any], judged_on: bool
 ) -> list[Mistake]:
     """What an export needs of the task and the data; two that would be written to one folder."""
     found, folders = [], set()
@@ -150,10 +150,10 @@ def _check_exports(
         module = Registry("export").module(named["format"])
         own = {key: value for key, value in named.items() if key not in ("format", "max_drop")}
         exporter = Registry("export").build({"name": module, **own})
-        if wrong := _said(functools.partial(exporter.chosen, kind, target), ("export", index)):
+        if wrong := _said(functools.partial(exporter.chosen, items, target), ("export", index)):
             found += wrong
             continue
-        precision = exporter.chosen(kind, target)
+        precision = exporter.chosen(items, target)
         if precision != "float32" and not judged_on:
             what = "is measured on validation data, and there are none. Give data.validation or data.split."
             found.append(Mistake(("export", index, "precision"), what))
@@ -163,7 +163,7 @@ def _check_exports(
         folders.add(folder)
         length, most = named.get("length"), task.get("length")
         longest = length if isinstance(length, int | None) else max(length)
-        if longest is not None and kind == "image":
+        if longest is not None and items == "image":
             found.append(Mistake(("export", index, "length"), f"counts tokens; {task['name']} reads no text."))
         elif longest is not None and most is not None and longest > most:
             found.append(Mistake(("export", index, "length"), f"is {longest}; the task reads {most} tokens."))

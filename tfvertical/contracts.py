@@ -475,7 +475,7 @@ class Exporter(ABC):
     output: str = "scores"  # what the files give of an example
 
     @abstractmethod
-    def chosen(self, kind: str, target: str = "label") -> str:
+    def chosen(self, items: str, target: str = "label") -> str:
         """The precision for a task of these `items` and this `target`; another than `precision` where that is `auto`.
 
         Raises:

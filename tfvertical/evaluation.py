@@ -10,7 +10,7 @@ import numpy as np
 from tfvertical.contracts import Encoded, Examples, Task
 from tfvertical.errors import ConfigError, DataError, nearest
 from tfvertical.evaluating import bootstrap, metrics, per_label
-from tfvertical.evaluating.accounts import data_account, model_account, worst_errors
+from tfvertical.evaluating.accounts import apart, data_account, history_account, model_account, worst_errors
 from tfvertical.evaluating.metrics import Array
 from tfvertical.report import Report
 
@@ -62,11 +62,11 @@ def evaluate(
         >>> evaluate(Coin(), Examples(["a", "b"], ["heads", "tails"], ["1", "2"])).metrics["accuracy"]
         0.5
     """
-    if getattr(task, "target", "label") == "entities":
+    if isinstance(task, Task) and task.target == "entities":
         from tfvertical.evaluating import entity_report
 
         return entity_report.evaluate(
-            task,  # type: ignore[arg-type]
+            task,
             examples,
             before=before,
             overlap=overlap,
@@ -101,7 +101,7 @@ def evaluate(
         errors=worst_errors(examples, y_true, scores, labels, examples_shown, show=show_examples),
         data=data_account(examples, encoded, show=show_examples),
         model=model_account(task),
-        history={name: [_finite(value) for value in values] for name, values in (history or {}).items()},
+        history=history_account(history),
         notes=per_label.notes(per_class),
         bootstrap=draws,
         examples_shown=show_examples,
@@ -166,12 +166,9 @@ def _checked(whose: str, scores: Array, y_true: Array, labels: tuple[str, ...]) 
 
 def _without(y_true: Array, scores: Array, overlap: Sequence[int], draws: Mapping[str, int]) -> dict[str, Any] | None:
     """The score on the rows that were not in the training data, or None where all are such."""
-    rows = sorted({int(i) for i in overlap})
+    rows, keep = apart(overlap, len(y_true))
     if not rows:
         return None
-    if rows[0] < 0 or rows[-1] >= len(y_true):
-        raise ConfigError("An overlap is not a row.", expected=f"0…{len(y_true) - 1}", received=f"{rows[0]}…{rows[-1]}")
-    keep = np.setdiff1d(np.arange(len(y_true)), rows)
     if not len(keep):
         return {"overlap": len(rows), "rows": 0, "metrics": {}, "intervals": {}}
     return {
@@ -180,7 +177,3 @@ def _without(y_true: Array, scores: Array, overlap: Sequence[int], draws: Mappin
         "metrics": metrics.summary(y_true[keep], scores[keep]),
         "intervals": bootstrap.intervals(y_true[keep], scores[keep], **draws),
     }
-
-
-def _finite(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None

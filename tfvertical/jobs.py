@@ -76,9 +76,8 @@ def train(
     if distribution.several(run.strategy) and any(source.startswith("tfds:") for source in run.data.sources.values()):
         load_tensorflow()  # tfds computes while it reads, and nothing may before the workers have met
         where = distribution.resolve(run.strategy, about=_agreed(run))
-    parts = read(
-        run.data, kind_of(run.task), run.labels, target_of(run.task)
-    )  # what is wrong there is told before TensorFlow is loaded
+    # what is wrong there is told before TensorFlow is loaded
+    parts = read(run.data, kind_of(run.task), run.labels, target_of(run.task))
     if where is None:
         load_tensorflow()
         where = distribution.resolve(run.strategy, about=_agreed(run) | {"rows": _rows(run, parts)})

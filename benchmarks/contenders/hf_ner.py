@@ -10,12 +10,12 @@ from transformers import (
     AutoTokenizer,
     DataCollatorForTokenClassification,
     Trainer,
-    TrainingArguments,
     set_seed,
 )
 
 from benchmarks.contenders import strict
 from benchmarks.contenders.clock import Clock, figures
+from benchmarks.contenders.hf_trainer import arguments_of
 from benchmarks.contenders.torch_parts import adamw
 
 
@@ -30,21 +30,7 @@ def full(work: dict[str, Any], bf16: bool = False) -> dict[str, Any]:
     clock = Clock()
     train, test = (_rows(tokenizer, work, tags, part) for part in ("train", "test"))
     with tempfile.TemporaryDirectory() as folder:
-        arguments = TrainingArguments(
-            folder,
-            per_device_train_batch_size=work["batch"],
-            per_device_eval_batch_size=64,
-            num_train_epochs=work["epochs"],
-            max_grad_norm=work["clip"],
-            train_sampling_strategy="group_by_length",
-            use_cpu=True,
-            bf16=bf16,
-            seed=work["seed"],
-            save_strategy="no",
-            logging_strategy="no",
-            report_to="none",
-            disable_tqdm=True,
-        )
+        arguments = arguments_of(work, folder, bf16)
         steps = -(-len(train) // work["batch"]) * work["epochs"]
         trainer = Trainer(
             model,

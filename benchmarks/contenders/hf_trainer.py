@@ -80,17 +80,9 @@ def _rows(tokenizer: Any, work: dict[str, Any], part: str) -> list[dict[str, Any
     ]
 
 
-def _trainer(
-    model: Classifier,
-    tokenizer: Any,
-    train: list[dict[str, Any]],
-    work: dict[str, Any],
-    folder: str,
-    marks: Marks,
-    rate: float,
-    bf16: bool,
-) -> Trainer:
-    arguments = TrainingArguments(
+def arguments_of(work: dict[str, Any], folder: str, bf16: bool) -> TrainingArguments:
+    """What every Trainer here is told: batches of like lengths, and nothing logged or saved."""
+    return TrainingArguments(
         folder,
         per_device_train_batch_size=work["batch"],
         per_device_eval_batch_size=64,
@@ -105,6 +97,19 @@ def _trainer(
         report_to="none",
         disable_tqdm=True,
     )
+
+
+def _trainer(
+    model: Classifier,
+    tokenizer: Any,
+    train: list[dict[str, Any]],
+    work: dict[str, Any],
+    folder: str,
+    marks: Marks,
+    rate: float,
+    bf16: bool,
+) -> Trainer:
+    arguments = arguments_of(work, folder, bf16)
     steps = -(-len(train) // work["batch"]) * work["epochs"]
     return Trainer(
         model,

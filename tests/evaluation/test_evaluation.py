@@ -139,6 +139,7 @@ def test_arrays_are_shown_as_pictures_too() -> None:
 class _Encoding(Task):
     """A whole task, as far as evaluation looks: it must be encoded once, and say where its weights came from."""
 
+    target = "label"
     labels = ("a", "b")
     source = SourceInfo("minilm_l6_v2", "package", {"keras": "3"}, "0" * 64, "Apache-2.0")
     encoded = 0

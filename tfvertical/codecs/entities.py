@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tfvertical.codecs.alignment import Sentence
 from tfvertical.codecs.tagging import OUTSIDE, Span
 from tfvertical.errors import ConfigError, DataError, nearest
 
@@ -92,6 +93,21 @@ class EntityCodec:
             found[span.start] = first
         return found
 
+    def decode(self, scores: np.ndarray, sentences: Sequence[Sentence]) -> list[tuple[Entity, ...]]:
+        """The entities of each sentence, by the most probable tags that make sense.
+
+        Args:
+            scores: float `(words, tags)`, probabilities, the words of one sentence after those of the other.
+            sentences: texts and where their words stand.
+        """
+        splits = np.concatenate([[0], np.cumsum([len(each.places) for each in sentences])]).astype(np.int64)
+        tags = best_tags(scores, splits)
+        of_tags = np.take_along_axis(scores, tags[:, None].astype(np.int64), axis=1)[:, 0]
+        return [
+            self.entities(each.text, each.places, tags[first:last], of_tags[first:last])
+            for each, first, last in zip(sentences, splits[:-1], splits[1:], strict=True)
+        ]
+
     def entities(
         self, text: str, places: np.ndarray, tag_ids: np.ndarray, probabilities: np.ndarray
     ) -> tuple[Entity, ...]:
@@ -135,6 +151,11 @@ def runs(tag_ids: np.ndarray, splits: np.ndarray) -> tuple[np.ndarray, np.ndarra
     stops = np.append(np.flatnonzero(~goes_on), len(ids))
     end = stops[np.searchsorted(stops, start, side="right")]
     return start, end, (ids[start] - 1) // 2
+
+
+def mean_scores(total: np.ndarray, count: np.ndarray) -> np.ndarray:
+    """Sums of scores `(words, tags)` by how many there were `(words, 1)`; a word without any could be anything."""
+    return np.where(count > 0, total / np.maximum(count, 1), np.float32(1 / total.shape[1])).astype(np.float32)
 
 
 def best_tags(scores: np.ndarray, splits: np.ndarray) -> np.ndarray:

@@ -187,6 +187,8 @@ def _decoded(raw: bytes, encoding: str) -> tuple[str, str]:
 
 def _looks_tagged(path: Path) -> bool:
     """Whether the lines at a file's beginning end in tags, and one of them in another than `O`."""
+    if not path.is_file():
+        return False  # what is read from a pipe is gone
     try:
         with open(path, "rb") as file:
             start = file.read(_SNIFFED)

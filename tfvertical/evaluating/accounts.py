@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy as np
 
 from tfvertical.contracts import Encoded, Examples, SourceInfo
 from tfvertical.data import unknown_tokens
+from tfvertical.errors import ConfigError
 from tfvertical.evaluating import metrics
 from tfvertical.evaluating.metrics import Array
 
@@ -120,6 +122,26 @@ def data_account(examples: Examples, encoded: Encoded | None, *, show: bool) -> 
         "truncated": None if encoded is None else int(encoded.truncated),
         "unknown_tokens": None if encoded is None else float(encoded.unknown),
     }
+
+
+def history_account(history: Mapping[str, Sequence[float]] | None) -> dict[str, list[float | None]]:
+    """Name -> a number per epoch, None where it was not finite."""
+    return {
+        name: [float(value) if np.isfinite(value) else None for value in values]
+        for name, values in (history or {}).items()
+    }
+
+
+def apart(overlap: Sequence[int], rows: int) -> tuple[list[int], Array]:
+    """The rows that were trained on, each once, and the others, int64.
+
+    Raises:
+        ConfigError: one is no row.
+    """
+    known = sorted({int(at) for at in overlap})
+    if known and (known[0] < 0 or known[-1] >= rows):
+        raise ConfigError("An overlap is not a row.", expected=f"0…{rows - 1}", received=f"{known[0]}…{known[-1]}")
+    return known, np.setdiff1d(np.arange(rows), known)
 
 
 def model_account(task: Any) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tfvertical.evaluating.metrics import Array
+from tfvertical.evaluating.metrics import Array, ratio
 
 Runs = tuple[Array, Array, Array]
 KINDS = ("missed", "spurious", "wrong_type", "wrong_border", "wrong_type_and_border")
@@ -64,11 +64,6 @@ def scores(counted: Array) -> dict[str, Array]:
         "recall": ratio(right, marked),
         "macro_f1": ratio((of_type * occurs).sum(axis=-1), occurs.sum(axis=-1)),
     }
-
-
-def ratio(upper: Array, lower: Array) -> Array:
-    """`upper / lower`, 0 where the denominator is."""
-    return np.divide(upper, lower, out=np.zeros(np.broadcast(upper, lower).shape), where=lower > 0)
 
 
 def errors(true: Runs, found: Runs) -> list[tuple[str, int, int]]:

@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 
 from tfvertical.codecs.alignment import Sentence
-from tfvertical.codecs.entities import EntityCodec
 from tfvertical.codecs.tagging import Span
 from tfvertical.contracts import Examples, Task
 from tfvertical.errors import ConfigError, DataError, nearest
 from tfvertical.evaluating import accounts, bootstrap, entities
 from tfvertical.evaluating.entities import Runs
-from tfvertical.evaluating.metrics import Array
+from tfvertical.evaluating.metrics import Array, ratio
 from tfvertical.report import Report
 
 COUNTED = ("f1", "precision", "recall", "macro_f1")  # that a bootstrap over texts gives intervals of
@@ -86,7 +85,7 @@ def evaluate(
         without_overlap=_without(counted, overlap, draws),
         data=accounts.data_account(examples, encoded, show=show_examples),
         model=accounts.model_account(task),
-        history={name: [_finite(value) for value in values] for name, values in (history or {}).items()},
+        history=accounts.history_account(history),
         notes=_notes(per_type),
         bootstrap=draws,
         examples_shown=show_examples,
@@ -170,18 +169,13 @@ def _numbers(counted: Array) -> dict[str, float]:
 
 def _f1(drawn: Array) -> Array:
     """F1 by type of sums `(3, resamples, types)`."""
-    return entities.ratio(2 * drawn[0], drawn[1] + drawn[2])
+    return ratio(2 * drawn[0], drawn[1] + drawn[2])
 
 
 def _of_words(task: Task, examples: Examples, scores: Array) -> dict[str, float]:
     """The share of words whose most probable tag is right."""
-    codec = EntityCodec(task.labels)
-    true = [np.zeros(0, np.int32)]
-    for item, label in zip(examples.inputs, examples.labels or (), strict=True):
-        sentence = Sentence.of(item)
-        true.append(codec.encode(len(sentence.places), sentence.in_words(label) if isinstance(item, str) else label))
-    tags = np.concatenate(true)
-    return {"word_accuracy": float((scores.argmax(axis=1) == tags).mean()) if len(tags) else 0.0}
+    right = scores.argmax(axis=1) == task.truth(examples)
+    return {"word_accuracy": float(right.mean()) if len(right) else 0.0}
 
 
 def _in_characters(item: Any, sentence: Sentence, spans: Sequence[Span]) -> list[Span]:
@@ -255,10 +249,9 @@ def _place(runs: Runs, number: int) -> tuple[int, int]:
 
 
 def _without(counted: Array, overlap: Sequence[int], draws: Mapping[str, int]) -> dict[str, Any] | None:
-    rows = sorted({int(at) for at in overlap})
+    rows, keep = accounts.apart(overlap, counted.shape[1])
     if not rows:
         return None
-    keep = np.setdiff1d(np.arange(counted.shape[1]), rows)
     if not len(keep):
         return {"overlap": len(rows), "rows": 0, "metrics": {}, "intervals": {}}
     return {
@@ -275,7 +268,3 @@ def _notes(per_type: Sequence[Mapping[str, Any]]) -> list[str]:
         return []
     named = ", ".join(absent[:10]) + (", …" if len(absent) > 10 else "")
     return [f"{len(absent)} of {len(per_type)} types are marked nowhere here ({named}): their recall is not known."]
-
-
-def _finite(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None

@@ -45,44 +45,44 @@ def counts(y_true: Array, scores: Array) -> Counts:
     return Counts(np.diag(matrix), matrix.sum(axis=0), matrix.sum(axis=1))
 
 
-def _ratio(upper: Array, lower: Array) -> Array:
+def ratio(upper: Array, lower: Array) -> Array:
     """`upper / lower`, 0 where the denominator is."""
     return np.divide(upper, lower, out=np.zeros(np.broadcast(upper, lower).shape), where=lower > 0)
 
 
 def precision_of(c: Counts) -> Array:
     """Per class, 0 where nothing was predicted: float64 `(…, classes)`."""
-    return _ratio(c.right, c.predicted)
+    return ratio(c.right, c.predicted)
 
 
 def recall_of(c: Counts) -> Array:
     """Per class, 0 where nothing was true: float64 `(…, classes)`."""
-    return _ratio(c.right, c.support)
+    return ratio(c.right, c.support)
 
 
 def f1_of(c: Counts) -> Array:
     """Per class, 0 where nothing was right: float64 `(…, classes)`."""
-    return _ratio(2 * c.right, c.predicted + c.support)
+    return ratio(2 * c.right, c.predicted + c.support)
 
 
 def accuracy_of(c: Counts) -> Array:
     """Share of rows that are right."""
-    return _ratio(c.right.sum(axis=-1), c.support.sum(axis=-1))
+    return ratio(c.right.sum(axis=-1), c.support.sum(axis=-1))
 
 
 def balanced_accuracy_of(c: Counts) -> Array:
     """Mean recall of the classes that occur."""
-    return _ratio(recall_of(c).sum(axis=-1), (c.support > 0).sum(axis=-1))
+    return ratio(recall_of(c).sum(axis=-1), (c.support > 0).sum(axis=-1))
 
 
 def macro_f1_of(c: Counts) -> Array:
     """Mean F1 of the classes that occur or are predicted."""
-    return _ratio(f1_of(c).sum(axis=-1), (c.support + c.predicted > 0).sum(axis=-1))
+    return ratio(f1_of(c).sum(axis=-1), (c.support + c.predicted > 0).sum(axis=-1))
 
 
 def weighted_f1_of(c: Counts) -> Array:
     """Mean F1, each class weighted by its rows."""
-    return _ratio((f1_of(c) * c.support).sum(axis=-1), c.support.sum(axis=-1))
+    return ratio((f1_of(c) * c.support).sum(axis=-1), c.support.sum(axis=-1))
 
 
 COUNTED: dict[str, Callable[[Counts], Array]] = {

@@ -77,20 +77,20 @@ class LiteRT(Exporter):
                 fix="leave trainable_head, integer_io and label_names out",
             )
 
-    def chosen(self, kind: str, target: str = "label") -> str:
+    def chosen(self, items: str, target: str = "label") -> str:
         """The precision for a task that reads texts or pictures: what was measured to be smallest and fastest."""
         if target == "entities" and (self.output != "scores" or self.trainable_head or self.label_names):
             raise ConfigError(
                 "A file that finds entities gives the scores of tags, word by word.",
                 fix="leave output, trainable_head and label_names out",
             )
-        if self.integer_io and kind != "image":
+        if self.integer_io and items != "image":
             raise ConfigError("`integer_io` is for pictures, whose pixels are integers.", fix="leave it out")
         if self.integer_io and self.precision not in ("int8", "auto"):
             raise ConfigError("`integer_io` goes with precision `int8`.", received=self.precision)
         chosen = self.precision
         if chosen == "auto":
-            chosen = "int8" if kind == "image" else "dynamic"
+            chosen = "int8" if items == "image" else "dynamic"
         if chosen == "int8" and (self.dynamic_batch or not isinstance(self.length, int | None)):
             raise ConfigError(
                 "A file in full integers has one shape.",

@@ -41,7 +41,7 @@ class Onnx(Exporter):
         if self.precision != "float32":
             raise ConfigError(f"onnx has no precision {self.precision!r}.", expected="'float32'")
 
-    def chosen(self, kind: str, target: str = "label") -> str:
+    def chosen(self, items: str, target: str = "label") -> str:
         return self.precision
 
     def write(

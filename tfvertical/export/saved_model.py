@@ -33,9 +33,9 @@ class SavedModel(Exporter):
         if self.precision != "float32":
             raise ConfigError(f"saved_model has no precision {self.precision!r}.", expected="'float32'")
 
-    def chosen(self, kind: str, target: str = "label") -> str:
+    def chosen(self, items: str, target: str = "label") -> str:
         """The one there is; ConfigError for pairs, and for entities, whose places in a text a graph does not know."""
-        if kind == "pair":
+        if items == "pair":
             raise ConfigError("A SavedModel takes one text for each row.", fix="export pairs as litert or onnx")
         if target == "entities":
             raise ConfigError(

@@ -10,7 +10,7 @@ import numpy as np
 from tfvertical import manifest
 from tfvertical.codecs import alignment
 from tfvertical.codecs.alignment import Sentence
-from tfvertical.codecs.entities import Entity, EntityCodec, best_tags
+from tfvertical.codecs.entities import Entity, EntityCodec, mean_scores
 from tfvertical.errors import BundleError
 from tfvertical.runtime._folder import Words, described, lengths_of
 from tfvertical.runtime.litert import LiteRT
@@ -72,14 +72,8 @@ class Tagger:
             here = answers >= 0
             np.add.at(total, answers[here], found[here])
             np.add.at(count, answers[here], 1)
-        return np.where(count > 0, total / np.maximum(count, 1), np.float32(1 / total.shape[1]))
+        return mean_scores(total, count)
 
     def predict(self, items: Iterable[str | Sequence[str]]) -> list[tuple[Entity, ...]]:
         """The entities of each text, with their places in it; a list of words counts as joined by spaces."""
-        found = []
-        for item in items:
-            sentence, scores = Sentence.of(item), self.scores(item)
-            tags = best_tags(scores, np.array([0, len(scores)]))
-            of_tags = np.take_along_axis(scores, tags[:, None].astype(np.int64), axis=1)[:, 0]
-            found.append(self._codec.entities(sentence.text, sentence.places, tags, of_tags))
-        return found
+        return [self._codec.decode(self.scores(item), [Sentence.of(item)])[0] for item in items]

@@ -13,7 +13,7 @@ import tensorflow as tf
 from tfvertical import batches
 from tfvertical.codecs import alignment
 from tfvertical.codecs.alignment import Sentence
-from tfvertical.codecs.entities import Entity, EntityCodec, best_tags
+from tfvertical.codecs.entities import Entity, EntityCodec, mean_scores
 from tfvertical.columns import Ragged
 from tfvertical.contracts import Backbone, Encoded, Examples, Objective, TextPreprocessor, Units
 from tfvertical.data import class_weights
@@ -168,7 +168,7 @@ class TokenClassifier(BackboneTask):
                 total,
                 count,
             )
-        return _mean(total, count)
+        return mean_scores(total, count)
 
     def answered(self, items: Sequence[Any], answers: Sequence[np.ndarray]) -> np.ndarray:
         """Scores of the words of items that a file saw whole."""
@@ -178,21 +178,14 @@ class TokenClassifier(BackboneTask):
         total, count = self._nothing(int(units.splits[-1]))
         for row, answer in enumerate(answers):
             self._add(answer[None], units.column.take(np.array([row]), len(answer)), total, count)
-        return _mean(total, count)
+        return mean_scores(total, count)
 
     def decode(self, scores: np.ndarray, items: Sequence[Any]) -> list[tuple[Entity, ...]]:
         """The entities of each item, from its words' probabilities; offsets count characters of the text as given.
 
         A list of words counts as the text in which spaces join them.
         """
-        sentences = [Sentence.of(item) for item in items]
-        splits = np.concatenate([[0], np.cumsum([len(each.places) for each in sentences])]).astype(np.int64)
-        tags = best_tags(scores, splits)
-        of_tags = np.take_along_axis(scores, tags[:, None].astype(np.int64), axis=1)[:, 0]
-        return [
-            self.codec.entities(each.text, each.places, tags[first:last], of_tags[first:last])
-            for each, first, last in zip(sentences, splits[:-1], splits[1:], strict=True)
-        ]
+        return self.codec.decode(scores, [Sentence.of(item) for item in items])
 
     def truth(self, examples: Examples) -> np.ndarray:
         """Tag ids of the words that the texts have by themselves."""
@@ -299,8 +292,3 @@ def _of_units(units: Ragged, tags: np.ndarray) -> Ragged:
     values = units.values
     found = np.where(values >= 0, tags[np.maximum(values, 0)] if len(tags) else -1, -1).astype(np.int32)
     return Ragged.placed(found, units.starts, units.lengths, -1)
-
-
-def _mean(total: np.ndarray, count: np.ndarray) -> np.ndarray:
-    """Scores of words; those that no piece stands for could be anything."""
-    return np.where(count > 0, total / np.maximum(count, 1), np.float32(1 / total.shape[1])).astype(np.float32)
