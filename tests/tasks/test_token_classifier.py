@@ -125,6 +125,13 @@ def test_the_report_s_pages(learned, tmp_path: Path):
     for told in (page, text, str(report)):
         assert "wrong type" in told and "thing" in told
     assert "30 texts" in text and "Types (2): thing, time" in card and "[" in report.errors[0]["text"]
+    with pytest.raises(ConfigError, match="An overlap is not a row"):
+        learned.evaluate(wrong, resamples=20, overlap=[30])
+    without = learned.evaluate(wrong, resamples=20, overlap=[3, 3, 0]).without_overlap
+    assert (without["overlap"], without["rows"]) == (2, 28) and set(without["metrics"]) >= {"f1", "macro_f1"}
+    old = {name: value for name, value in report.to_json().items() if name not in ("kind", "error_kinds")}
+    (tmp_path / "old.json").write_text(json.dumps(old))
+    assert tv.Report.load(tmp_path / "old.json").kind == "label"  # a report from before there were others
     hidden = learned.evaluate(wrong, resamples=20, show_examples=False)
     assert all("text" not in row for row in hidden.errors)
 

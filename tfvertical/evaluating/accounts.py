@@ -39,7 +39,7 @@ def worst_errors(
     found = []
     for row in wrong[np.argsort(-losses, kind="stable")][:most]:
         entry = {
-            "id": _storable(examples.ids[row] if show else row_name(examples, int(row))),
+            "id": shown_id(examples, int(row), show=show),
             "true": labels[y_true[row]],
             "predicted": labels[predicted[row]],
             "score": float(scores[row, predicted[row]]),
@@ -55,6 +55,11 @@ def row_name(examples: Examples, row: int) -> str:
     if isinstance(item, Path) and item.stem in examples.ids[row]:
         return f"row {row + 1}"
     return examples.ids[row]
+
+
+def shown_id(examples: Examples, row: int, *, show: bool) -> str:
+    """The row's id as a report may have it."""
+    return _storable(examples.ids[row] if show else row_name(examples, row))
 
 
 def _shown(item: Any) -> dict[str, Any]:

@@ -229,7 +229,7 @@ def _listed(
         start, end = _place(found.true, true) if true >= 0 else _place(found.found, got)
         row = int(np.searchsorted(found.splits, start, side="right")) - 1
         entry = {
-            "id": accounts.row_name(examples, row),
+            "id": accounts.shown_id(examples, row, show=show),
             "kind": kind,
             "true": labels[found.true[2][true]] if true >= 0 else "–",
             "predicted": labels[found.found[2][got]] if got >= 0 else "–",
