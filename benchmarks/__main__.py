@@ -28,6 +28,7 @@ NAMES = (
     "cold_probe_image",
     "ner",
     "tags",
+    "numbers",
     "growth",
     "edge",
     "faults",
@@ -61,7 +62,7 @@ def run(name: str, arguments: list[str]) -> tuple[str, bool]:
     module = importlib.import_module(f"benchmarks.{name}")
     if name == "quality":
         return module.main(), True
-    if name in ("tags", "growth", "edge", "faults", "distribution"):
+    if name in ("tags", "numbers", "growth", "edge", "faults", "distribution"):
         return module.main(arguments)
     from benchmarks import show
 

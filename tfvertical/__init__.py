@@ -23,9 +23,15 @@ if TYPE_CHECKING:
     from tfvertical.frontier import split
     from tfvertical.report import Report
     from tfvertical.stages import Stage, apply_stage
+    from tfvertical.tasks.extractive_qa import ExtractiveQA
     from tfvertical.tasks.image_classifier import ImageClassifier
+    from tfvertical.tasks.image_multi_label_classifier import ImageMultiLabelClassifier
+    from tfvertical.tasks.image_regressor import ImageRegressor
     from tfvertical.tasks.pair_classifier import PairClassifier
+    from tfvertical.tasks.pair_regressor import PairRegressor
     from tfvertical.tasks.text_classifier import TextClassifier
+    from tfvertical.tasks.text_multi_label_classifier import TextMultiLabelClassifier
+    from tfvertical.tasks.text_regressor import TextRegressor
     from tfvertical.tasks.token_classifier import TokenClassifier
 
 __version__ = "0.1.0"
@@ -37,14 +43,20 @@ _HOMES = {
     "Augment": "augment:Augment",
     "Discriminative": "adaptations.discriminative:Discriminative",
     "Examples": "contracts:Examples",
+    "ExtractiveQA": "tasks.extractive_qa:ExtractiveQA",
     "Frozen": "adaptations.frozen:Frozen",
     "FullFineTuning": "adaptations.full_fine_tuning:FullFineTuning",
     "GradualUnfreezing": "adaptations.gradual_unfreezing:GradualUnfreezing",
     "ImageClassifier": "tasks.image_classifier:ImageClassifier",
+    "ImageMultiLabelClassifier": "tasks.image_multi_label_classifier:ImageMultiLabelClassifier",
+    "ImageRegressor": "tasks.image_regressor:ImageRegressor",
     "Report": "report:Report",
     "Stage": "stages:Stage",
     "PairClassifier": "tasks.pair_classifier:PairClassifier",
+    "PairRegressor": "tasks.pair_regressor:PairRegressor",
     "TextClassifier": "tasks.text_classifier:TextClassifier",
+    "TextMultiLabelClassifier": "tasks.text_multi_label_classifier:TextMultiLabelClassifier",
+    "TextRegressor": "tasks.text_regressor:TextRegressor",
     "TokenClassifier": "tasks.token_classifier:TokenClassifier",
     "apply_stage": "stages:apply_stage",
     "backbones": "backbones",
@@ -60,14 +72,20 @@ __all__ = [
     "Augment",
     "Discriminative",
     "Examples",
+    "ExtractiveQA",
     "Frozen",
     "FullFineTuning",
     "GradualUnfreezing",
     "ImageClassifier",
+    "ImageMultiLabelClassifier",
+    "ImageRegressor",
     "PairClassifier",
+    "PairRegressor",
     "Report",
     "Stage",
     "TextClassifier",
+    "TextMultiLabelClassifier",
+    "TextRegressor",
     "TokenClassifier",
     "apply_stage",
     "backbones",

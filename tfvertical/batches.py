@@ -312,7 +312,11 @@ def _dataset(
             yield arrays, *others
 
     by_name = {name: tf.TensorSpec(shape, dtype) for name, shape, dtype in specs}
-    labels = tf.TensorSpec([None] if isinstance(encoded.labels, np.ndarray) else [None, None], tf.int32)
+    given = encoded.labels
+    if isinstance(given, np.ndarray):
+        labels = tf.TensorSpec([None, *given.shape[1:]], given.dtype)
+    else:  # a column: one label a position
+        labels = tf.TensorSpec([None, None], tf.int32)
     signature: tuple[Any, ...] = (by_name, labels, tf.TensorSpec([None], tf.float32))
     if share is not None:
         signature += (tf.TensorSpec([], tf.int32),)

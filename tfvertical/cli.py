@@ -158,7 +158,8 @@ def predict(
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Predict labels; one JSON object a line on stdout, with id, label and score; or id and entities."""
+    """Predict labels; one JSON object a line on stdout, with id, label and score; or id and labels,
+    entities or numbers."""
     if runner != "here":
         _predict_by_beam(runner, bundle, source, out, text, batch, options or (), overwrite)
         return

@@ -131,6 +131,8 @@ def _check_together(content: Mapping[str, Any]) -> list[Mistake]:
         found.append(Mistake(("data", "text"), what))
     if items != "pair" and isinstance(columns, list):
         found.append(Mistake(("data", "text"), f"names {len(columns)} columns; {task['name']} reads one."))
+    if target not in ("labels", "numbers") and isinstance(data.get("label"), list):
+        found.append(Mistake(("data", "label"), f"names several columns; {task['name']} learns one."))
     found += _check_exports(content.get("export") or (), items, target, task, judged_on)
     monitor = training.monitor or "val_loss"
     judged = training.early_stopping is not None and monitor.startswith("val_")
@@ -187,7 +189,7 @@ def _check_task(values: Any, place: Place, folder: Path) -> list[Mistake]:
     if isinstance(preset, str):
         found += _said(lambda: _check_preset(preset, folder), (*place, "preset"))
     if isinstance(labels, list) and all(isinstance(label, str) for label in labels):
-        found += _said(lambda: _check_labels(labels, module), (*place, "labels"))
+        found += _said(lambda: _check_labels(labels, module, {} if found else rest), (*place, "labels"))
     return found
 
 
@@ -197,12 +199,19 @@ def _check_preset(preset: str, folder: Path) -> None:
     backbones.check(_preset(preset, folder))
 
 
-def _check_labels(labels: Sequence[str], module: str | None) -> None:
+def _check_labels(labels: Sequence[str], module: str | None, options: Mapping[str, Any]) -> None:
+    from tfvertical.codecs.answers import AnswerCodec
     from tfvertical.codecs.entities import EntityCodec
     from tfvertical.codecs.labels import LabelCodec
+    from tfvertical.codecs.numbers import NumberCodec
 
-    entities = module is not None and schema.constant(_HERE / "tasks" / f"{module}.py", module, "target") == "entities"
-    (EntityCodec if entities else LabelCodec)(labels)
+    target = "label" if module is None else schema.constant(_HERE / "tasks" / f"{module}.py", module, "target")
+    if target == "numbers":
+        NumberCodec.of(labels, options)
+    elif target == "answers":
+        AnswerCodec.of(labels, options)
+    else:  # names of one label are right for sets of them
+        (EntityCodec if target == "entities" else LabelCodec)(labels)
 
 
 def _check_data(values: Any, place: Place, folder: Path) -> list[Mistake]:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 
 # ---------------------------------------------------------------------------------------------------------- data
+Target = Literal["label", "labels", "entities", "numbers", "answers"]  # what a row is labelled with
+
+
 @dataclass(frozen=True)
 class Rejected:
     """A row that was not used.
@@ -72,7 +75,8 @@ class Examples:
         inputs: one per row: `str` for texts, `Pair` for two, or a tuple of words where entities are marked in words;
             `Path`, encoded bytes or uint8 array `(height, width, 3)` for images.
         labels: label *names*, one per row, or None where the source has none; for entities, tuples of `Span`s in
-            characters of a text or in words.
+            characters of a text or in words; for sets of labels, tuples of names; for numbers, of floats;
+            for answers, of `Span`s of the second text, each of them right.
         ids: stable row ids (`train.csv:17`), one per row, unique.
         weights: float32 `(rows,)` sample weights, or None for 1.
         report: what was read, kept and rejected.
@@ -349,7 +353,7 @@ class Encoded:
         lengths: int64 `(n,)` tokens per example, or None where all examples have one shape.
         rows: int64 `(n,)` the row of the `Examples` each came from; repeated where a long text gave several windows.
         labels: int32 `(n,)` label ids, one per example; or a column of them, one a position, -1 where there is none; or
-            None.
+            float32 `(n, numbers)`, or zeros and ones `(n, labels)`; or None.
         weights: float32 `(n,)` sample weights.
         truncated: how many rows were cut to the model's length.
         unknown: share of tokens the vocabulary lacks, 0…1.
@@ -383,8 +387,9 @@ class Task(ABC):
         model: an ordinary functional Keras model, raw outputs (logits) at its end.
         components: name -> the functional model nested in `model` under that name; the last is `"head"`.
         blocks: address patterns of the backbones' blocks, input to output (`text/transformer_layer_0/`).
-        labels: the label names; a label's id is its position. Of entities, their types.
-        outputs: what each number of the model's output stands for: the labels; of entities, the tags.
+        labels: the label names; a label's id is its position. Of entities, their types; of numbers, the quantities.
+        outputs: what each number of the model's output stands for: the labels; of entities, the tags; of numbers, the
+            quantities or their bounds.
         preprocessor: raw items to model inputs.
         source: where the backbone's weights came from.
         run: how the task was trained, as JSON values; saved with it and there again after loading.
@@ -392,7 +397,7 @@ class Task(ABC):
 
     kind: ClassVar[Literal["text", "image"]]
     items: ClassVar[Literal["text", "image", "pair"]]
-    target: ClassVar[Literal["label", "entities"]]
+    target: ClassVar[Target]
     measure: ClassVar[str]
     monitor: ClassVar[str]
     model: keras.Model
@@ -410,7 +415,10 @@ class Task(ABC):
 
     @abstractmethod
     def scores(self, examples: Examples | Encoded) -> np.ndarray:
-        """What a report is made of: float32 `(rows, labels)`, summing to 1; of entities `(words, tags)`, row by row."""
+        """What a report is made of: float32 `(rows, outputs)`; of entities and answers `(words, outputs)`, row by row.
+
+        Those of one label, or of tags, sum to 1.
+        """
 
     @abstractmethod
     def wrapped(self, item: Any, length: int) -> tuple[np.ndarray, np.ndarray | None]:
@@ -419,6 +427,10 @@ class Task(ABC):
         Returns:
             int32 `(tokens,)`; the same for pairs, None for others.
         """
+
+    def sides(self, item: Any, length: int) -> Mapping[str, tuple[np.ndarray, np.ndarray | None]]:
+        """What stands before the model's input names -> `wrapped`; several where texts of an item are read apart."""
+        return {"": self.wrapped(item, length)}
 
     @abstractmethod
     def answered(self, items: Sequence[Any], answers: Sequence[np.ndarray]) -> np.ndarray:
@@ -435,11 +447,24 @@ class Task(ABC):
 
     @abstractmethod
     def truth(self, examples: Examples) -> np.ndarray:
-        """What each row of `scores` should be highest at, int64, by `outputs`. Raises DataError for unknown labels."""
+        """What each row of `scores` should be highest at, int64, by `outputs`; or zeros and ones; or true numbers;
+        or the words of answers.
+
+        Raises:
+            DataError: labels that the task does not know.
+        """
 
     @abstractmethod
     def quality(self, examples: Examples, scores: np.ndarray) -> float:
-        """How right `scores` are of labelled examples, 0…1, by the one number that counts: `measure` is its name."""
+        """How right `scores` are of labelled examples, at most 1, by the number that counts: `measure` is its name."""
+
+    def apart(self, expected: np.ndarray, received: np.ndarray) -> np.ndarray:
+        """How far each row of scores is from what it should be: the largest difference of two probabilities."""
+        return np.asarray(np.abs(received - expected).max(axis=1))
+
+    def agree(self, expected: np.ndarray, received: np.ndarray) -> np.ndarray:
+        """Whether two rows of scores tell a person the same, bool: the same output is the highest."""
+        return np.asarray(expected.argmax(axis=1) == received.argmax(axis=1))
 
     @abstractmethod
     def activation(self, outputs: tf.Tensor) -> tf.Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
@@ -13,6 +14,13 @@ from tfvertical.evaluating import bootstrap, metrics, per_label
 from tfvertical.evaluating.accounts import apart, data_account, history_account, model_account, worst_errors
 from tfvertical.evaluating.metrics import Array
 from tfvertical.report import Report
+
+_REPORTS = {  # by a task's target
+    "labels": "label_set_report",
+    "entities": "entity_report",
+    "numbers": "number_report",
+    "answers": "answer_report",
+}
 
 
 class Scorer(Protocol):
@@ -40,7 +48,9 @@ def evaluate(
     """Score `examples` and account for the result.
 
     Args:
-        task: has `labels` and `scores(examples)`, float `(rows, labels)`; or finds entities, see `entity_report`.
+        task: has `labels` and `scores(examples)`, float `(rows, labels)`; or has a report of its own, see
+            `label_set_report`, `entity_report`, `number_report`,
+            `answer_report`.
         examples: rows with label names.
         before: scores of the same rows before adaptation, `(rows, labels)`.
         overlap: positions of rows that were in the training data too; everything is also scored without them.
@@ -62,10 +72,9 @@ def evaluate(
         >>> evaluate(Coin(), Examples(["a", "b"], ["heads", "tails"], ["1", "2"])).metrics["accuracy"]
         0.5
     """
-    if isinstance(task, Task) and task.target == "entities":
-        from tfvertical.evaluating import entity_report
-
-        return entity_report.evaluate(
+    if isinstance(task, Task) and task.target != "label":
+        own = importlib.import_module(f"tfvertical.evaluating.{_REPORTS[task.target]}")
+        report: Report = own.evaluate(
             task,
             examples,
             before=before,
@@ -77,6 +86,7 @@ def evaluate(
             examples_shown=examples_shown,
             show_examples=show_examples,
         )
+        return report
     labels = tuple(task.labels)
     y_true = _label_ids(examples, labels)
     encoded = task.encode(examples) if isinstance(task, Task) else None
@@ -92,7 +102,7 @@ def evaluate(
         per_class=per_class,
         confusion=metrics.confusion_matrix(y_true, metrics.predictions(scores), len(labels)).tolist(),
         reliability=metrics.reliability(y_true, scores),
-        curves=per_label.curves(y_true, scores, per_class),
+        curves=per_label.curves(np.eye(len(labels), dtype=bool)[y_true], scores, per_class),
         before=None
         if before is None
         else compare(y_true, scores, _checked("`before`", before, y_true, labels), **draws),

@@ -19,8 +19,11 @@ import numpy as np
 from tfvertical import bundle, data, distribution
 from tfvertical._console import load_tensorflow, quiet
 from tfvertical.checkpoint import Checkpoint
+from tfvertical.codecs.answers import NAME, Answer
 from tfvertical.codecs.entities import Entity
+from tfvertical.codecs.label_sets import LabelSet
 from tfvertical.codecs.labels import Prediction
+from tfvertical.codecs.numbers import Number
 from tfvertical.contracts import Examples
 from tfvertical.data._policy import refuse_warnings
 from tfvertical.data._stream import Item, stream
@@ -95,7 +98,7 @@ def train(
     for account in dict.fromkeys(data.describe(part.report) for part in parts.values()):
         say(account)
     say("Rows: " + ", ".join(f"{name} {len(part):,}" for name, part in parts.items()) + ".")
-    labels = run.labels or data.label_names(parts["train"])
+    labels = names_of(run.data, run.labels, target_of(run.task), parts["train"])
     say(where.describe(run.training.batch_size, len(parts["train"])))
     say(f"Loading {run.preset} for {len(labels)} labels.")
     with distribution.together(where.strategy), where.scope():
@@ -235,7 +238,7 @@ def read(plan: DataPlan, kind: str, labels: tuple[str, ...] | None, target: str 
     if any(str(source).startswith("tfds:") for source in plan.sources.values()):
         load_tensorflow()
     parts = {"train": _load(plan, "train", kind, labels, target)}
-    known = labels or data.label_names(parts["train"])
+    known = names_of(plan, labels, target, parts["train"])
     if plan.split is not None:
         parts = data.split(parts["train"], **plan.split)
         if "train" not in parts:
@@ -248,6 +251,19 @@ def read(plan: DataPlan, kind: str, labels: tuple[str, ...] | None, target: str 
             for earlier in [part for part in ("train", "validation") if part in parts and part != name]:
                 parts[name] = data.with_overlap(parts[earlier], parts[name], strict=bool(plan.load.get("strict")))
     return parts
+
+
+def names_of(plan: DataPlan, labels: tuple[str, ...] | None, target: str, train: Examples) -> tuple[str, ...]:
+    """What a task tells apart: the labels given, or those of the training data, or the columns in which they stand.
+
+    Numbers are called as their columns; so are sets of labels that have a column each.
+    """
+    if target == "answers":
+        return (NAME,)
+    columns = plan.load.get("label", "label")
+    if labels or not (target == "numbers" or isinstance(columns, list)):
+        return labels or data.label_names(train)
+    return tuple(str(column) for column in (columns if isinstance(columns, list) else [columns]))
 
 
 def refuse_unknown_tokens(task: Any, parts: Mapping[str, Examples]) -> None:
@@ -265,6 +281,8 @@ def _load(plan: DataPlan, part: str, kind: Any, labels: tuple[str, ...] | None, 
         path = Path(options["quarantine"])
         own = path.with_name(f"{path.stem}.{part}{path.suffix}") if path.suffix else path / f"{part}.rejected.jsonl"
         options["quarantine"] = own
+    if target == "numbers" and labels:
+        options.setdefault("label", list(labels))
     return data.load(plan.sources[part], kind=kind, target=target, labels=labels, **options)
 
 
@@ -285,6 +303,8 @@ def evaluate(
     if source.startswith("tfds:"):
         load_tensorflow()
     what: dict[str, Any] = {"kind": kind_of(name), "target": target_of(name), "labels": labels}
+    if what["target"] == "numbers":
+        columns.setdefault("label", list(labels))
     rows = data.load(source, **what, **columns)  # before TensorFlow: mistakes are told
     report: Report = _loaded(path).evaluate(rows, show_examples=examples)
     return report
@@ -293,7 +313,7 @@ def evaluate(
 def predict(
     path: str | Path, source: str | IO[bytes], *, text: str | None = None, batch: int = 256
 ) -> Iterator[dict[str, Any]]:
-    """A mapping for each row: `id`, `label`, `score`; or `id`, `entities`; or `id` and `error` where it cannot be used.
+    """A mapping for each row: its `id`, and what `written` makes of its prediction or, if it cannot be used, `error`.
 
     At most `batch` rows are held in memory.
 
@@ -316,7 +336,8 @@ def rows_of(path: str | Path, source: str | IO[bytes], text: str | None = None) 
     name = bundle.description(path)[0]
     kind = kind_of(name)
     columns = _columns(path, source, text=text, label=None)
-    columns.pop("label", None)
+    for of_labels in ("label", "separator"):
+        columns.pop(of_labels, None)
     if str(source).startswith("tfds:"):
         load_tensorflow()
     if kind == "image" and isinstance(source, str | Path) and Path(source).suffix.lower() in PICTURES:
@@ -339,11 +360,24 @@ def _predicted(task: Any, chunk: list[Item]) -> Iterator[dict[str, Any]]:
             yield row | written(next(found))
 
 
-def written(found: Prediction | Sequence[Entity]) -> dict[str, Any]:
-    """A prediction as JSON values: `label` and `score`, or `entities`."""
+def written(found: Prediction | LabelSet | Answer | Sequence[Entity] | Sequence[Number]) -> dict[str, Any]:
+    """A prediction as JSON values.
+
+    `label` and `score`; or `labels` and `scores`; or `entities`; or `numbers`; or `answer`, None where there is none,
+    with `start`, `end` and `score`.
+    """
+    if isinstance(found, Answer):
+        place = {"start": found.start, "end": found.end} if found.text else {}
+        return {"answer": found.text or None, **place, "score": round(found.score, 6)}
     if isinstance(found, Prediction):
         return {"label": found.label, "score": round(found.score, 6)}
-    return {"entities": [asdict(each) | {"score": round(each.score, 6)} for each in found]}
+    if isinstance(found, LabelSet):
+        return {"labels": list(found.labels), "scores": [round(float(each), 6) for each in found.scores]}
+    numbers = [each for each in found if isinstance(each, Number)]
+    if numbers:
+        return {"numbers": [{k: v for k, v in asdict(each).items() if v not in (None, "")} for each in numbers]}
+    entities = [each for each in found if isinstance(each, Entity)]
+    return {"entities": [asdict(each) | {"score": round(each.score, 6)} for each in entities]}
 
 
 def export(
@@ -384,6 +418,8 @@ def export(
     for key, each in (("examples", source), ("calibration", calibration)):
         if each is not None:
             columns = _columns(path, each, text=text, label=label)
+            if target == "numbers":
+                columns.setdefault("label", list(labels))
             found[key] = data.load(each, kind=kind, target=target, labels=labels, **columns)
     if chosen == "int8" and "examples" in found and "calibration" not in found:
         found = _set_aside(found["examples"])
@@ -437,4 +473,6 @@ def _columns(path: str | Path, source: Any, **chosen: str | None) -> dict[str, A
         takes = schema.declared(Path(__file__).parent / "data" / "table.py", "table", "__init__").parameters.values()
         options = [parameter.name for parameter in takes if parameter.kind is parameter.KEYWORD_ONLY]
         found |= {name: trained[name] for name in options if name in trained}
+    if "separator" in trained:
+        found["separator"] = trained["separator"]
     return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from annotated_types import Ge, Le, Lt
+from annotated_types import Ge, Gt, Le, Lt
 
 Count = Annotated[int, Ge(1)]
 Seed = Annotated[int, Ge(0)]
@@ -12,6 +12,9 @@ Share = Annotated[float, Ge(0), Lt(1)]  # of what is dropped, held out, …
 Drop = Annotated[float, Ge(0), Le(1)]  # of accuracy
 Seconds = Annotated[float, Ge(0)]
 Length = Annotated[int, Ge(3)]  # tokens, of which two are special
+Covered = Annotated[float, Gt(0), Lt(1)]  # of true numbers, between two bounds
 
+NumberLoss = Literal["mse", "huber", "quantile", "ordinal"]
+Encoder = Literal["cross", "bi"]
 TextPooling = Literal["mean", "first", "max", "attention"]
 ImagePooling = Literal["mean", "max"]

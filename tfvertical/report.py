@@ -28,10 +28,13 @@ class Report:
         labels: label names, by id.
         metrics: name -> number. Of labels: `accuracy`, `balanced_accuracy`, `macro_f1`, `weighted_f1`, `log_loss`
             (nats), `expected_calibration_error`, `macro_roc_auc`, `macro_average_precision`. Of entities: `f1`,
-            `precision`, `recall` and `macro_f1`, strictly counted; `overlap_f1` and its two parts; `word_accuracy`.
+            `precision`, `recall` and `macro_f1`, strictly counted; `overlap_f1` and its two parts; `word_accuracy`. Of
+            numbers: those of `evaluating.numbers.summary`; `coverage` and `width` of their bounds; of ordinal scores
+            `accuracy`, `within_one`, `quadratic_kappa`.
         intervals: name -> 95 % bootstrap interval, of the first four.
         per_class: a row per label: `label`, `precision`, `recall`, `f1`, `f1_low`, `f1_high`, `support`, `roc_auc`,
-            `average_precision`.
+            `average_precision`. Of numbers: `label`, `unit`, `low` and `high` of the true ones, the metrics, `mae_low`,
+            `mae_high`.
         confusion: `[true][predicted]` counts.
         reliability: the filled bins: `low`, `high`, `count`, `confidence`, `accuracy`.
         curves: `roc` and `pr`: `label`, `area`, `x`, `y`; all classes together first, then the weakest.
@@ -40,13 +43,14 @@ class Report:
         without_overlap: `overlap`, `rows`, `metrics`, `intervals` without the rows that were trained on, or None.
         errors: the worst errors, see `accounts.worst_errors`.
         error_kinds: of entities: `kind` of error, `count`, `types` (label -> count).
+        points: of numbers, for each `label` the `true` and the `found` ones of some rows.
         data: what was read, kept, rejected, warned of, cut.
         model: the task and where its backbone came from.
         history: name -> a number per epoch, None where it was not finite.
         notes: sentences a reader must know.
         bootstrap: `resamples` and `seed`.
         examples_shown: whether texts and pictures were allowed in.
-        kind: what was predicted: `label`, one for each row; `entities`, in each text.
+        kind: what was predicted: `label`, one for each row; `entities`, in each text; `numbers`, for each row.
 
     Example:
         >>> report = Report(rows=2, labels=("no", "yes"), metrics={"accuracy": 0.5})
@@ -67,6 +71,7 @@ class Report:
     without_overlap: Mapping[str, Any] | None = None
     errors: Table = ()
     error_kinds: Table = ()
+    points: Table = ()
     data: Mapping[str, Any] = field(default_factory=dict)
     model: Mapping[str, Any] = field(default_factory=dict)
     history: Mapping[str, Sequence[float | None]] = field(default_factory=dict)
@@ -143,7 +148,7 @@ class Report:
                 fix="evaluate again, or install the version that wrote it",
             )
         names = {f.name for f in fields(cls)}
-        needed = {f.name for f in fields(cls) if f.name not in ("error_kinds", "kind")}  # reports of 0.1.0 lack these
+        needed = {f.name for f in fields(cls) if f.name not in ("error_kinds", "points", "kind")}  # 0.1.0's lack these
         if not needed <= set(content) <= names:
             odd = sorted((needed - set(content)) | (set(content) - names))
             raise BundleError(f"{file} is not a whole report.", received=f"missing or unknown: {', '.join(odd)}")

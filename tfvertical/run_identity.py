@@ -13,6 +13,7 @@ from tfvertical.contracts import Encoded, Task
 from tfvertical.settings import Settings
 
 INDIFFERENT = ("cache_bytes", "cache_disk")  # where outputs are kept changes none of them
+DECIDED = ("threshold", "thresholds")  # what a run chooses at its end
 
 
 def of_run(
@@ -43,6 +44,7 @@ def of_run(
     if validation is not None:
         data["validation"] = identity.of_examples(validation)
     described = task.config()
+    described["head"] = {name: value for name, value in described["head"].items() if name not in DECIDED}
     described["source"] = {name: value for name, value in described["source"].items() if name != "versions"}
     content = {
         "task": {"class": type(task).__name__, **described},

@@ -33,8 +33,8 @@ class Settings:
             none, 2 is usual.
         early_stopping: end a stage after this many epochs without a better `monitor`; None to run them all.
         restore_best: end with the weights of the best epoch of the run (needs validation data).
-        monitor: the quantity that decides which epoch is best; lower is better for losses, higher for all else. None
-            for the task's own: `val_loss`, and `val_f1` where entities are found.
+        monitor: the quantity that decides which epoch is best; lower is better for losses and errors, higher for all
+            else. None for the task's own: `val_loss`, and `val_f1` where entities are found.
         group_by_length: put texts of like length into a batch, which saves padding and mixes examples less; None to do
             so where it saves any: not where only outputs of one length are trained on.
         cache: run what is frozen once and keep its outputs, in memory or on disk.

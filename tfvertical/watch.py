@@ -24,7 +24,7 @@ class Watch(keras.callbacks.Callback):
     def __init__(self, variables: list[Any], monitor: str, patience: int | None, restore: bool):
         super().__init__()
         self.variables, self.monitor, self.patience, self.restore = variables, monitor, patience, restore
-        self.lower = monitor.endswith("loss") or monitor.endswith("error")
+        self.lower = monitor.endswith(("loss", "error", "mae"))
         self.best, self.best_epoch = math.inf if self.lower else -math.inf, -1
         self.stage, self.waited = "", 0
         self.kept = self._snapshot()

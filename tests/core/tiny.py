@@ -14,9 +14,15 @@ from tfvertical.codecs.tagging import Span
 from tfvertical.codecs.text import Normalizer
 from tfvertical.codecs.words import joined
 from tfvertical.contracts import Backbone, Examples, SourceInfo
+from tfvertical.tasks.extractive_qa import ExtractiveQA
 from tfvertical.tasks.image_classifier import ImageClassifier
+from tfvertical.tasks.image_multi_label_classifier import ImageMultiLabelClassifier
+from tfvertical.tasks.image_regressor import ImageRegressor
 from tfvertical.tasks.pair_classifier import PairClassifier
+from tfvertical.tasks.pair_regressor import PairRegressor
 from tfvertical.tasks.text_classifier import TextClassifier
+from tfvertical.tasks.text_multi_label_classifier import TextMultiLabelClassifier
+from tfvertical.tasks.text_regressor import TextRegressor
 from tfvertical.tasks.token_classifier import TokenClassifier
 
 SOURCE = SourceInfo("tiny", "test", {}, "0" * 64)
@@ -24,6 +30,9 @@ WORDS = ("good", "fine", "bad", "poor", "the", "card", "never", "came", "was", "
 VOCABULARY = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS, *"abcdefghijklmnopqrstuvwxyz")
 LABELS = ("negative", "positive")
 TYPES = ("thing", "time")
+NUMBERS = ("price", "age")
+SETS = ("bright", "late", "rare")
+LEVELS = (1.0, 2.0, 4.0)
 
 
 def bert(layers: int = 2, dropout: float = 0.1, seed: int = 0, longest: int = 32, **options: Any) -> Any:
@@ -101,9 +110,49 @@ def pair_task(layers: int = 2, body_dropout: float = 0.1, length: int = 24, body
     return PairClassifier(text_backbone(layers, body_dropout, length, body_seed), LABELS, **head)
 
 
+def apart_task(**options: Any) -> Any:
+    return pair_task(encoder="bi", **options)
+
+
+def number_task(
+    kind: str, layers: int = 2, body_dropout: float = 0.1, length: int = 24, body_seed: int = 0, **head: Any
+) -> Any:
+    if head.get("loss") == "ordinal":
+        head = {"levels": LEVELS} | head
+    labels = NUMBERS[:1] if "levels" in head else NUMBERS
+    if kind == "image":
+        return ImageRegressor(image_backbone(body_dropout, body_seed), labels, **head)
+    backbone = text_backbone(layers, body_dropout, length, body_seed)
+    return (PairRegressor if kind == "pair" else TextRegressor)(backbone, labels, **head)
+
+
+def sets_task(
+    kind: str, layers: int = 2, body_dropout: float = 0.1, length: int = 24, body_seed: int = 0, **head: Any
+) -> Any:
+    if kind == "image":
+        return ImageMultiLabelClassifier(image_backbone(body_dropout, body_seed), SETS, **head)
+    return TextMultiLabelClassifier(text_backbone(layers, body_dropout, length, body_seed), SETS, **head)
+
+
+def answer_task(layers: int = 2, body_dropout: float = 0.1, length: int = 24, body_seed: int = 0, **head: Any) -> Any:
+    head = {"max_question": 8} | head
+    return ExtractiveQA(text_backbone(layers, body_dropout, length, body_seed), **head)
+
+
 def make_task(kind: str, **options: Any) -> Any:
-    """`text`, `image`, `token` or `pair`."""
-    return {"text": text_task, "image": image_task, "token": token_task, "pair": pair_task}[kind](**options)
+    """`text`, `image`, `token`, `pair`, `apart` or `answers`; `text numbers`, `image labels` and the like."""
+    if kind.endswith(" numbers"):
+        return number_task(kind.split()[0], **options)
+    if kind.endswith(" labels"):
+        return sets_task(kind.split()[0], **options)
+    return {
+        "text": text_task,
+        "image": image_task,
+        "token": token_task,
+        "pair": pair_task,
+        "apart": apart_task,
+        "answers": answer_task,
+    }[kind](**options)
 
 
 def texts(count: int, seed: int = 0, longest: int = 12) -> Examples:
@@ -159,6 +208,49 @@ def pairs(count: int, seed: int = 0, longest: int = 8) -> Examples:
     return labelled(found, seconds.labels)
 
 
+def questions(count: int, seed: int = 0, longest: int = 16) -> Examples:
+    """Which card came: in contexts one word stands before `card`, and of every fourth question it does not."""
+    draw = np.random.default_rng([seed, count, 3])
+    items, labels = [], []
+    for at in range(count):
+        words = [
+            str(word) for word in draw.choice(["the", "never", "came", "was", "very"], int(draw.integers(2, longest)))
+        ]
+        place = int(draw.integers(0, len(words) + 1))
+        words[place:place] = [str(draw.choice(WORDS[:4])), "card"] if at % 4 else [str(draw.choice(WORDS[:4]))]
+        text, places = joined(words)
+        items.append(Pair(f"{draw.choice(['the', 'was'])} card", text))
+        start, end = places[place].tolist()
+        labels.append((Span(start, end, "answer"),) if at % 4 else ())
+    return labelled(items, labels)
+
+
+def numbered(kind: str, count: int, seed: int = 0, levels: bool = False) -> Examples:
+    """Items with two numbers of very different size that show in them, or with one of `LEVELS`."""
+    examples = make_examples(kind, count, seed)
+    draw = np.random.default_rng([seed, count, 7])
+    names = list(examples.labels or ())
+    if levels:
+        found: list[Any] = [(LEVELS[0] if label[0] == "n" else LEVELS[at % 2 + 1],) for at, label in enumerate(names)]
+    else:
+        noise = draw.normal(0, 0.1, (count, 2))
+        found = [
+            (float(200_000 + 50_000 * ((label[0] == "p") + a)), float(0.3 - 0.01 * ((label[0] == "p") + b)))
+            for label, (a, b) in zip(names, noise, strict=True)
+        ]
+    return labelled(examples.inputs, found)
+
+
+def sets(kind: str, count: int, seed: int = 0) -> Examples:
+    """Items whose first label shows in them; the second belongs to every item without the first; the third is rare."""
+    examples = make_examples(kind, count, seed)
+    found = []
+    for at, label in enumerate(examples.labels or ()):
+        names = ["bright"] if label[0] == "p" else ["late"] * (at % 4 > 0)
+        found.append(tuple(names + ["rare"] * (at % 7 == 0)))
+    return labelled(examples.inputs, found)
+
+
 def labelled(inputs: Sequence[Any], labels: Sequence[Any] | None, **fields: Any) -> Examples:
     return Examples(
         list(inputs), None if labels is None else list(labels), [f"row:{at}" for at in range(len(inputs))], **fields
@@ -166,7 +258,13 @@ def labelled(inputs: Sequence[Any], labels: Sequence[Any] | None, **fields: Any)
 
 
 def make_examples(kind: str, count: int, seed: int = 0) -> Examples:
-    return {"text": texts, "image": pictures, "token": sentences, "pair": pairs}[kind](count, seed)
+    if kind.endswith(" numbers"):
+        return numbered(kind.split()[0], count, seed)
+    if kind.endswith(" labels"):
+        return sets(kind.split()[0], count, seed)
+    return {"text": texts, "image": pictures, "token": sentences, "pair": pairs, "apart": pairs, "answers": questions}[
+        kind
+    ](count, seed)
 
 
 def values(model: keras.Model) -> dict[str, np.ndarray]:

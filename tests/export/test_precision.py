@@ -11,7 +11,7 @@ import pytest
 
 from tests.bundle import fakes
 from tests.export.conftest import pictures
-from tfvertical.contracts import Encoded, Examples
+from tfvertical.contracts import Encoded, Examples, Task
 from tfvertical.errors import ConfigError, DataError, ExportError
 from tfvertical.export import _parity, _selective, export
 from tfvertical.runtime import LiteRT, Predictor
@@ -68,6 +68,7 @@ class Recorded:
 
     labels, target, measure = ("a", "b"), "label", "accuracy"
     truth, quality = fakes.FakeTask.truth, fakes.FakeTask.quality
+    apart, agree = Task.apart, Task.agree
 
     def __init__(self, expected: np.ndarray, received: np.ndarray):
         self.expected, self.received = expected, received

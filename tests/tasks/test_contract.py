@@ -19,8 +19,20 @@ from tfvertical import kernels
 from tfvertical.codecs.alignment import Sentence
 from tfvertical.registry import Registry, to_config
 
-KINDS = {"text_classifier": "text", "image_classifier": "image", "token_classifier": "token", "pair_classifier": "pair"}
-FORMATS = {kind: ("litert", "onnx") for kind in ("token", "pair")}  # a SavedModel takes one text, and knows no words
+KINDS = {
+    "text_classifier": "text",
+    "image_classifier": "image",
+    "token_classifier": "token",
+    "pair_classifier": "pair",
+    "extractive_qa": "answers",
+    "text_multi_label_classifier": "text labels",
+    "image_multi_label_classifier": "image labels",
+    "text_regressor": "text numbers",
+    "image_regressor": "image numbers",
+    "pair_regressor": "pair numbers",
+}
+# a SavedModel takes one text, and knows no words
+FORMATS = {kind: ("litert", "onnx") for kind in ("token", "pair", "pair numbers", "answers")}
 OPTIONS: dict[str, dict[str, Any]] = {
     "frozen": {},
     "gradual_unfreezing": {"blocks": 1, "head_epochs": 1, "epochs_per_block": 1},
@@ -42,8 +54,8 @@ def test_every_registered_class_is_in_this_suite():
 
 def make(task: str, **options: Any) -> Any:
     kind = KINDS[task]
-    small = {} if kind == "image" else {"layers": 1}
-    if kind == "token":  # its head pools nothing
+    small = {} if kind.startswith("image") else {"layers": 1}
+    if kind in ("token", "answers"):  # their heads pool nothing
         options = {name: value for name, value in options.items() if name in ("dropout", "hidden")}
     return tiny.make_task(kind, **small, **options)
 
@@ -59,17 +71,32 @@ def test_build_fit_evaluate_predict_save_load(name: str, adaptation: str, tmp_pa
     history = task.fit(train, test, adaptation=chosen, epochs=1, batch_size=6, learning_rate=0.01, verbose=0)
     assert history.stages == [stage.name for stage in chosen.stages(task, 1)]
     assert all(np.isfinite(values).all() for values in history.history.values())
-    watched = {"loss", "accuracy"} | ({"f1"} if kind == "token" else set())
+    own = {"token": {"accuracy", "f1"}, "numbers": {"mae"}, "labels": {"f1"}}
+    watched = {"loss"} | own.get(kind.split()[-1], {"accuracy"})
     assert watched | {f"val_{name}" for name in watched} == set(history.history)
     assert history.proofs[0].moved and tiny.largest_difference(before, tiny.values(task.model)) > 0
     report = task.evaluate(test, resamples=20)
     scores = task.scores(test)
     assert scores.shape[1] == len(task.outputs) and scores.dtype == np.float32
-    np.testing.assert_allclose(scores.sum(axis=1), 1, atol=1e-6)
+    if kind.split()[-1] not in ("numbers", "labels", "answers"):
+        np.testing.assert_allclose(scores.sum(axis=1), 1, atol=1e-6)
     assert report.metrics[task.measure] == pytest.approx(task.quality(test, scores))
     if kind == "token":
         found = [[(each.start, each.end, each.label) for each in row] for row in task.predict(test.inputs)]
         assert len(found) == 6 and scores.shape[0] == sum(len(Sentence.of(item).places) for item in test.inputs)
+    elif kind == "answers":
+        told = task.predict(test.inputs)
+        for each, item in zip(told, test.inputs, strict=True):
+            assert each.text == item[1][each.start : each.end]
+        assert len(told) == 6 and scores.shape[0] == sum(1 + len(Sentence.of(item[1]).places) for item in test.inputs)
+    elif kind.endswith("labels"):
+        told = [sorted(each.labels) for each in task.predict(test.inputs)]
+        assert told == [
+            [name for name, yes in zip(tiny.SETS, row, strict=True) if yes] for row in task.codec.applies(scores)
+        ]
+    elif kind.endswith("numbers"):
+        told = [[each.value for each in row] for row in task.predict(test.inputs)]
+        np.testing.assert_array_equal(np.float32(told), scores)
     else:
         right = [found.label == label for found, label in zip(task.predict(test.inputs), test.labels, strict=True)]
         assert len(scores) == 6 and report.metrics["accuracy"] == np.mean(right)
@@ -88,7 +115,7 @@ import sys
 import numpy as np
 import tfvertical as tv
 from tests.core import tiny
-for kind in ("text", "image", "token", "pair"):
+for kind in sys.argv[2:]:
     np.save(f"{sys.argv[1]}/{kind}.npy", tv.load(f"{sys.argv[1]}/{kind}").scores(tiny.make_examples(kind, 7, seed=2)))
 """
 
@@ -100,7 +127,8 @@ def test_a_new_process_predicts_the_same_bits(tmp_path: Path, root: Path):
         task.save(tmp_path / kind)
         expected[kind] = task.scores(tiny.make_examples(kind, 7, seed=2))
     same = {**os.environ, kernels.SWITCH: str(int(kernels.onednn()))}  # here Keras may have been imported first
-    subprocess.run([sys.executable, "-c", PROGRAM, str(tmp_path)], cwd=root, env=same, check=True, capture_output=True)
+    command = [sys.executable, "-c", PROGRAM, str(tmp_path), *expected]
+    subprocess.run(command, cwd=root, env=same, check=True, capture_output=True)
     for kind, scores in expected.items():
         np.testing.assert_array_equal(np.load(tmp_path / f"{kind}.npy"), scores)
         assert len(np.unique(scores)) > 7

@@ -129,3 +129,59 @@ def test_a_file_reads_pairs_as_the_task_does(tmp_path: Path):
         predictor.scores(["good"])
     with pytest.raises(ConfigError, match="one text for each row"):
         task.export(tmp_path, "saved_model")
+
+
+def test_texts_that_are_read_apart_give_what_each_gives_alone():
+    task = tiny.apart_task(layers=1, dropout=0.0)
+    examples = tiny.pairs(12)
+    encoded = task.encode(examples)
+    assert sorted(encoded.columns) == sorted(
+        f"{side}_{name}" for side in ("first", "second") for name in ("token_ids", "padding_mask", "segment_ids")
+    )
+    body = task.components["text"]
+    alone = []
+    for side in (0, 1):
+        one = tiny.text_task(layers=1).encode(tiny.labelled([pair[side] for pair in examples.inputs], None))
+        rows = np.arange(12)
+        inputs = {name: column.take(rows, 24) for name, column in one.columns.items()}
+        states, mask = body(inputs, training=False).numpy(), inputs["padding_mask"][..., None]
+        alone.append((states * mask).sum(axis=1) / mask.sum(axis=1))
+    one, other = alone
+    seen = np.concatenate([one, other, np.abs(one - other), one * other], axis=1)
+    logits = task.components["head"].get_layer("logits")(seen).numpy()
+    expected = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(task.scores(examples), expected, atol=1e-5)
+
+
+def test_a_frozen_backbone_that_reads_apart_learns_and_is_kept(tmp_path: Path):
+    task = tiny.apart_task(layers=1, body_dropout=0.0, dropout=0.0)
+    plan = task.plan(tiny.pairs(64), batch_size=8)
+    assert plan.ways[0].how == "kept" and plan.ways[0].frontier == "(64) float32"
+    task.fit(tiny.pairs(240), epochs=30, batch_size=8, learning_rate=0.02, verbose=0)
+    test = tiny.pairs(40, seed=1)
+    report = task.evaluate(test, resamples=20)
+    assert report.metrics["accuracy"] > 0.8
+    task.save(tmp_path / "apart")
+    again = tv.load(tmp_path / "apart")
+    np.testing.assert_array_equal(again.scores(test), task.scores(test))
+    cut = task.encode(tiny.labelled([("the " * 40, "good"), ("good", "the")], None))
+    assert cut.truncated == 1 and cut.lengths.tolist() == [24, 3]
+
+
+def test_another_encoder_is_refused():
+    with pytest.raises(ConfigError, match="no encoder 'both'"):
+        tiny.pair_task(layers=1, encoder="both")
+
+
+@pytest.mark.slow
+def test_a_file_reads_texts_apart_as_the_task_does(tmp_path: Path):
+    task = tiny.apart_task(layers=1)
+    examples = tiny.pairs(60, seed=3)
+    task.save(tmp_path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of the converter's own
+        folder = task.export(tmp_path, "litert", length=[6, 24], examples=examples)
+        task.export(tmp_path, "onnx", examples=examples)
+    predictor = Predictor(folder)
+    items = [*examples.inputs, ("the " * 40, "good"), ("good", "the " * 40)]
+    np.testing.assert_allclose(predictor.scores(items), task.scores(tiny.labelled(items, None)), atol=1e-5)

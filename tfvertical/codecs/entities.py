@@ -68,6 +68,11 @@ class EntityCodec:
         self.tags = (OUTSIDE, *(f"{letter}-{name}" for name in self.names for letter in "BI"))
         self._ids = {name: at for at, name in enumerate(self.names)}
 
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """What each output of a model stands for: the tags."""
+        return self.tags
+
     def encode(self, words: int, spans: Iterable[Span], row: str = "") -> np.ndarray:
         """Tag ids, int32 `(words,)`.
 

@@ -52,6 +52,11 @@ class LabelCodec:
             raise ConfigError("These labels cannot be used.", expected="two or more different names", received=detail)
         self._ids = {name: at for at, name in enumerate(self.names)}
 
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """What each output of a model stands for: the names."""
+        return self.names
+
     def encode(self, labels: Sequence[str], ids: Sequence[str] = ()) -> np.ndarray:
         """Ids, int32 `(n,)`.
 

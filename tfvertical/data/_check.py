@@ -6,6 +6,8 @@ import datetime
 import math
 import os
 import re
+from collections.abc import Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,8 @@ from tfvertical.codecs import pixels
 from tfvertical.codecs.pairs import Pair
 from tfvertical.errors import DataError
 
+_SAID = {"0": False, "0.0": False, "false": False, "no": False, "1": True, "1.0": True, "true": True, "yes": True}
+LARGEST = 1e30  # of a number to learn: sums of many still fit into float32
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
@@ -124,6 +128,78 @@ def label(value: Any) -> tuple[str, str]:
             raise Fault(f"the label has {len(name):,} characters; is this the label's column?")
         return name, "number" if _NUMBER.fullmatch(name) else "text"
     raise Fault(f"a label is wanted, this is {_kind(value)}")
+
+
+def labels(value: Any, separator: str, names: Sequence[str] | None = None) -> tuple[str, ...]:
+    """The names in a set of labels, sorted; there may be none.
+
+    Args:
+        value: a list of names, a text in which `separator` stands between them, or, with `names`, a 0 or 1 for each.
+        separator: between names.
+        names: of the columns, where there is one a label.
+    """
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    if isinstance(value, bytes):
+        value = value.decode(errors="replace")
+    if missing(value):
+        raise Fault("the labels are missing; write an empty text or list where none applies")
+    if isinstance(value, str):
+        value = [part for part in value.split(separator) if part.strip()]
+    if not isinstance(value, list | tuple | set | frozenset):
+        raise Fault(f"a list of labels is wanted, this is {_kind(value)}")
+    if names is not None and len(value) != len(names):
+        raise Fault(f"{len(value)} of 0 or 1 where {len(names)} labels are")
+    if names is not None:
+        return tuple(sorted(name for each, name in zip(value, names, strict=True) if _applies(each, name)))
+    found = [label(each)[0] for each in value]
+    if len(set(found)) < len(found):
+        raise Fault(f"a label stands there twice: {', '.join(sorted(found))[:100]}")
+    return tuple(sorted(found))
+
+
+def _applies(value: Any, name: str) -> bool:
+    """Whether a cell says yes."""
+    if isinstance(value, bytes):
+        value = value.decode(errors="replace")
+    if missing(value) or (isinstance(value, str) and not value.strip()):
+        raise Fault(f"whether {name!r} applies is missing")
+    said = str(value).strip().lower()
+    if said not in _SAID:
+        raise Fault(f"{name!r} is {_shown(value)}, neither 0 nor 1")
+    return _SAID[said]
+
+
+def numbers(value: Any, names: Sequence[str] | None = None) -> tuple[float, ...]:
+    """One finite number or several.
+
+    Args:
+        value: a number, written as one too, or a list of them.
+        names: what they are called, as many as there must be; None where that is not known.
+    """
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    every = list(value) if isinstance(value, list | tuple) else [value]
+    if not every or (names is not None and len(every) != len(names)):
+        raise Fault(f"{len(every)} numbers where {len(names or ('',))} are wanted")
+    called = [f"the number {name!r}" for name in names] if names else ["the number"] * len(every)
+    return tuple(_number(each, name) for each, name in zip(every, called, strict=True))
+
+
+def _number(value: Any, name: str) -> float:
+    if isinstance(value, bytes):
+        value = value.decode(errors="replace")
+    if missing(value) or (isinstance(value, str) and not value.strip()):
+        raise Fault(f"{name} is missing")
+    if isinstance(value, bool | np.bool_) or not isinstance(value, str | int | float | np.number | Decimal):
+        raise Fault(f"{name} is {_kind(value)}")
+    if isinstance(value, str) and not _NUMBER.fullmatch(value.strip()):
+        comma = _NUMBER.fullmatch(value.strip().replace(",", ".", 1))
+        raise Fault(f"{name} is {_shown(value)}, no number{'; write a point for the comma' if comma else ''}")
+    found = float(value)
+    if not abs(found) <= LARGEST:
+        raise Fault(f"{name} is {found}, not a finite number of at most {LARGEST:g}")
+    return found
 
 
 def weight(value: Any) -> float:

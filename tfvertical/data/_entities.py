@@ -1,4 +1,4 @@
-"""Whether a text or a list of words, and the entities that are marked in it, can be used."""
+"""Whether a text or a list of words, and the entities or answers that are marked in it, can be used."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from tfvertical.codecs.answers import NAME
+from tfvertical.codecs.pairs import Pair
 from tfvertical.codecs.tagging import Span, TagFault, detect, spans
 from tfvertical.data import _check
 from tfvertical.data._check import Fault
@@ -59,6 +61,60 @@ def entities(value: Any, clean: str | tuple[str, ...], scheme: str | None) -> tu
         if span.start < before.end:
             raise Fault(f"{_shown(before)} and {_shown(span)} overlap, which tags of words cannot say")
     return tuple(found)
+
+
+def answers(value: Any, clean: Pair) -> tuple[Span, ...]:
+    """The places in a context at which an answer stands, each of them right; none where it holds none.
+
+    Args:
+        value: as in SQuAD: mappings with `text` and `answer_start`, or one mapping of two lists; or one text, which
+            must stand in the context exactly once, or be empty.
+        clean: question and context.
+    """
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    if _check.missing(value):
+        raise Fault("the answers are missing; write an empty text or list where there is none")
+    if isinstance(value, str):
+        return _only(value.strip(), clean.second) if value.strip() else ()
+    if isinstance(value, Mapping) and {"text", "answer_start"} <= set(value):
+        texts, starts = (list(value[key]) if _is_list(value[key]) else [value[key]] for key in ("text", "answer_start"))
+        if len(texts) != len(starts):
+            raise Fault(f"{len(texts)} texts of answers and {len(starts)} places")
+        value = [{"text": text, "answer_start": start} for text, start in zip(texts, starts, strict=True)]
+    if not isinstance(value, list | tuple):
+        raise Fault(f"a list of answers is wanted, this is {_check._kind(value)}")
+    return tuple(dict.fromkeys(_answer(each, clean.second) for each in value))  # annotators agree
+
+
+def _answer(value: Any, context: str) -> Span:
+    if not isinstance(value, Mapping) or not isinstance(value.get("text"), str):
+        raise Fault(f"an answer is {_check._shown(value)}; text and answer_start are wanted")
+    text, start = value["text"], value.get("answer_start")
+    if start is None:
+        return _only(text, context)[0]
+    if isinstance(start, bool) or not isinstance(start, int | np.integer):
+        raise Fault(f"an answer stands at {start!r}; a whole number is wanted")
+    end = int(start) + len(text)
+    if not text.strip() or not start >= 0 or context[start:end] != text:
+        found = context.find(text)
+        hint = f"; it stands at {found}" if text.strip() and found >= 0 else ""
+        raise Fault(f"the answer {_check._shown(text)} does not stand in the context at {start}{hint}")
+    return Span(int(start), end, NAME)
+
+
+def _only(text: str, context: str) -> tuple[Span, ...]:
+    """The one place of a text."""
+    times = context.count(text) if text.strip() else 0
+    if times != 1:
+        where = f"stands in the context {times} times; give its place: answer_start"
+        raise Fault(f"the answer {_check._shown(text)} {where if times else 'does not stand in the context'}")
+    start = context.index(text)
+    return (Span(start, start + len(text), NAME),)
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list | tuple | np.ndarray)
 
 
 def _of_tags(tags: Sequence[str], clean: str | tuple[str, ...], scheme: str | None) -> tuple[Span, ...]:

@@ -15,14 +15,19 @@ ClassWeight = Literal["balanced"] | Mapping[str, float]
 
 
 def classes_of(label: Any) -> tuple[str, ...]:
-    """The names that stand in a row's label: of one label itself, of entities their types, each once.
+    """The names that stand in a row's label: of one label itself, of a set its members, of entities their types, each
+    once; of numbers none.
 
     Example:
         >>> from tfvertical.codecs.tagging import Span
         >>> classes_of("praise"), classes_of((Span(0, 2, "PER"), Span(3, 4, "LOC"), Span(5, 6, "PER")))
         (('praise',), ('LOC', 'PER'))
     """
-    return (label,) if isinstance(label, str) else tuple(sorted({span.label for span in label}))
+    if isinstance(label, str):
+        return (label,)
+    if not len(label) or isinstance(label[0], int | float | np.number):
+        return ()
+    return tuple(sorted({each if isinstance(each, str) else each.label for each in label}))
 
 
 def label_names(examples: Examples) -> tuple[str, ...]:

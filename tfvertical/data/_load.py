@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from tfvertical.codecs.pixels import MAX_PIXELS
-from tfvertical.contracts import DataReport, DataWarning, Examples, Source
+from tfvertical.contracts import DataReport, DataWarning, Examples, Source, Target
 from tfvertical.data import _check, _policy, _warnings
 from tfvertical.data._labels import classes_of
 from tfvertical.data._request import Column, Request
@@ -21,7 +21,6 @@ from tfvertical.errors import ConfigError, DataError, nearest
 from tfvertical.registry import Registry
 
 _SHOWN_LABELS = 3
-Target = Literal["label", "entities"]
 
 
 def load(
@@ -29,7 +28,7 @@ def load(
     *,
     kind: Literal["text", "image", "pair"] = "text",
     text: Column | Sequence[Column] = "text",
-    label: Column | None = "label",
+    label: Column | Sequence[Column] | None = "label",
     policy: _policy.Policy = "raise",
     quarantine: str | os.PathLike[str] | None = None,
     labels: Sequence[str] | None = None,
@@ -38,6 +37,7 @@ def load(
     weight: Column | None = None,
     target: Target = "label",
     scheme: Literal["iob2", "iob1", "bioes"] | None = None,
+    separator: str = "|",
     strict: bool = False,
     name: str | None = None,
     max_text_bytes: int = 1_000_000,
@@ -53,18 +53,22 @@ def load(
         kind: what an item is: a text, a picture, or a pair of texts.
         text: column of the item: the text or, with `kind="image"`, the picture or its path; of a pair, both columns,
             or one that holds lists of two.
-        label: column of the label; None reads without labels.
+        label: column of the label; None reads without labels. Of numbers, one column or several, or one of lists; of
+            sets of labels, one column, or several that say 0 or 1.
         policy: what becomes of rows that cannot be used (missing, empty, undecodable, wrong type, unknown label):
             `raise` a DataError that names them, `skip` them, or `quarantine` them in a file.
         quarantine: the file (or folder) for the policy of that name: JSON lines with id and reason.
         labels: the label names that are known; rows with any other label cannot be used. Numbers count as positions in
-            it, unless some name is a number. Give the training labels when reading validation or test data.
+            it, unless some name is a number. Give the training labels when reading validation or test data. Of
+            numbers: what they are called, as many as each row must have.
         group: column of what a split must keep together (a patient, a customer).
         time: column of the date, for splits by date.
         weight: column of the sample weight.
-        target: what a label is: `"label"`, one name; `"entities"`, what is marked in a text (spans of characters) or in
-            a list of words (tags, or spans of words).
+        target: what a label is: `"label"`, one name; `"labels"`, any number of names; `"entities"`, what is marked in
+            a text (spans of characters) or in a list of words (tags, or spans of words); `"numbers"`, one or several;
+            `"answers"`, where the second text of a pair answers the first.
         scheme: of tags: `"iob2"`, `"iob1"`, `"bioes"` (BILOU and BMEWO too); None finds it out.
+        separator: between names, where several labels stand in one cell.
         strict: treat warnings (duplicates, conflicting labels, rare classes) as errors.
         name: what reports call the data; by default the source's name.
         max_text_bytes: a longer text cannot be used.
@@ -73,8 +77,8 @@ def load(
         **options: of the kind of source: `encoding`, `header`, `delimiter`, `quotes` (tables), `data_dir` (tfds).
 
     Returns:
-        Examples with string labels (of entities: tuples of `Span`s), ids such as `train.csv:17`, and `report`, in which
-        kept + rejected = read.
+        Examples with string labels (of entities: tuples of `Span`s; of numbers: tuples of floats), ids such as
+        `train.csv:17`, and `report`, in which kept + rejected = read.
 
     Raises:
         ConfigError: the arguments do not fit together.
@@ -85,7 +89,8 @@ def load(
         >>> examples.labels, examples.ids, examples.report.kept
         (['complaint', 'praise'], ['arrays:0', 'arrays:1'], 2)
     """
-    request = Request(kind, text, label, group, time, weight, target, scheme, max_text_bytes, max_pixels, max_rows)
+    limits = {"max_text_bytes": max_text_bytes, "max_pixels": max_pixels, "max_rows": max_rows}
+    request = Request(kind, text, label, group, time, weight, target, scheme, separator, **limits)
     _policy.check_policy(policy, quarantine)
     known = None if labels is None else known_labels(labels)
     source = open_source(value, request, options)
@@ -102,7 +107,7 @@ def load(
         *getattr(source, "notes", ()),
         *_warnings.look(examples.inputs, examples.labels, examples.ids, _noun(kind)),
     ]
-    warnings += _few_classes(title, examples, known)
+    warnings += _few_classes(title, examples, known, target)
     if strict:
         _policy.refuse_warnings(title, warnings)
     if quarantine is not None:
@@ -193,16 +198,27 @@ def _examples(clean: Sequence[Clean], request: Request) -> Examples:
     )
 
 
-def _few_classes(title: str, examples: Examples, known: tuple[str, ...] | None) -> list[DataWarning]:
+def _few_classes(title: str, examples: Examples, known: tuple[str, ...] | None, target: str) -> list[DataWarning]:
     """A single class: an error where the vocabulary is still to be learnt, worth a look where it is known."""
+    if target == "numbers" and examples.labels is not None:
+        return _constant(examples)
     names = set() if examples.labels is None else {name for label in examples.labels for name in classes_of(label)}
     if examples.labels is None or len(names) > 1:
         return []
-    if examples.labels and not isinstance(examples.labels[0], str):
+    if target == "labels" and known is None:
+        raise DataError(
+            f"{title}: {f'only {next(iter(names))!r} applies' if names else 'no label applies'} to any of "
+            f"{len(examples):,} rows; there is nothing to tell apart.",
+            expected="at least two labels",
+            fix="see whether the right column and separator='…' were named; for test data give the known labels: "
+            "labels=[…]",
+        )
+    if target != "label":
         if names or known is not None:
             return []
         raise DataError(
-            f"{title}: not one entity is marked in {len(examples):,} rows; there is nothing to find.",
+            f"{title}: not one {'answer' if target == 'answers' else 'entity'} is marked in {len(examples):,} rows; "
+            "there is nothing to find.",
             fix="see whether the right column was named; for test data give the known types: labels=[…]",
         )
     (only,) = names
@@ -213,6 +229,14 @@ def _few_classes(title: str, examples: Examples, known: tuple[str, ...] | None) 
             fix="see whether the right column was named; for test data give the known labels: labels=[…]",
         )
     return [DataWarning("single_class", f"All {len(examples):,} rows have the label {only!r}.", (), len(examples))]
+
+
+def _constant(examples: Examples) -> list[DataWarning]:
+    """Numbers of which all are the same."""
+    first = (examples.labels or ())[0]
+    if len(examples) == 1 or any(label != first for label in examples.labels or ()):
+        return []
+    return [DataWarning("constant", f"All {len(examples):,} rows have the same numbers, {first}.", (), len(examples))]
 
 
 def _noun(kind: str) -> str:

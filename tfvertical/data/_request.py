@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, get_args
 
 from tfvertical.codecs.pixels import MAX_PIXELS
 from tfvertical.codecs.tagging import SCHEMES
+from tfvertical.contracts import Row, Target
 from tfvertical.errors import ConfigError, DataError, nearest
 
-TARGETS = ("label", "entities")
+TARGETS = get_args(Target)
+SEVERAL = ("labels", "numbers")  # targets that may stand in several columns
 Column = str | int  # a column's name, or its position from 0 where the table has no header
 
 
@@ -20,11 +23,13 @@ class Request:
     Args:
         kind: `"text"`, `"image"` or `"pair"`, two texts: what an item is.
         item: column of the item; of a pair, two columns, or one that holds both.
-        label: column of the label, or None where labels are not wanted.
+        label: column of the label, or None where labels are not wanted; of numbers and sets of labels, one or several.
         group: column of what belongs together, or None.
         time: column of the date, or None.
         weight: column of the sample weight, or None.
-        target: what a label is: `"label"`, one name; `"entities"`, spans of an item.
+        target: what a label is: `"label"`, one name; `"labels"`, any number of names; `"entities"`, spans of an item;
+            `"numbers"`; `"answers"`, spans of a pair's second text.
+        separator: between the names of several labels in one cell.
         scheme: of tags, where entities are given as such; None finds it out.
         max_text_bytes: longest text, in bytes of UTF-8.
         max_pixels: largest picture, in pixels.
@@ -40,12 +45,13 @@ class Request:
 
     kind: str = "text"
     item: Column | Sequence[Column] = "text"
-    label: Column | None = "label"
+    label: Column | Sequence[Column] | None = "label"
     group: Column | None = None
     time: Column | None = None
     weight: Column | None = None
     target: str = "label"
     scheme: str | None = None
+    separator: str = "|"
     max_text_bytes: int = 1_000_000
     max_pixels: int = MAX_PIXELS
     max_rows: int = 10_000_000
@@ -56,10 +62,19 @@ class Request:
         if not isinstance(self.item, str | int) and (self.kind != "pair" or len(self.item) != 2):
             wanted = "two columns" if self.kind == "pair" else "one column"
             raise ConfigError(f"text={list(self.item)!r}.", expected=f"{wanted} for kind {self.kind!r}")
+        if not isinstance(self.label, str | int | None) and (self.target not in SEVERAL or not self.label):
+            what = " and ".join(map(repr, SEVERAL))
+            raise ConfigError(f"label={list(self.label)!r}.", expected=f"one column; several are for target {what}")
+        if not self.separator:
+            raise ConfigError("separator is empty.", expected="what stands between two labels, such as '|'")
         if self.target not in TARGETS:
             raise ConfigError(f"There is no target {self.target!r}.", expected=" or ".join(map(repr, TARGETS)))
         if self.scheme is not None and self.scheme not in SCHEMES:
             raise ConfigError(f"There is no scheme {self.scheme!r} of tags.", expected=", ".join(map(repr, SCHEMES)))
+        if self.target == "answers" and self.kind != "pair":
+            raise ConfigError(
+                f"Answers are of kind 'pair', not {self.kind!r}.", expected="two texts: question and context"
+            )
         for limit in ("max_text_bytes", "max_pixels", "max_rows"):
             if getattr(self, limit) < 1:
                 raise ConfigError(f"{limit} is {getattr(self, limit)}.", expected="at least 1")
@@ -69,12 +84,26 @@ class Request:
         wanted = {
             "input": self.item if isinstance(self.item, str | int) else self.item[0],
             "second": None if isinstance(self.item, str | int) else self.item[1],
-            "label": self.label,
+            **self._labels(),
             "group": self.group,
             "time": self.time,
             "weight": self.weight,
         }
         return {field: column for field, column in wanted.items() if column is not None}
+
+    def row(self, id: str, fields: Mapping[str, Any]) -> Row:
+        """The row of these fields; several columns of the label become one tuple."""
+        if isinstance(self.label, str | int | None) or "label 0" not in fields:
+            return Row(id, **fields)
+        several = self._labels()
+        others = {field: value for field, value in fields.items() if field not in several}
+        return Row(id, label=tuple(fields[field] for field in several), **others)
+
+    def _labels(self) -> dict[str, Column | None]:
+        """Field -> column of the label; `label 0`, `label 1`, … where there are several."""
+        if isinstance(self.label, str | int | None):
+            return {"label": self.label}
+        return {f"label {at}": column for at, column in enumerate(self.label)}
 
 
 _ARGUMENT = {
@@ -107,7 +136,7 @@ def locate(request: Request, header: Iterable[str], where: str) -> dict[str, int
 
 def missing_column(request: Request, field: str, names: list[str], where: str) -> None:
     """Raise the DataError for a column that does not exist."""
-    column, argument = request.columns()[field], _ARGUMENT.get(field, field)
+    column, argument = request.columns()[field], _ARGUMENT.get(field, field.split()[0])
     shown = ", ".join(names[:20]) + (", …" if len(names) > 20 else "")
     only = names[0] if len(names) == 1 else ""
     delimiter = next((mark for mark in (";", "\t", "|", ",") if mark in only), None)  # the whole header as one cell
@@ -117,6 +146,6 @@ def missing_column(request: Request, field: str, names: list[str], where: str) -
         nearest=nearest(str(column), names),
         fix=(f"say what stands between cells: delimiter={delimiter!r}; or " if delimiter else "")
         + f"name it with {argument}='…'"
-        + ("; label=None reads without labels" if field == "label" else "")
+        + ("; label=None reads without labels" if argument == "label" else "")
         + "; for a table without a header: header=False and positions from 0",
     )

@@ -82,6 +82,31 @@ def _of_entities(known: tuple[str, ...] | None, scheme: str | None) -> Labeller:
     return label
 
 
+def _of_sets(known: tuple[str, ...] | None, request: Request) -> Labeller:
+    """The check of a set of labels: names, or one column a label."""
+    several = None if isinstance(request.label, str | int | None) else [str(each) for each in request.label]
+    members = None if known is None else frozenset(known)
+
+    def label(value: Any, item: Any) -> tuple[Any, str]:
+        columns = several
+        if known is not None and columns is None and _one_a_label(value, len(known)):
+            columns = list(known)  # an array of zeros and ones
+        found = _check.labels(value, request.separator, columns)
+        for name in found:
+            if members is not None and name not in members:
+                like = nearest(name[:60], known or (), 1)
+                hint = f" (nearest: {like[0]!r})" if like else ""
+                raise _check.Fault(f"the label {name[:60]!r} is unknown{hint}")
+        return found, "labels"
+
+    return label
+
+
+def _one_a_label(value: Any, count: int) -> bool:
+    """Whether a row is as long as the known labels, and numbers."""
+    return isinstance(value, np.ndarray) and value.shape == (count,) and value.dtype.kind in "biuf"
+
+
 def _of_names(known: tuple[str, ...] | None) -> Labeller:
     """The check of one label: its name and family."""
     if known is None:
@@ -103,12 +128,24 @@ def _of_names(known: tuple[str, ...] | None) -> Labeller:
     return label
 
 
+def _labeller(request: Request, known: tuple[str, ...] | None) -> Labeller:
+    """The check of what a row is labelled with."""
+    if request.target == "entities":
+        return _of_entities(known, request.scheme)
+    if request.target == "labels":
+        return _of_sets(known, request)
+    if request.target == "numbers":
+        return lambda value, item: (_check.numbers(value, known), "number")
+    if request.target == "answers":
+        return lambda value, item: (_entities.answers(value, item), "answers")
+    return _of_names(known)
+
+
 def _checker(
     request: Request, known: tuple[str, ...] | None, columns: Mapping[str, Column]
 ) -> Callable[[Row], Clean | Rejected]:
     """The check of one row: its clean form, or why it has none."""
-    marked = request.target == "entities"
-    label = _of_entities(known, request.scheme) if marked else _of_names(known)
+    label, marked = _labeller(request, known), request.target == "entities"
     checks: dict[str, Callable[[Any, int], Any]] = {
         "text": _entities.item if marked else _check.text,
         "pair": _check.pair,
@@ -131,7 +168,7 @@ def _checker(
             field = "weight"
             number = None if request.weight is None and row.weight is None else _check.weight(row.weight)
         except _check.Fault as fault:
-            column = columns.get(field)
+            column = columns.get(field, columns.get(f"{field} 0"))
             return Rejected(row.id, str(fault), None if column is None else str(column))
         return Clean(row.id, cleaned, name, family, _check.group(row.group), moment, moment_family, number)
 

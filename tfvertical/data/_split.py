@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from tfvertical.codecs.pairs import Pair
+from tfvertical.codecs.tagging import Span
 from tfvertical.contracts import Examples
 from tfvertical.data import _keys
 from tfvertical.data._labels import classes_of
@@ -31,8 +33,9 @@ def split(
     """Divide examples; rows keep their order within each part.
 
     Rows whose texts are equal but for case and white space, or whose pictures are the same file, are always together,
-    and so are rows of one group. Where times are given, parts follow each other in time instead of being drawn: the
-    oldest rows go to the first part; rows of one moment stay together, and what belongs together goes by its latest.
+    and so are rows of one group, and questions about one context. Where times are given, parts follow each other in
+    time instead of being drawn: the oldest rows go to the first part; rows of one moment stay together, and what
+    belongs together goes by its latest.
 
     Args:
         examples: what `load` returned.
@@ -106,8 +109,11 @@ def _units(examples: Examples, groups: Sequence[Any] | None) -> list[list[int]]:
         return row
 
     first: dict[Any, int] = {}
+    contexts = _of_contexts(examples)
     for row, item in enumerate(examples.inputs):
         links = [("item", _keys.normalized(item))]
+        if contexts:
+            links.append(("context", _keys.normalized(item[1])))
         if groups is not None and groups[row] is not None:
             links.append(("group", groups[row]))
         for link in links:
@@ -117,6 +123,13 @@ def _units(examples: Examples, groups: Sequence[Any] | None) -> list[list[int]]:
     for row in range(len(examples)):
         members[root(row)].append(row)
     return list(members.values())
+
+
+def _of_contexts(examples: Examples) -> bool:
+    """Whether rows are questions about contexts: what one question is answered by must not be learned by another."""
+    labels = examples.labels or ()
+    first = next((label[0] for label in labels if isinstance(label, tuple) and label), None)
+    return isinstance(first, Span) and isinstance(examples.inputs[0], Pair)
 
 
 def _by_time(units: list[list[int]], times: Sequence[Any], shares: list[float]) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tfvertical.contracts import Row, Source
-from tfvertical.data._request import Request, locate
+from tfvertical.data._request import SEVERAL, Request, locate
 from tfvertical.errors import DataError
 
 
@@ -59,7 +59,7 @@ class Arrays(Source):
                     f"{self.name} has {rows} inputs and {len(values)} of {field}.", expected="as many of each"
                 )
         for at in range(rows):
-            yield Row(f"{self.name}:{at}", **{field: values[at] for field, values in columns.items()})
+            yield self.request.row(f"{self.name}:{at}", {field: values[at] for field, values in columns.items()})
 
     def _frame(self) -> dict[str, Any]:
         where = locate(self.request, self.value.columns, self.name)
@@ -75,7 +75,7 @@ class Arrays(Source):
         if self.request.label is not None and "label" not in found:
             raise DataError(f"{self.name} come without labels.", fix="give (x, y); label=None reads without labels")
         labels = found.get("label")
-        if isinstance(labels, np.ndarray):
+        if isinstance(labels, np.ndarray) and self.request.target not in SEVERAL:
             if labels.ndim != 1 and labels.shape != (len(labels), 1):
                 raise DataError(
                     f"Labels have the shape {labels.shape}.",

@@ -53,7 +53,7 @@ class Dataset(Source):
             )
         try:
             for at, element in enumerate(data.as_numpy_iterator()):
-                yield Row(f"{self.name}:{at}", **self._fields(element))
+                yield self.request.row(f"{self.name}:{at}", self._fields(element))
         except tf.errors.OpError as error:
             raise DataError(f"The dataset failed while it was read: {error.message}") from error
 

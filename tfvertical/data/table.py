@@ -109,14 +109,14 @@ class Table(Source):
         header = [cell.strip() for cell in first.cells] if self.header else [str(at) for at in range(width)]
         where = locate(self.request, header, self.name)
         if not self.header:
-            yield Row(self._id(first.row), **{field: first.cells[at] for field, at in where.items()})
+            yield self.request.row(self._id(first.row), {field: first.cells[at] for field, at in where.items()})
         for row, cells, fault, raw in found:
             if cells is not None and len(cells) != width:
                 fault, raw = f"{len(cells)} cells where the first row has {width}", self.delimiter.join(cells)[:10_000]
             if cells is None or fault:
                 yield Row(self._id(row), raw, fault=fault)
             else:
-                yield Row(self._id(row), **{field: cells[at] for field, at in where.items()})
+                yield self.request.row(self._id(row), {field: cells[at] for field, at in where.items()})
 
     def _jsonl(self) -> Iterator[Row]:
         wanted = self.request.columns()
@@ -129,14 +129,14 @@ class Table(Source):
             absent.difference_update(cells)
             if len(seen) < 1000:  # for the message only
                 seen.update(dict.fromkeys(cells))
-            yield Row(self._id(row), **{field: cells.get(str(column)) for field, column in wanted.items()})
+            yield self.request.row(self._id(row), {field: cells.get(str(column)) for field, column in wanted.items()})
         for field, column in wanted.items():
             if good and str(column) in absent:
                 missing_column(self.request, field, list(seen), self.name)
 
     def _parquet(self) -> Iterator[Row]:
         for row, fields in _parquet.records(self.path, self.request):
-            yield Row(self._id(row), **fields)
+            yield self.request.row(self._id(row), fields)
 
 
 def _csv_fix(fault: str | None) -> str:

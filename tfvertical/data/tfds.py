@@ -8,6 +8,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+
 from tfvertical.contracts import Row, Source
 from tfvertical.data._request import Request, missing_column
 from tfvertical.errors import ConfigError, DataError, MissingPackageError, nearest
@@ -79,8 +81,12 @@ class Tfds(Source):
         for at, element in enumerate(self._elements(data)):
             fields = {field: element[column] for field, column in columns.items()}
             for field, to_name in names.items():
-                fields[field] = to_name(int(fields[field])) if int(fields[field]) >= 0 else None  # -1: not labelled
-            yield Row(f"{self.name}:{at}", **fields)
+                ids = np.asarray(fields[field])
+                if ids.ndim:  # several labels
+                    fields[field] = [to_name(int(each)) for each in ids]
+                else:
+                    fields[field] = to_name(int(ids)) if ids >= 0 else None  # -1: not labelled
+            yield self.request.row(f"{self.name}:{at}", fields)
 
     def _elements(self, data: Any) -> Iterator[Any]:
         import tensorflow as tf

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from tfvertical.codecs.pairs import Pair
 from tfvertical.contracts import Encoded, Examples, SourceInfo
 from tfvertical.data import unknown_tokens
 from tfvertical.errors import ConfigError
@@ -45,7 +46,7 @@ def worst_errors(
             "score": float(scores[row, predicted[row]]),
             "true_score": float(scores[row, y_true[row]]),
         }
-        found.append(entry | (_shown(examples.inputs[row]) if show else {}))
+        found.append(entry | (shown(examples.inputs[row]) if show else {}))
     return found
 
 
@@ -62,7 +63,9 @@ def shown_id(examples: Examples, row: int, *, show: bool) -> str:
     return _storable(examples.ids[row] if show else row_name(examples, row))
 
 
-def _shown(item: Any) -> dict[str, Any]:
+def shown(item: Any) -> dict[str, Any]:
+    if isinstance(item, Pair):
+        item = " ⏐ ".join(item)
     if isinstance(item, str):
         return {"text": _storable(item if len(item) <= TEXT_LENGTH else item[:TEXT_LENGTH] + "…")}
     if isinstance(item, Path):

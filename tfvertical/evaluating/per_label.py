@@ -47,15 +47,20 @@ def mean_areas(per_class: Sequence[Mapping[str, Any]]) -> dict[str, float | None
     return means
 
 
-def curves(y_true: Array, scores: Array, per_class: Sequence[Mapping[str, Any]]) -> dict[str, list[dict[str, Any]]]:
-    """All classes taken together, then those of the smallest areas, each thinned to be drawn."""
-    one_hot = np.eye(scores.shape[1], dtype=bool)[y_true]
+def curves(true: Array, scores: Array, per_class: Sequence[Mapping[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """All classes taken together, then those of the smallest areas, each thinned to be drawn.
+
+    Args:
+        true: bool `(rows, labels)`: whether it is each row's.
+        scores: float, the same.
+        per_class: what `table` says of each label.
+    """
     found: dict[str, list[dict[str, Any]]] = {"roc": [], "pr": []}
     for kind, curve, area in (("roc", metrics.roc_curve, "roc_auc"), ("pr", metrics.pr_curve, "average_precision")):
         defined = [i for i, row in enumerate(per_class) if row[area] is not None]
         weakest = sorted(defined, key=lambda i: per_class[i][area])[:_CURVES]
-        sets = [("all classes together", one_hot.ravel(), scores.ravel())]
-        sets += [(per_class[i]["label"], one_hot[:, i], scores[:, i]) for i in weakest]
+        sets = [("all classes together", true.ravel(), scores.ravel())]
+        sets += [(per_class[i]["label"], true[:, i], scores[:, i]) for i in weakest]
         for name, positive, score in sets:
             points = curve(positive, score)
             if points is not None:

@@ -43,25 +43,35 @@ def answer(task: Task, output: str, name: str | None = None) -> Answer:
 
 def scores(task: Task, embeddings: np.ndarray) -> np.ndarray:
     """The task's scores by its last layer, from what the rest of it gave: float32 `(examples, labels)`."""
-    return np.asarray(task.activation(last(task)(embeddings)), np.float32)
+    found = embeddings
+    for layer in _tail(task):
+        found = layer(found)
+    return np.asarray(task.activation(found), np.float32)
 
 
 def last(task: Task) -> keras.layers.Layer:
-    """The linear layer that the head ends in.
+    """The linear layer that the head ends in, but for what puts its numbers into their own units.
 
     Raises:
         ConfigError: it does not.
     """
+    return _tail(task)[0]
+
+
+def _tail(task: Task) -> list[keras.layers.Layer]:
+    """That layer, and those behind it."""
     import keras
 
-    found = stages.layers(task.components["head"])[-1]
+    every = stages.layers(task.components["head"])
+    at = max((at for at, layer in enumerate(every) if isinstance(layer, keras.layers.Dense)), default=-1)
+    found = every[at]
     plain = isinstance(found, keras.layers.Dense) and found.activation is keras.activations.linear and found.use_bias
     if not plain:
         raise ConfigError(
             "An embedding, or a head that learns on the device, needs a head that ends in a linear layer with a bias.",
             received=f"{type(found).__name__} {found.name!r}",
         )
-    return found
+    return every[at:]
 
 
 def _before(task: Task) -> keras.Model:

@@ -46,8 +46,13 @@ def preprocessing(task: Task, folder: Path, lengths: Sequence[int]) -> None:
         description["lengths"] = list(lengths)
     if task.target == "entities":
         description |= {"target": task.target, "pieces": task.config()["head"]["pieces"]}
+    if task.target in ("labels", "numbers", "answers"):
+        description |= {"target": task.target, "codec": task.codec.config()}  # type: ignore[attr-defined]
+    if task.target == "answers":
+        description["max_question"] = task.config()["head"]["max_question"]
     if task.items == "pair":
         description["items"] = task.items
+        description["encoder"] = task.config()["head"].get("encoder", "cross")
     description["config"] = config
     write_json(folder / "preprocessing.json", description)
     for name, content in preprocessor.assets().items():
@@ -79,7 +84,7 @@ def write(
     items = _samples.many(task.items)
     lines = []
     for item in items:
-        if task.target == "entities" and len(task.wrapped(item, _ANY)[0]) > lengths[-1]:
+        if task.target in ("entities", "answers") and len(task.wrapped(item, _ANY)[0]) > lengths[-1]:
             continue  # what was cut off has no answer
         inputs = fixed_inputs(task, item, lengths or None)
         lines.append(_example(item, inputs) | _golden(task, item, output, run(inputs)[output][0]))
@@ -111,9 +116,9 @@ def packed(mapping: Table) -> bytes:
 def _example(item: Any, inputs: Mapping[str, np.ndarray]) -> dict[str, Any]:
     """The input of one line, and the ids that texts become."""
     if isinstance(item, Pair):
-        return {"texts": list(item), "token_ids": inputs["token_ids"][0].tolist()} | (
-            {"segment_ids": inputs["segment_ids"][0].tolist()} if "segment_ids" in inputs else {}
-        )
+        shown = [name for name in inputs if name.endswith(("token_ids", "segment_ids"))]
+        shown = [name for name in shown if not name.endswith("_segment_ids")]  # of one text all are 0
+        return {"texts": list(item)} | {name: inputs[name][0].tolist() for name in shown}
     if not isinstance(item, str):
         return {"png": base64.b64encode(item).decode()}
     return {"text": item, "token_ids": inputs["token_ids"][0].tolist() if "token_ids" in inputs else []}
@@ -124,5 +129,13 @@ def _golden(task: Task, item: Any, output: str, found: np.ndarray) -> dict[str, 
     if task.target == "entities":
         (entities,) = task.decode(task.answered([item], [found]), [item])
         return {"entities": [{"start": each.start, "end": each.end, "label": each.label} for each in entities]}
+    if task.target == "answers":
+        (told,) = task.decode(task.answered([item], [found]), [item])
+        return {"answer": told.text, "start": told.start, "end": told.end}
     numbers = [round(float(number), 7) for number in found]
+    if task.target == "labels" and output == "scores":
+        (told,) = task.decode(found[None], [item])
+        return {"labels": list(told.labels), output: numbers}
+    if task.target == "numbers":
+        return {output: numbers}
     return ({"label": task.labels[int(found.argmax())]} if output == "scores" else {}) | {output: numbers}

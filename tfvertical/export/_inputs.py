@@ -29,21 +29,32 @@ def fixed_inputs(task: Task, item: Any, length: int | Sequence[int] | None = Non
     preprocessor = task.preprocessor
     if isinstance(preprocessor, TextPreprocessor):
         lengths = [length or preprocessor.length] if isinstance(length, int | None) else list(length)
-        wrapped, segments = task.wrapped(item, lengths[-1])
-        length = next(each for each in lengths if each >= len(wrapped))
-        ids = np.full((1, length), preprocessor.pad_id, np.int32)
-        ids[0, : len(wrapped)] = wrapped
-        mask = np.arange(length)[None] < len(wrapped)
-        if segments is None:
-            return preprocessor.inputs(ids, mask)
-        padded = np.zeros((1, length), np.int32)
-        padded[0, : len(segments)] = segments
-        return preprocessor.inputs(ids, mask, padded)
+        sides = task.sides(item, lengths[-1])
+        longest = max(len(ids) for ids, _ in sides.values())
+        length = next(each for each in lengths if each >= longest)
+        return {
+            side + name: array
+            for side, each in sides.items()
+            for name, array in _padded(preprocessor, *each, length).items()
+        }
     if isinstance(preprocessor, ImagePreprocessor):
         return preprocessor.inputs(preprocessor.pixels(item)[None])
     raise ExportError(
         f"{type(preprocessor).__name__} is no preprocessor that can be exported.", expected="text or image"
     )
+
+
+def _padded(
+    preprocessor: TextPreprocessor, wrapped: np.ndarray, segments: np.ndarray | None, length: int
+) -> dict[str, np.ndarray]:
+    ids = np.full((1, length), preprocessor.pad_id, np.int32)
+    ids[0, : len(wrapped)] = wrapped
+    mask = np.arange(length)[None] < len(wrapped)
+    if segments is None:
+        return preprocessor.inputs(ids, mask)
+    padded = np.zeros((1, length), np.int32)
+    padded[0, : len(segments)] = segments
+    return preprocessor.inputs(ids, mask, padded)
 
 
 def call(model: keras.Model, inputs: Mapping[str, Any]) -> Any:

@@ -18,8 +18,15 @@ from tfvertical.export import _samples
 LEAST = 50  # real examples by which a lower precision is judged; of fewer than 100, all labels must be shared
 SEARCHED = 500  # examples that candidates are tried on; the one that is kept is tried on all
 ROUNDING = 1e-9
-AGREEMENT = 0.99  # labels that a file of lower precision must share with the task
+AGREEMENT = 0.99  # of what a file of lower precision tells, the share that must be as the task tells it
 TOLERANCE = 1e-5  # largest difference of two scores; float32 arithmetic in another order stays a hundred times below
+_TOLD = {
+    "label": "the same label",
+    "labels": "the same labels",
+    "entities": "the same tag",
+    "numbers": "nearly the same numbers",
+    "answers": "nearly the same of a word",
+}
 _PACKAGES = ("tfvertical", "tensorflow", "keras", "keras-hub", "tensorflow-text", "ai-edge-litert", "numpy")
 
 
@@ -106,18 +113,30 @@ class Comparison:
             )
         counts = {"n": len(self.items), "left_out": self.left_out, "examples": self.source}
         found = {
-            "max_difference": float(np.abs(received - self.expected).max()),
+            "max_difference": float(self.task.apart(self.expected, received).max()),
             "agreement": self._agreement(received),
         }
         if self.gate.exact:
-            _refuse_different(self.expected, received)
+            self._refuse_different(received)
             found["tolerance"] = TOLERANCE
         else:
             found |= self._losses(received)
         return counts | found | self.exporter.measured(self.task, folder, self.items) | {"versions": versions()}
 
+    def _refuse_different(self, received: np.ndarray) -> None:
+        """Every score within the tolerance, and a number."""
+        differences = self.task.apart(self.expected, received)
+        worst = int(np.argmax(np.where(np.isnan(differences), np.inf, differences)))
+        if not differences[worst] <= TOLERANCE:
+            raise ExportError(
+                "The exported model does not score as the task does; nothing was written.",
+                expected=f"a difference of at most {TOLERANCE}",
+                received=f"{differences[worst]} on example {worst}, agreement {self._agreement(received):.4f} over "
+                f"{len(received)}",
+            )
+
     def _agreement(self, received: np.ndarray) -> float:
-        return float(np.mean(received.argmax(1) == self.expected.argmax(1)))
+        return float(np.mean(self.task.agree(self.expected, received)))
 
     def _margin(self, received: np.ndarray, some: np.ndarray) -> float:
         """How far the scores of some items are above the limits."""
@@ -125,7 +144,7 @@ class Comparison:
             return -1.0
         rows = np.concatenate([np.arange(self.splits[at], self.splits[at + 1]) for at in some])
         expected = self.expected[rows]
-        margin = float(np.mean(received.argmax(1) == expected.argmax(1))) - AGREEMENT + ROUNDING
+        margin = float(np.mean(self.task.agree(expected, received))) - AGREEMENT + ROUNDING
         if self.kept.labels is None:
             return margin
         before, after = (self.task.quality(self.kept.take(some), scores) for scores in (expected, received))
@@ -134,8 +153,8 @@ class Comparison:
     def _losses(self, received: np.ndarray) -> dict[str, Any]:
         """Limits, and accuracy before and after where the truth is known; refused where too much is lost."""
         found: dict[str, Any] = {"least_agreement": AGREEMENT}
-        measure, what = self.task.measure, "label" if self.task.target == "label" else "tag"
-        said = f"the same {what} on {self._agreement(received):.4f} of {len(received)}"
+        measure, what = self.task.measure, _TOLD[self.task.target]
+        said = f"{what} on {self._agreement(received):.4f} of {len(received)}"
         if self.kept.labels is not None:
             before, after = (self.task.quality(self.kept, scores) for scores in (self.expected, received))
             said += f", {measure} {after:.4f} instead of {before:.4f}"
@@ -147,24 +166,11 @@ class Comparison:
         if self._margin(received, np.arange(len(self.items))) < 0:
             raise ExportError(
                 f"Precision {self.gate.precision!r} loses too much; nothing was written.",
-                expected=f"the same {what} on {AGREEMENT} of them, {measure} at most {self.gate.max_drop} lower",
+                expected=f"{what} on {AGREEMENT} of them, {measure} at most {self.gate.max_drop} lower",
                 received=said if np.isfinite(received).all() else "scores that are no numbers",
-                fix=f"export in float32 or another precision, or allow more with max_drop=… if {what}s still agree",
+                fix=f"export in float32 or another precision, or allow more with max_drop=… if it tells {what}",
             )
         return found
-
-
-def _refuse_different(expected: np.ndarray, received: np.ndarray) -> None:
-    """Every score within the tolerance, and a number."""
-    differences = np.abs(received - expected).max(axis=1)
-    worst = int(np.argmax(np.where(np.isnan(differences), np.inf, differences)))
-    if not differences[worst] <= TOLERANCE:
-        agreement = float(np.mean(received.argmax(1) == expected.argmax(1)))
-        raise ExportError(
-            "The exported model does not score as the task does; nothing was written.",
-            expected=f"a difference of at most {TOLERANCE}",
-            received=f"{differences[worst]} on example {worst}, agreement {agreement:.4f} over {len(expected)}",
-        )
 
 
 def _run(task: Task, exporter: Exporter, folder: Path, items: Sequence[Any]) -> np.ndarray:

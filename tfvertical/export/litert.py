@@ -79,9 +79,18 @@ class LiteRT(Exporter):
 
     def chosen(self, items: str, target: str = "label") -> str:
         """The precision for a task that reads texts or pictures: what was measured to be smallest and fastest."""
-        if target == "entities" and (self.output != "scores" or self.trainable_head or self.label_names):
+        if target in ("labels", "numbers") and (self.trainable_head or self.label_names):
             raise ConfigError(
-                "A file that finds entities gives the scores of tags, word by word.",
+                "trainable_head and label_names are for one label an example.",
+                received=f"a task of {target}",
+                fix="leave them out",
+            )
+        if target == "answers" and self.precision == "int8":
+            raise ConfigError("In 8-bit integers an answer's scores lie too close together.", fix="precision 'dynamic'")
+        if target in ("entities", "answers") and (self.output != "scores" or self.trainable_head or self.label_names):
+            what = "tags" if target == "entities" else "places"
+            raise ConfigError(
+                f"A file that finds {target} gives the scores of {what}, word by word.",
                 fix="leave output, trainable_head and label_names out",
             )
         if self.integer_io and items != "image":
@@ -183,6 +192,10 @@ class LiteRT(Exporter):
                 raise ConfigError("`length` counts tokens; this task reads no text.", fix="leave `length` out")
             return ()
         most, least = task.preprocessor.length, task.preprocessor.specials + 1
+        if task.target == "answers":
+            from tfvertical.tasks.extractive_qa import LEAST_ROOM
+
+            least = 3 + int(task.config()["head"]["max_question"]) + LEAST_ROOM
         if self.length is None:
             return (most,)
         lengths = sorted({self.length} if isinstance(self.length, int) else set(self.length))

@@ -49,11 +49,16 @@ class SavedModel(Exporter):
     ) -> dict[str, Any]:
         import tensorflow as tf
 
-        preprocess, labels = task.preprocessor.graph(), tf.constant(task.labels)
+        preprocess, labels = task.preprocessor.graph(), tf.constant(task.outputs)
+        thresholds = tf.constant(getattr(task, "thresholds", ()), tf.float32)
 
         @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, name="inputs")], autograph=False)
         def serve(inputs: tf.Tensor) -> dict[str, tf.Tensor]:
             scores = tf.cast(task.activation(call(task.model, preprocess(inputs))), tf.float32)
+            if task.target == "numbers":
+                return {"scores": scores}
+            if task.target == "labels":
+                return {"applies": scores >= thresholds, "scores": scores}
             best = tf.argmax(scores, axis=-1)
             return {"label": tf.gather(labels, best), "score": tf.reduce_max(scores, axis=-1), "scores": scores}
 

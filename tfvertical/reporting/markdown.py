@@ -7,7 +7,22 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tfvertical.reporting.terminal import ERRORS, LEADING, NAMES, NOUNS, number, others, printable, signed, span
+from tfvertical.reporting.terminal import (
+    ERRORS,
+    LEADING,
+    NAMES,
+    NOUNS,
+    SCORE,
+    amount,
+    between,
+    counted,
+    metric,
+    number,
+    others,
+    printable,
+    signed,
+    span,
+)
 
 if TYPE_CHECKING:
     from tfvertical.report import Report
@@ -39,6 +54,12 @@ def report(found: Report) -> str:
         parts += ["## Without rows that were trained on\n", overlap(found)]
     if found.kind == "entities":
         parts += ["## Per type\n", _per_type(found), "## Kinds of errors\n", _error_kinds(found)]
+    elif found.kind == "labels":
+        parts += ["## Per label\n", _per_class(found)]
+    elif found.kind == "answers":
+        parts += ["## Per kind of question\n", _per_question(found)]
+    elif found.kind == "numbers":
+        parts += ["## Per number\n", _per_number(found)]
     else:
         parts += ["## Per label\n", _per_class(found), "## Most confused pairs\n", _confused(found)]
     parts += ["## Worst errors\n", _errors(found), "## Data\n", data(found)]
@@ -77,7 +98,7 @@ def model_card(found: Report) -> str:
 def scores(found: Report) -> str:
     """The metrics with their intervals."""
     rows = [
-        [NAMES.get(name, escape(name)), number(value), escape(span(found.intervals.get(name)))]
+        [NAMES.get(name, escape(name)), metric(name, value), escape(between(name, found.intervals.get(name)))]
         for name, value in found.metrics.items()
     ]
     return grid(["metric", "value", "95 % interval"], rows)
@@ -100,9 +121,9 @@ def overlap(found: Report) -> str:
     rows = [
         [
             name,
-            number(found.metrics.get(key)),
-            number(rest["metrics"].get(key)),
-            escape(span(rest["intervals"].get(key))),
+            metric(key, found.metrics.get(key)),
+            metric(key, rest["metrics"].get(key)),
+            escape(between(key, rest["intervals"].get(key))),
         ]
         for key, name in NAMES.items()
         if key in rest["metrics"]
@@ -133,8 +154,7 @@ def data(found: Report) -> str:
 def _opening(found: Report) -> str:
     boot = found.bootstrap
     drawn = f"; 95 % percentile bootstrap, {boot['resamples']:,} resamples, seed {boot['seed']}" if boot else ""
-    rows, labels = NOUNS[found.kind]
-    lines = [f"{found.rows:,} {rows}, {len(found.labels)} {labels}{drawn}.\n"]
+    lines = [f"{counted(found)}{drawn}.\n"]
     return "\n".join(lines + [escape(note) + "\n" for note in found.notes])
 
 
@@ -145,11 +165,13 @@ def _per_class(found: Report) -> str:
             *(number(row[key]) for key in ("precision", "recall", "f1")),
             escape(span((row["f1_low"], row["f1_high"]))),
             *(number(row[key]) for key in ("roc_auc", "average_precision")),
+            *([number(row["threshold"])] if found.kind == "labels" else []),
             f"{row['support']:,}",
         ]
         for row in sorted(found.per_class, key=lambda row: row["f1"])
     ]
-    return grid(["label", "precision", "recall", "F1", "95 % interval", "ROC area", "avg. precision", "rows"], rows)
+    head = ["label", "precision", "recall", "F1", "95 % interval", "ROC area", "avg. precision"]
+    return grid([*head, *(["threshold"] if found.kind == "labels" else []), "rows"], rows)
 
 
 def _per_type(found: Report) -> str:
@@ -164,6 +186,34 @@ def _per_type(found: Report) -> str:
         for row in sorted(found.per_class, key=lambda row: row["f1"])
     ]
     return grid(["type", "precision", "recall", "F1", "95 % interval", "marked", "found"], rows)
+
+
+def _per_number(found: Report) -> str:
+    rows = [
+        [
+            escape(row["label"]),
+            escape(row["unit"]),
+            *(number(row[key]) for key in ("r2", "spearman")),
+            amount(row["mae"]),
+            escape(between("mae", (row["mae_low"], row["mae_high"]))),
+            f"{amount(row['low'])} to {amount(row['high'])}",
+        ]
+        for row in found.per_class
+    ]
+    return grid(["number", "unit", "R²", "rank corr.", "mean abs. error", "95 % interval", "true ones"], rows)
+
+
+def _per_question(found: Report) -> str:
+    rows = [
+        [
+            row["label"],
+            *(number(row[key]) for key in ("exact", "f1")),
+            escape(span((row["f1_low"], row["f1_high"]))),
+            f"{row['support']:,}",
+        ]
+        for row in found.per_class
+    ]
+    return grid(["questions", "exact match", "F1", "95 % interval", "rows"], rows)
 
 
 def _error_kinds(found: Report) -> str:
@@ -190,10 +240,16 @@ def _errors(found: Report) -> str:
         cells = [escape(error["id"]), escape(error["true"]), escape(error["predicted"]), number(error["score"])]
         shown = error.get("text") or error.get("file") or ""
         rows.append([*cells, escape(shown)] if found.examples_shown else cells)
-    return grid(["row", "true", "predicted", "score", "example"][: 5 if found.examples_shown else 4], rows)
+    head = ["row", "true", "predicted", SCORE[found.kind], "example"]
+    return grid(head[: 5 if found.examples_shown else 4], rows)
 
 
 def _limits(found: Report) -> str:
+    if found.kind == "numbers":
+        each = [
+            f"{escape(row['label'])} {amount(row['mae'])} {escape(row['unit'])}".rstrip() for row in found.per_class
+        ]
+        return f"Off by, on average: {', '.join(each)}.\n"
     weakest = sorted((row for row in found.per_class if row["support"]), key=lambda row: row["f1"])[:3]
     counted = "marked" if found.kind == "entities" else "rows"
     named = ", ".join(

@@ -123,7 +123,27 @@ def bars(rows: Sequence[tuple[str, float, float, float]]) -> Markup:
     return _svg(left + wide + 56, height + 26, "F1 of each label", *parts)
 
 
-def differences(rows: Sequence[tuple[str, float, float, float]]) -> Markup:
+def scatter(true: Sequence[float], found: Sequence[float], label: str) -> Markup:
+    """A dot a row: the true number to the right, the told one upwards; on the dashed line both are the same."""
+    low, high = min(*true, *found), max(*true, *found)
+    spread = (high - low) or 1.0
+    parts = []
+    for share in (0, 0.25, 0.5, 0.75, 1):
+        x, y = _at(share, share)
+        tick = f"{low + share * spread:.3g}"
+        parts += [_line(_PAD, y, _PAD + _SIDE, y, "grid"), _line(x, 10, x, 10 + _SIDE, "grid")]
+        parts += [_text(_PAD - 6, y + 4, tick, "end", "tick"), _text(x, _SIDE + 25, tick, "middle", "tick")]
+    parts += [_line(*_at(0, 0), *_at(1, 1), "ideal")]
+    for a, b in zip(true, found, strict=True):
+        x, y = _at((a - low) / spread, (b - low) / spread)
+        dot = '<circle cx="{:.1f}" cy="{:.1f}" r="2.5" class="dot quiet"><title>{}</title></circle>'
+        parts.append(Markup(dot).format(x, y, f"true {a:.5g}, told {b:.5g}"))
+    parts.append(_text(_PAD + _SIDE / 2, _SIDE + 43, f"true {_cut(label)}", "middle", "axis"))
+    parts.append(_text(8, 6, "told", "start", "axis"))
+    return _svg(_PAD + _SIDE + 12, _SIDE + 50, f"{label}: told against true", *parts)
+
+
+def differences(rows: Sequence[tuple[str, float, float, float]], title: str) -> Markup:
     """A dot with its interval per comparison, beside the line of no difference."""
     left = 14 + max(_width(label) for label, *_ in rows)
     wide, step = 360.0, 30
@@ -144,7 +164,7 @@ def differences(rows: Sequence[tuple[str, float, float, float]]) -> Markup:
         ]
         parts.append(Markup('<circle cx="{:.1f}" cy="{:.1f}" r="5" class="dot"/>').format(at(value), y))
         parts.append(_text(left + wide + 10, y + 4, f"{value:+.3f}", kind="tick"))
-    return _svg(left + wide + 60, height + 22, "Difference in macro F1", *parts)
+    return _svg(left + wide + 60, height + 22, title, *parts)
 
 
 def confusion(counts: Sequence[Sequence[int]], labels: Sequence[str], totals: Sequence[int]) -> Markup:

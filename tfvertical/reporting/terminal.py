@@ -28,9 +28,52 @@ NAMES = {
     "overlap_precision": "precision, overlapping",
     "overlap_recall": "recall, overlapping",
     "word_accuracy": "accuracy of words",
+    "micro_f1": "micro F1",
+    "micro_precision": "micro precision",
+    "micro_recall": "micro recall",
+    "mean_average_precision": "mean average precision",
+    "subset_accuracy": "whole sets that are right",
+    "hamming_loss": "answers that are wrong",
+    "exact": "exact match",
+    "has_answer_exact": "exact match, with an answer",
+    "has_answer_f1": "F1, with an answer",
+    "no_answer_exact": "exact match, without one",
+    "no_answer_f1": "F1, without one",
+    "r2": "R²",
+    "spearman": "rank correlation",
+    "mae": "mean absolute error",
+    "rmse": "root mean squared error",
+    "median_absolute_error": "median absolute error",
+    "bias": "mean error",
+    "coverage": "true ones within bounds",
+    "width": "width of bounds",
+    "within_one": "within one level",
+    "quadratic_kappa": "quadratic kappa",
 }
-LEADING = {"label": ("accuracy", "macro_f1"), "entities": ("f1", "macro_f1")}  # by a report's kind
-NOUNS = {"label": ("rows", "labels"), "entities": ("texts", "types")}  # what is counted, and what it is told apart into
+# by a report's kind: what comparisons show, the last one drawn
+LEADING = {
+    "label": ("accuracy", "macro_f1"),
+    "labels": ("micro_f1", "macro_f1"),
+    "entities": ("f1", "macro_f1"),
+    "numbers": ("spearman", "r2"),
+    "answers": ("exact", "f1"),
+}
+# what is counted, and what it is told apart into
+NOUNS = {
+    "label": ("rows", "labels"),
+    "labels": ("rows", "labels"),
+    "entities": ("texts", "types"),
+    "numbers": ("rows", "numbers"),
+    "answers": ("questions", "kinds"),
+}
+IN_UNITS = ("mae", "rmse", "median_absolute_error", "bias", "width")  # metrics that are no shares
+SCORE = {  # of an error
+    "label": "score",
+    "labels": "surest wrong",
+    "entities": "score",
+    "numbers": "deviations off",
+    "answers": "score",
+}
 ERRORS = {
     "missed": "missed",
     "spurious": "found where nothing is",
@@ -44,6 +87,21 @@ _CLASSES = 12  # most classes shown, the weakest first
 def number(value: float | None, digits: int = 3) -> str:
     """A metric to three digits; a dash where it is undefined."""
     return "–" if value is None else f"{value:.{digits}f}"
+
+
+def amount(value: float | None) -> str:
+    """A number in its own unit, to four digits that count."""
+    return "–" if value is None else f"{value:.4g}"
+
+
+def metric(name: str, value: float | None) -> str:
+    """A metric as it is shown."""
+    return amount(value) if name in IN_UNITS else number(value)
+
+
+def between(name: str, interval: Sequence[float] | None) -> str:
+    """A metric's interval in brackets, or nothing."""
+    return "" if interval is None else f"[{metric(name, interval[0])}, {metric(name, interval[1])}]"
 
 
 def signed(difference: Mapping[str, float]) -> str:
@@ -67,13 +125,20 @@ def others(report: Report) -> dict[str, Mapping[str, Any]]:
     return before | dict(report.baselines)
 
 
+def counted(report: Report) -> str:
+    """How many rows, and what they are told apart into: `120 rows, 3 labels`."""
+    rows, labels = NOUNS[report.kind]
+    said = f"{report.rows:,} {rows}"
+    return said if report.kind == "answers" else f"{said}, {len(report.labels)} {labels}"
+
+
 def table(report: Report) -> str:
     """Metrics with intervals, comparisons, and the weakest classes, as text without colours."""
     from rich.console import Console
 
     console = Console(file=io.StringIO(), width=100, color_system=None, markup=False, highlight=False, emoji=False)
-    rows, labels = NOUNS[report.kind]
-    console.print(f"{report.rows:,} {rows}, {len(report.labels)} {labels}; 95 % bootstrap intervals in brackets")
+    rows = NOUNS[report.kind][0]
+    console.print(f"{counted(report)}; 95 % bootstrap intervals in brackets")
     console.print(_metrics(report))
     if others(report):
         console.print(_comparisons(report))
@@ -85,7 +150,8 @@ def table(report: Report) -> str:
             f"Without them ({rest['rows']:,} {rows}): {left}\n"
         )
     if report.per_class:
-        console.print(_classes(report))
+        tables = {"numbers": _numbers, "answers": _questions}
+        console.print(tables.get(report.kind, _classes)(report))
     if report.error_kinds:
         console.print(_error_kinds(report))
     for note in report.notes:
@@ -108,7 +174,7 @@ def _table(*columns: str) -> Table:
 def _metrics(report: Report) -> Table:
     made = _table("metric", "value", "interval")
     for name, value in report.metrics.items():
-        made.add_row(NAMES.get(name, name), number(value), span(report.intervals.get(name)))
+        made.add_row(NAMES.get(name, name), metric(name, value), between(name, report.intervals.get(name)))
     return made
 
 
@@ -133,6 +199,23 @@ def _classes(report: Report) -> Table:
     for row in weakest:
         cells = [number(row[key]) for key in ("precision", "recall", "f1")]
         made.add_row(printable(row["label"]), *cells, span((row["f1_low"], row["f1_high"])), f"{row['support']:,}")
+    return made
+
+
+def _numbers(report: Report) -> Table:
+    made = _table("number", "R²", "mean absolute error", "interval", "true ones from", "to")
+    for row in report.per_class:
+        name = printable(f"{row['label']} ({row['unit']})" if row["unit"] else row["label"])
+        cells = [amount(row["mae"]), between("mae", (row["mae_low"], row["mae_high"]))]
+        made.add_row(name, number(row["r2"]), *cells, amount(row["low"]), amount(row["high"]))
+    return made
+
+
+def _questions(report: Report) -> Table:
+    made = _table("questions", "exact match", "F1", "interval", "rows")
+    for row in report.per_class:
+        cells = [number(row["exact"]), number(row["f1"]), span((row["f1_low"], row["f1_high"]))]
+        made.add_row(row["label"], *cells, f"{row['support']:,}")
     return made
 
 

@@ -7,8 +7,9 @@ Example:
 
 from __future__ import annotations
 
+from tfvertical.runtime.answerer import Answerer
 from tfvertical.runtime.litert import LiteRT
 from tfvertical.runtime.predictor import Embedder, Predictor
 from tfvertical.runtime.tagger import Tagger
 
-__all__ = ["Embedder", "LiteRT", "Predictor", "Tagger"]
+__all__ = ["Answerer", "Embedder", "LiteRT", "Predictor", "Tagger"]

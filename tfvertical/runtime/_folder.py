@@ -17,11 +17,12 @@ from tfvertical.codecs.wordpiece import WordPiece
 from tfvertical.errors import BundleError, DataError
 from tfvertical.runtime.litert import LiteRT
 
+_READERS = {"entities": "Tagger", "answers": "Answerer"}  # of what is found in texts
 Prepare = Callable[[Any], dict[str, np.ndarray]]  # one raw item -> model inputs, batch 1
 
 
-def opened(folder: Path, needed: Sequence[str], threads: int, verify: bool) -> tuple[Prepare, LiteRT]:
-    """How a raw item becomes the model's inputs, and what runs the model.
+def opened(folder: Path, needed: Sequence[str], threads: int, verify: bool) -> tuple[Prepare, LiteRT, dict[str, Any]]:
+    """How a raw item becomes the model's inputs, what runs the model, and what `preprocessing.json` says.
 
     Args:
         folder: the export's.
@@ -42,13 +43,13 @@ def opened(folder: Path, needed: Sequence[str], threads: int, verify: bool) -> t
     if verify:
         manifest.check(folder, kind="export")
     description = described(folder)
-    target = description.get("target", "label")
-    if target != "label":
-        raise BundleError(f"{folder} is an export that finds {target}.", fix="read it with tfvertical.runtime.Tagger")
-    pair = description.get("items") == "pair"
-    return _prepare(folder, description["config"], lengths_of(description), pair), LiteRT(
-        folder / "model.tflite", threads=threads
-    )
+    if (found := description.get("target")) in _READERS:
+        raise BundleError(
+            f"{folder} is an export that finds {found}.", fix=f"read it with tfvertical.runtime.{_READERS[found]}"
+        )
+    encoder = description.get("encoder", "cross") if description.get("items") == "pair" else None
+    prepare = _prepare(folder, description["config"], lengths_of(description), encoder)
+    return prepare, LiteRT(folder / "model.tflite", threads=threads), description
 
 
 def described(folder: Path) -> dict[str, Any]:
@@ -63,11 +64,11 @@ def lengths_of(description: Mapping[str, Any]) -> list[int]:
     return description.get("lengths") or ([] if length is None else [length])
 
 
-def _prepare(folder: Path, config: Mapping[str, Any], lengths: Sequence[int], pair: bool) -> Prepare:
+def _prepare(folder: Path, config: Mapping[str, Any], lengths: Sequence[int], encoder: str | None) -> Prepare:
     """What the preprocessor of the same name does in training."""
     if config["class"] == "WordPiecePreprocessor" and lengths:
         words = Words(folder, config, lengths)
-        return _pairs(words) if pair else _texts(words)
+        return _texts(words) if encoder is None else _pairs(words, apart=encoder == "bi")
     if config["class"] == "KerasImagePreprocessor":
         return _picture(config)
     raise BundleError(
@@ -97,19 +98,28 @@ class Words:
         """Its ids, int32 `(pieces,)`, without special ones."""
         return self._pieces(self._normalize(text))
 
+    def inputs_apart(self, *texts: np.ndarray) -> dict[str, np.ndarray]:
+        """The inputs of two texts that are read apart, cut to fit, both as long as the longer one needs."""
+        wrapped = [[self._start, *ids[: self.room], self._end] for ids in texts]
+        length = next(each for each in self._lengths if each >= max(map(len, wrapped)))
+        sides = zip(("first_", "second_"), wrapped, strict=True)
+        return {side + name: array for side, ids in sides for name, array in self._padded(ids, length=length).items()}
+
     def inputs(self, ids: Iterable[int]) -> dict[str, np.ndarray]:
         """The model's inputs of at most `room` ids, batch 1, at the shortest length that holds them."""
         return self._padded([self._start, *ids, self._end])
 
     def inputs_of_pair(self, first: np.ndarray, second: np.ndarray) -> dict[str, np.ndarray]:
         """The same of two texts' ids, cut to fit."""
-        first, second = fitted(first, second, self._lengths[-1] - 3)
+        first, second = fitted(first, second, self.room - 1)
         wrapped = [self._start, *first, self._end, *second, self._end]
         return self._padded(wrapped, len(first) + 2)
 
-    def _padded(self, wrapped: Sequence[int], border: int | None = None) -> dict[str, np.ndarray]:
-        """`border` is the first token of the second text."""
-        length = next(each for each in self._lengths if each >= len(wrapped))
+    def _padded(
+        self, wrapped: Sequence[int], border: int | None = None, length: int | None = None
+    ) -> dict[str, np.ndarray]:
+        """`border` is the first token of the second text; `length` the least that the file takes if it is None."""
+        length = length or next(each for each in self._lengths if each >= len(wrapped))
         padded = np.full((1, length), self._pad, np.int32)
         padded[0, : len(wrapped)] = wrapped
         mask = (np.arange(length)[None] < len(wrapped)).astype(np.int32)
@@ -120,11 +130,13 @@ class Words:
         return {name: made[name] for name in self._inputs}
 
 
-def _pairs(words: Words) -> Prepare:
+def _pairs(words: Words, apart: bool) -> Prepare:
+    made = words.inputs_apart if apart else words.inputs_of_pair
+
     def prepare(item: Any) -> dict[str, np.ndarray]:
         if not isinstance(item, list | tuple) or len(item) != 2 or not all(isinstance(text, str) for text in item):
             raise DataError("This model reads pairs of texts.", received=f"{type(item).__name__}: {item!r:.80}")
-        return words.inputs_of_pair(words(item[0]), words(item[1]))
+        return made(words(item[0]), words(item[1]))
 
     return prepare
 

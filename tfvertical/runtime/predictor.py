@@ -1,4 +1,4 @@
-"""From raw texts or pictures to labels or embeddings, with what stands in a LiteRT export's folder and nothing else."""
+"""From raw items to labels, numbers or embeddings, with what stands in a LiteRT export's folder and nothing else."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from tfvertical.codecs.labels import LabelCodec, Prediction
+from tfvertical.codecs.label_sets import LabelSetCodec
+from tfvertical.codecs.labels import LabelCodec
+from tfvertical.codecs.numbers import NumberCodec
 from tfvertical.runtime._folder import opened
 
 
@@ -36,21 +38,26 @@ class Predictor:
 
     def __init__(self, folder: str | Path, *, threads: int = 1, verify: bool = True):
         folder = Path(folder)
-        self.prepare, self._run = opened(folder, ("labels.txt",), threads, verify)
-        self._codec = LabelCodec((folder / "labels.txt").read_text(encoding="utf-8").splitlines())
+        self.prepare, self._run, described = opened(folder, ("labels.txt",), threads, verify)
+        self._codec: LabelCodec | LabelSetCodec | NumberCodec
+        if "codec" in described:
+            of_target = {"labels": LabelSetCodec, "numbers": NumberCodec}
+            self._codec = of_target[described["target"]](**described["codec"])
+        else:
+            self._codec = LabelCodec((folder / "labels.txt").read_text(encoding="utf-8").splitlines())
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The label names, in the order of scores."""
+        """The label names, in the order of scores; or what the numbers are called."""
         return self._codec.names
 
     def scores(self, items: Iterable[Any]) -> np.ndarray:
-        """float32 `(items, labels)`: of texts; or of pictures (paths, encoded bytes, uint8 arrays)."""
+        """float32 `(items, outputs)`: of texts; or of pictures (paths, encoded bytes, uint8 arrays)."""
         rows = [self._run(self.prepare(item))["scores"][0] for item in items]
-        return np.stack(rows) if rows else np.zeros((0, len(self.labels)), np.float32)
+        return np.stack(rows) if rows else np.zeros((0, len(self._codec.outputs)), np.float32)
 
-    def predict(self, items: Iterable[Any]) -> list[Prediction]:
-        """The label and its score for each item."""
+    def predict(self, items: Iterable[Any]) -> list[Any]:
+        """A `Prediction` for each item; or a `LabelSet`, of the labels that apply; or a tuple of `Number`s."""
         return self._codec.decode(self.scores(items))
 
 
@@ -76,7 +83,7 @@ class Embedder:
     """
 
     def __init__(self, folder: str | Path, *, threads: int = 1, verify: bool = True):
-        self.prepare, self._run = opened(Path(folder), (), threads, verify)
+        self.prepare, self._run, _ = opened(Path(folder), (), threads, verify)
 
     def embed(self, items: Iterable[Any]) -> np.ndarray:
         """float32 `(items, width)`: of texts; or of pictures (paths, encoded bytes, uint8 arrays)."""

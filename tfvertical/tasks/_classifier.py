@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, ClassVar, Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from tfvertical import batches
 from tfvertical.codecs.labels import LabelCodec, Prediction
-from tfvertical.contracts import Encoded, Examples, Objective
+from tfvertical.contracts import Encoded, Examples, Objective, Target
 from tfvertical.objectives.cross_entropy import CrossEntropy
 from tfvertical.tasks._task import BackboneTask
 
@@ -19,12 +19,12 @@ from tfvertical.tasks._task import BackboneTask
 class Classifier(BackboneTask):
     """One of several labels for each item; the base of `TextClassifier` and `ImageClassifier`."""
 
-    target: ClassVar[Literal["label", "entities"]] = "label"
+    target: ClassVar[Target] = "label"
     measure: ClassVar[str] = "accuracy"
     monitor: ClassVar[str] = "val_loss"
 
     @classmethod
-    def codec_of(cls, labels: Sequence[str]) -> LabelCodec:
+    def codec_of(cls, labels: Sequence[str], head: Mapping[str, Any] | None = None) -> LabelCodec:
         """Names and ids."""
         return LabelCodec(labels)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -72,12 +72,36 @@ class AttentionPooling(keras.layers.Layer):
         return (states_shape[0], states_shape[-1])
 
 
+@keras.saving.register_keras_serializable("tfvertical")
+class Compared(keras.layers.Layer):
+    """Two vectors `(batch, width)` to both, their distance by feature and their product: `(batch, 4 * width)`."""
+
+    def call(self, first: Any, second: Any) -> Any:
+        """Side by side."""
+        return ops.concatenate([first, second, ops.abs(first - second), first * second], axis=-1)
+
+    def compute_output_shape(self, first_shape: Any, second_shape: Any) -> Any:
+        """`(batch, 4 * width)`."""
+        return (first_shape[0], 4 * first_shape[-1])
+
+
+TEXT_HEAD = ("pooling", "normalize", "hidden", "dropout", "seed")  # options of `text_head`
+IMAGE_HEAD = TEXT_HEAD
+Answer = Callable[[Any], Any]  # symbolic numbers `(batch, outputs)` to what the head gives of them
 TEXT_POOLINGS = (*POOLS, "attention")
 IMAGE_POOLINGS = ("mean", "max")
 
 
 def text_head(
-    states: Any, outputs: int, *, pooling: str, normalize: bool, hidden: Sequence[int], dropout: float, seed: int
+    states: Any,
+    outputs: int,
+    *,
+    pooling: str,
+    normalize: bool,
+    hidden: Sequence[int],
+    dropout: float,
+    seed: int,
+    answer: Answer = lambda numbers: numbers,
 ) -> keras.Model:
     """A functional head on token states; inputs are the states and the mask.
 
@@ -89,6 +113,7 @@ def text_head(
         hidden: widths of hidden layers (GELU) between pooling and output.
         dropout: share of features dropped before each dense layer while training.
         seed: of the first weights.
+        answer: layers behind the linear one.
     """
     _check("pooling", pooling, TEXT_POOLINGS)
     inputs = [
@@ -97,7 +122,39 @@ def text_head(
     ]
     layer = AttentionPooling(name="pool") if pooling == "attention" else MaskedPooling(pooling, name="pool")
     pooled = _normalized(layer(*inputs)) if normalize else layer(*inputs)
-    return keras.Model(inputs, _dense(pooled, outputs, hidden, dropout, seed), name="head")
+    return keras.Model(inputs, answer(_dense(pooled, outputs, hidden, dropout, seed)), name="head")
+
+
+def compared_head(
+    states: Any,
+    outputs: int,
+    *,
+    pooling: str,
+    normalize: bool,
+    hidden: Sequence[int],
+    dropout: float,
+    seed: int,
+    answer: Answer = lambda numbers: numbers,
+) -> keras.Model:
+    """A functional head on the token states of two texts that were read apart.
+
+    Each becomes a vector as by `text_head`, whose arguments these are; the linear layer sees both, their distance by
+    feature, and their product (Reimers and Gurevych 2019, and the product). Inputs are states and mask of the first,
+    then those of the second.
+    """
+    _check("pooling", pooling, TEXT_POOLINGS)
+    inputs = []
+    for side in ("first", "second"):
+        inputs.append(keras.Input((None, states.shape[-1]), name=f"{side}_states"))
+        inputs.append(keras.Input((None,), dtype="int32", name=f"{side}_mask"))
+    layer = AttentionPooling(name="pool") if pooling == "attention" else MaskedPooling(pooling, name="pool")
+    first, second = layer(*inputs[:2]), layer(*inputs[2:])
+    if normalize:
+        unit = keras.layers.UnitNormalization(name="unit")
+        scale = keras.layers.Rescaling(math.sqrt(states.shape[-1]), name="scale")
+        first, second = scale(unit(first)), scale(unit(second))
+    seen = Compared(name="compared")(first, second)
+    return keras.Model(inputs, answer(_dense(seen, outputs, hidden, dropout, seed)), name="head")
 
 
 def token_head(states: Any, outputs: int, *, hidden: Sequence[int], dropout: float, seed: int) -> keras.Model:
@@ -107,7 +164,15 @@ def token_head(states: Any, outputs: int, *, hidden: Sequence[int], dropout: flo
 
 
 def image_head(
-    features: Any, outputs: int, *, pooling: str, normalize: bool, hidden: Sequence[int], dropout: float, seed: int
+    features: Any,
+    outputs: int,
+    *,
+    pooling: str,
+    normalize: bool,
+    hidden: Sequence[int],
+    dropout: float,
+    seed: int,
+    answer: Answer = lambda numbers: numbers,
 ) -> keras.Model:
     """A functional head on a feature map `(batch, rows, columns, channels)` or on vectors `(batch, channels)`.
 
@@ -121,7 +186,7 @@ def image_head(
         pooled = kinds[pooling](name="pool")(inputs)
     if normalize:
         pooled = _normalized(pooled)
-    return keras.Model(inputs, _dense(pooled, outputs, hidden, dropout, seed), name="head")
+    return keras.Model(inputs, answer(_dense(pooled, outputs, hidden, dropout, seed)), name="head")
 
 
 def _normalized(vectors: Any) -> Any:

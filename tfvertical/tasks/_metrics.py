@@ -1,4 +1,4 @@
-"""What is watched of tags while a model trains."""
+"""What is watched while a model trains, of tasks that Keras has no metric for."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from typing import Any
 
 import keras
 import tensorflow as tf
+
+from tfvertical.objectives.span_cross_entropy import BEGINS, ENDS
 
 
 @keras.saving.register_keras_serializable("tfvertical")
@@ -63,6 +65,71 @@ class EntityF1(keras.metrics.Metric):
     def result(self) -> Any:
         """0 where nothing is marked and nothing found."""
         return tf.math.divide_no_nan(2.0 * self.right.value, self.found.value + self.marked.value)
+
+
+@keras.saving.register_keras_serializable("tfvertical")
+class SpanAccuracy(keras.metrics.Mean):
+    """Share of windows in which the highest first and the highest last position are those of the answer."""
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        """Count labels `(batch, length)`, as `SpanCrossEntropy` reads them, against `(batch, length, 2)`."""
+        labels = tf.cast(y_true, tf.int32)
+        scores = tf.where((labels >= 0)[:, :, None], tf.cast(y_pred, tf.float32), -1e9)
+        highest = tf.argmax(scores, axis=1, output_type=tf.int32)
+        marks = tf.maximum(tf.gather(labels, highest, axis=1, batch_dims=1), 0)
+        right = tf.reduce_all(tf.bitwise.bitwise_and(marks, tf.constant([BEGINS, ENDS])) > 0, axis=1)
+        super().update_state(tf.cast(right, tf.float32), sample_weight)
+
+
+@keras.saving.register_keras_serializable("tfvertical")
+class MicroF1(keras.metrics.Metric):
+    """F1 of all labels taken together, of logits above 0."""
+
+    def __init__(self, name: str = "f1", **kwargs: Any):
+        super().__init__(name=name, **kwargs)
+        self.right, self.predicted, self.true = (
+            self.add_weight(shape=(), initializer="zeros", name=each) for each in ("right", "predicted", "true")
+        )
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        """Count zeros and ones `(batch, labels)` against logits."""
+        true, applies = tf.cast(y_true, tf.float32), tf.cast(y_pred > 0, tf.float32)
+        weight = 1.0 if sample_weight is None else tf.cast(tf.reshape(sample_weight, [-1, 1]), tf.float32)
+        self.right.assign_add(_sum(true * applies, weight))
+        self.predicted.assign_add(_sum(applies, weight))
+        self.true.assign_add(_sum(true, weight))
+
+    def result(self) -> Any:
+        """0 where nothing applies and nothing is predicted."""
+        return tf.math.divide_no_nan(2.0 * self.right.value, self.predicted.value + self.true.value)
+
+
+@keras.saving.register_keras_serializable("tfvertical")
+class AbsoluteError(keras.metrics.Mean):
+    """The mean distance of numbers from the true ones, as `codecs.numbers` reads a model's outputs.
+
+    Args:
+        parts: outputs of each number: 1, or 3 of which the middle one is meant.
+        ordinal: the outputs are logits of being above each level, and errors are counted in levels.
+    """
+
+    def __init__(self, parts: int = 1, ordinal: bool = False, name: str = "mae", **kwargs: Any):
+        super().__init__(name=name, **kwargs)
+        self.parts, self.ordinal = parts, ordinal
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        """Count `(batch, numbers)` against `(batch, outputs)`."""
+        found = tf.cast(y_pred, tf.float32)
+        if self.ordinal:
+            found = tf.reduce_sum(tf.cast(found > 0, tf.float32), axis=-1, keepdims=True)
+        elif self.parts == 3:
+            found = found[:, 1::3]
+        apart = tf.reduce_mean(tf.abs(found - tf.cast(y_true, tf.float32)), axis=-1)
+        super().update_state(apart, sample_weight)
+
+    def get_config(self) -> dict[str, Any]:
+        """Plain values."""
+        return super().get_config() | {"parts": self.parts, "ordinal": self.ordinal}
 
 
 def _begins(tags: tf.Tensor) -> tf.Tensor:

@@ -33,7 +33,7 @@ class BackboneTask(Task):
     codec: Any  # of the labels, in `codecs/`
 
     def __init__(self, backbone: Backbone, labels: Sequence[str], head: Mapping[str, Any]):
-        self._set_labels(labels)
+        self._set_labels(labels, head)
         if backbone.preprocessor.kind != self.kind:
             raise ConfigError(
                 f"{type(self).__name__} takes a {self.kind} backbone.",
@@ -48,17 +48,16 @@ class BackboneTask(Task):
 
     @classmethod
     @abstractmethod
-    def codec_of(cls, labels: Sequence[str]) -> Any:
-        """The codec of labels of these names. Raises ConfigError where they cannot be."""
+    def codec_of(cls, labels: Sequence[str], head: Mapping[str, Any] | None = None) -> Any:
+        """The codec of labels of these names and a head of these options. Raises ConfigError where they cannot be."""
 
     @abstractmethod
     def decode(self, scores: np.ndarray, items: Sequence[Any]) -> list[Any]:
         """What is told of each item, from its scores."""
 
-    def _set_labels(self, labels: Sequence[str]) -> None:
-        self.codec = self.codec_of(labels)
-        self.labels = self.codec.names
-        self.outputs = getattr(self.codec, "tags", self.labels)
+    def _set_labels(self, labels: Sequence[str], head: Mapping[str, Any]) -> None:
+        self.codec = self.codec_of(labels, head)
+        self.labels, self.outputs = self.codec.names, self.codec.outputs
 
     def _set_model(self, model: keras.Model, blocks: Sequence[str]) -> None:
         self.model = model
@@ -69,21 +68,39 @@ class BackboneTask(Task):
     def _build(self, body: keras.Model) -> keras.Model:
         """Body and head as nested models of one functional model, whose inputs are a dictionary by name."""
         inputs = {t.name: keras.Input(t.shape[1:], dtype=t.dtype, name=t.name) for t in body.inputs}
-        if body.name != self.kind:  # the caller's model keeps its own name
-            body = keras.Model(body.input, body.output, name=self.kind)
+        body = self._named(body)
         features = body(batches.arrange(body, inputs))
         return keras.Model(inputs, self._head(features, inputs), name=type(self).__name__.lower())
+
+    def _named(self, body: keras.Model) -> keras.Model:
+        """The body under the name of its component; the caller's model keeps its own."""
+        return body if body.name == self.kind else keras.Model(body.input, body.output, name=self.kind)
 
     @abstractmethod
     def _head(self, features: Any, inputs: Mapping[str, Any]) -> Any:
         """The head's symbolic output on the body's."""
 
+    @property
+    def _width(self) -> int:
+        """How many numbers come out of the head's linear layer."""
+        return len(self.outputs)
+
+    def _answer(self, numbers: Any) -> Any:
+        """What the head makes of the symbolic numbers of its linear layer."""
+        return numbers
+
     @classmethod
-    def _checked(cls, labels: Sequence[str], preset: str, options: Mapping[str, Any]) -> Backbone:
+    def _checked(
+        cls,
+        labels: Sequence[str],
+        preset: str,
+        options: Mapping[str, Any],
+        head: Mapping[str, Any] | None = None,
+    ) -> Backbone:
         """The backbone, once everything that can be wrong without it has been checked."""
         from tfvertical import backbones
 
-        cls.codec_of(labels)
+        cls.codec_of(labels, head)
         return backbones.load(preset, **options)
 
     # ------------------------------------------------------------------------------------------------ what users call
@@ -130,6 +147,7 @@ class BackboneTask(Task):
         described = to_config(how)
         examples = self.examples(train, verbose)
         held_out = None if validation is None else self.examples(validation, verbose)
+        self._prepare(examples)
         encoded = self._labelled(self._weighted(examples, class_weight))
         if verbose and encoded.truncated:
             print(f"{examples.report.name}: {encoded.truncated:,} of {len(examples):,} rows are cut to the length.")
@@ -253,7 +271,8 @@ class BackboneTask(Task):
         """
         if isinstance(value, Examples):
             return value
-        read = data.load(value, kind=self.items, target=self.target, labels=self.labels)
+        columns: dict[str, Any] = {"label": list(self.labels)} if self.target == "numbers" else {}
+        read = data.load(value, kind=self.items, target=self.target, labels=self.labels, **columns)
         if verbose:
             print(data.describe(read.report))
         return read
@@ -276,7 +295,7 @@ class BackboneTask(Task):
         from tfvertical.contracts import SourceInfo
 
         task = cls.__new__(cls)
-        task._set_labels(config["labels"])
+        task._set_labels(config["labels"], config["head"])
         task.preprocessor = preprocessor(config["preprocessor"], assets)
         task.source, task.head_options = SourceInfo(**config["source"]), dict(config["head"])
         task._set_model(model, config["blocks"])
@@ -284,6 +303,9 @@ class BackboneTask(Task):
         return task
 
     # --------------------------------------------------------------------------------------------------------- private
+    def _prepare(self, examples: Examples) -> None:
+        """What a task learns from its training data before the model does."""
+
     def _weighted(self, examples: Examples, class_weight: Any) -> Examples:
         """The examples with what `class_weight` makes them count."""
         if class_weight is None:

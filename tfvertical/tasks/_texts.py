@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from tfvertical.codecs.alignment import Sentence
 from tfvertical.columns import Ragged
 from tfvertical.contracts import Examples, TextPreprocessor
 from tfvertical.errors import DataError
@@ -44,6 +45,27 @@ def texts(examples: Examples) -> list[str]:
         if not isinstance(text, str):
             raise DataError(f"{row} is no text.", expected="str", received=f"{type(text).__name__}: {text!r:.80}")
     return [str(text) for text in examples.inputs]
+
+
+def word_pieces(
+    preprocessor: TextPreprocessor, sentences: Sequence[Sentence], room: int
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Per sentence its ids, int32 `(pieces,)`, and how many of them each word has, int64 `(words,)`.
+
+    Words are cut one by one, each different one once; one that alone has more than `room` pieces is cut short.
+    """
+    words = [each.words for each in sentences]
+    different = list(dict.fromkeys(word for each in words for word in each))
+    # after a space, as inside a text: byte pairs are others at its beginning
+    cut = [ids[:room] for ids in preprocessor.tokenize([f" {word}" for word in different])]
+    number = {word: at for at, word in enumerate(different)}
+    lengths = np.array([len(ids) for ids in cut], np.int64)
+    found, counts = [], []
+    for each in words:
+        at = [number[word] for word in each]
+        found.append(np.concatenate([cut[one] for one in at]) if at else np.zeros(0, np.int32))
+        counts.append(lengths[at] if at else np.zeros(0, np.int64))
+    return found, counts
 
 
 def unknown_share(pieces: Sequence[np.ndarray], unknown_id: int | None) -> float:

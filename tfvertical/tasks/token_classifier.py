@@ -15,7 +15,7 @@ from tfvertical.codecs import alignment
 from tfvertical.codecs.alignment import Sentence
 from tfvertical.codecs.entities import Entity, EntityCodec, mean_scores
 from tfvertical.columns import Ragged
-from tfvertical.contracts import Backbone, Encoded, Examples, Objective, TextPreprocessor, Units
+from tfvertical.contracts import Backbone, Encoded, Examples, Objective, Target, TextPreprocessor, Units
 from tfvertical.data import class_weights
 from tfvertical.data._labels import ClassWeight
 from tfvertical.evaluating import entity_report
@@ -24,7 +24,7 @@ from tfvertical.objectives.token_cross_entropy import TokenCrossEntropy
 from tfvertical.tasks._heads import token_head
 from tfvertical.tasks._metrics import EntityF1, TokenAccuracy
 from tfvertical.tasks._task import BackboneTask, row_weights
-from tfvertical.tasks._texts import Tokens, unknown_share
+from tfvertical.tasks._texts import Tokens, unknown_share, word_pieces
 
 
 class TokenClassifier(BackboneTask):
@@ -56,7 +56,7 @@ class TokenClassifier(BackboneTask):
 
     kind: ClassVar[Literal["text", "image"]] = "text"
     items: ClassVar[Literal["text", "image", "pair"]] = "text"
-    target: ClassVar[Literal["label", "entities"]] = "entities"
+    target: ClassVar[Target] = "entities"
     measure: ClassVar[str] = "f1"
     monitor: ClassVar[str] = "val_f1"
     preprocessor: TextPreprocessor
@@ -99,7 +99,7 @@ class TokenClassifier(BackboneTask):
         return cls(backbone, labels, pieces=pieces, hidden=hidden, dropout=dropout, seed=seed)
 
     @classmethod
-    def codec_of(cls, labels: Sequence[str]) -> EntityCodec:
+    def codec_of(cls, labels: Sequence[str], head: Mapping[str, Any] | None = None) -> EntityCodec:
         """Types and tags."""
         return EntityCodec(labels)
 
@@ -118,7 +118,7 @@ class TokenClassifier(BackboneTask):
             else [_borders(*pair) for pair in zip(examples.inputs, labels, strict=True)]
         )
         sentences = [Sentence.of(item, cut) for item, cut in zip(examples.inputs, cuts, strict=True)]
-        pieces, counts = self._pieces(sentences)
+        pieces, counts = word_pieces(self.preprocessor, sentences, self._room)
         splits = np.concatenate([[0], np.cumsum([len(each.places) for each in sentences])]).astype(np.int64)
         tokens, answers, rows = [], [], []
         for row, sentence_pieces in enumerate(pieces):
@@ -197,7 +197,7 @@ class TokenClassifier(BackboneTask):
 
     def wrapped(self, item: Any, length: int) -> tuple[np.ndarray, np.ndarray | None]:
         """A text's first tokens, word by word."""
-        (pieces,), _ = self._pieces([Sentence.of(item)])
+        (pieces,), _ = word_pieces(self.preprocessor, [Sentence.of(item)], self._room)
         return self.preprocessor.wrap(pieces[: length - self.preprocessor.specials]), None
 
     def activation(self, outputs: tf.Tensor) -> tf.Tensor:
@@ -220,24 +220,6 @@ class TokenClassifier(BackboneTask):
     def _head(self, features: Any, inputs: Mapping[str, Any]) -> Any:
         options = {name: self.head_options[name] for name in ("hidden", "dropout", "seed")}
         return token_head(features, len(self.outputs), **options)(features)
-
-    def _pieces(self, sentences: Sequence[Sentence]) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        """Per sentence its ids, int32 `(pieces,)`, and how many of them each word has, int64 `(words,)`.
-
-        Words are cut one by one, each different one once; one that alone is longer than the model reads is cut short.
-        """
-        words = [each.words for each in sentences]
-        different = list(dict.fromkeys(word for each in words for word in each))
-        # after a space, as inside a text: byte pairs are others at its beginning
-        cut = [ids[: self._room] for ids in self.preprocessor.tokenize([f" {word}" for word in different])]
-        number = {word: at for at, word in enumerate(different)}
-        lengths = np.array([len(ids) for ids in cut], np.int64)
-        found, counts = [], []
-        for each in words:
-            at = [number[word] for word in each]
-            found.append(np.concatenate([cut[one] for one in at]) if at else np.zeros(0, np.int32))
-            counts.append(lengths[at] if at else np.zeros(0, np.int64))
-        return found, counts
 
     def _placed(self, words: np.ndarray) -> np.ndarray:
         """Words by piece as words by position: -1 for the special tokens around."""

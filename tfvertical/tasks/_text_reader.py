@@ -1,0 +1,76 @@
+"""How tasks read a text of any length."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from tfvertical.columns import Ragged
+from tfvertical.contracts import Encoded, Examples, TextPreprocessor
+from tfvertical.errors import ConfigError
+from tfvertical.tasks._heads import TEXT_HEAD, text_head
+from tfvertical.tasks._task import BackboneTask, label_ids, row_weights
+from tfvertical.tasks._texts import Tokens, texts, unknown_share
+
+
+class TextReader(BackboneTask):
+    """Token ids of one text a row: cut to the model's length, or read in windows that overlap."""
+
+    kind: ClassVar[Literal["text", "image"]] = "text"
+    items: ClassVar[Literal["text", "image", "pair"]] = "text"
+    preprocessor: TextPreprocessor
+
+    def encode(self, examples: Examples) -> Encoded:
+        """Token ids by row, label ids, weights; counts what is cut and what the vocabulary lacks.
+
+        Raises:
+            DataError: an item is no text, or a label is not among `labels`.
+        """
+        pieces = self.preprocessor.tokenize(texts(examples))
+        room = self.preprocessor.length - self.preprocessor.specials
+        cut = [_windows(ids, room) if self.head_options["windows"] else [ids[:room]] for ids in pieces]
+        rows = np.repeat(np.arange(len(cut), dtype=np.int64), [len(windows) for windows in cut])
+        ragged = Ragged.of(
+            [self.preprocessor.wrap(ids) for windows in cut for ids in windows], self.preprocessor.pad_id
+        )
+        labels = label_ids(self.codec, examples)
+        share = 1 / np.array([len(windows) for windows in cut], np.float32)
+        return Encoded(
+            columns={tensor.name: Tokens(ragged, self.preprocessor, tensor.name) for tensor in self.model.inputs},
+            lengths=ragged.lengths,
+            rows=rows,
+            labels=None if labels is None else labels[rows],
+            weights=(row_weights(examples) * share)[rows],
+            truncated=0 if self.head_options["windows"] else sum(len(ids) > room for ids in pieces),
+            unknown=unknown_share(pieces, self.preprocessor.unknown_id),
+            unknown_rows=tuple(
+                row for row, ids in enumerate(pieces) if unknown_share([ids], self.preprocessor.unknown_id) > 0.5
+            ),
+        )
+
+    def wrapped(self, item: Any, length: int) -> tuple[np.ndarray, np.ndarray | None]:
+        """A text's first tokens."""
+        pieces = self.preprocessor.tokenize([item])[0][: length - self.preprocessor.specials]
+        return self.preprocessor.wrap(pieces), None
+
+    def _head(self, features: Any, inputs: Mapping[str, Any]) -> Any:
+        options = {name: self.head_options[name] for name in TEXT_HEAD}
+        if "padding_mask" not in inputs:
+            raise ConfigError(
+                "The backbone has no input `padding_mask`, which pooling needs.",
+                received=", ".join(inputs),
+                fix="see tfvertical.backbones.around",
+            )
+        head = text_head(features, self._width, answer=self._answer, **options)
+        return head([features, inputs["padding_mask"]])
+
+
+def _windows(ids: np.ndarray, room: int) -> list[np.ndarray]:
+    """Windows of `room` tokens that overlap by a quarter; the last one ends with the text."""
+    if len(ids) <= room:
+        return [ids]
+    step = max(1, room * 3 // 4)
+    starts = [*range(0, len(ids) - room, step), len(ids) - room]
+    return [ids[start : start + room] for start in starts]
