@@ -166,7 +166,7 @@ def test_a_file_answers_as_the_task_does(tmp_path: Path):
     task.save(tmp_path)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of the converter's own
-        folder = task.export(tmp_path, "litert", length=[16, 24], examples=examples)
+        folder = task.export(tmp_path, "litert", length=[20, 24], examples=examples)
     answerer = Answerer(folder)
     items = [*examples.inputs, Pair("the", "good card " * 30), Pair("the " * 30, "never came")]
     scores = task.scores(tiny.labelled(items, None))
