@@ -218,3 +218,13 @@ def test_runs_that_are_killed_end_as_if_they_had_not_been(shared_data, capsys):
     section, well = faults.main(["--smoke"])
     assert well, capsys.readouterr().err
     assert "faults: ratio=1.00" in section and "quality=5/5" in section
+
+
+@pytest.mark.slow
+@pytest.mark.shared
+@pytest.mark.real
+def test_numbers_are_held_against_ridge_regression(capsys):
+    from benchmarks import numbers
+
+    section, _ = numbers.main(["--smoke", "--rounds", "1"])
+    assert section.startswith("## numbers") and capsys.readouterr().out.splitlines()[-1].startswith("numbers: ratio=")
