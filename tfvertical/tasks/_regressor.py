@@ -80,7 +80,8 @@ class Regressor(BackboneTask):
     def agree(self, expected: np.ndarray, received: np.ndarray) -> np.ndarray:
         """Whether two rows of scores tell the same: the same level; numbers a tenth of a deviation from each other."""
         if self.codec.levels:
-            return np.asarray(self.codec.values(expected) == self.codec.values(received)).all(axis=1)
+            same = self.codec.values(expected) == self.codec.values(received)
+            return np.asarray(same.all(axis=1))
         return np.asarray(self._in_deviations(expected, received) <= 0.1)
 
     def activation(self, outputs: tf.Tensor) -> tf.Tensor:
