@@ -23,6 +23,7 @@ _PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
 NAME = "answer"  # what spans are called in labels
+LEAST_ROOM = 8  # pieces of a context that are read beside the longest question
 FAR = -1e4  # the score of a word that nothing was said of
 
 

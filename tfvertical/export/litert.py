@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from tfvertical.codecs.answers import LEAST_ROOM
 from tfvertical.contracts import Exporter, Margin, Predict, Task, TextPreprocessor
 from tfvertical.errors import ConfigError, ExportError
 from tfvertical.export import _answers, _handover, _mediapipe, _personal
@@ -193,8 +194,6 @@ class LiteRT(Exporter):
             return ()
         most, least = task.preprocessor.length, task.preprocessor.specials + 1
         if task.target == "answers":
-            from tfvertical.tasks.extractive_qa import LEAST_ROOM
-
             least = 3 + int(task.config()["head"]["max_question"]) + LEAST_ROOM
         if self.length is None:
             return (most,)

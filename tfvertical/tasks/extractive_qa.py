@@ -12,7 +12,7 @@ import tensorflow as tf
 from tfvertical import batches
 from tfvertical.codecs import alignment
 from tfvertical.codecs.alignment import Sentence
-from tfvertical.codecs.answers import FAR, NAME, Answer, AnswerCodec
+from tfvertical.codecs.answers import FAR, LEAST_ROOM, NAME, Answer, AnswerCodec
 from tfvertical.codecs.tagging import Span
 from tfvertical.columns import Ragged
 from tfvertical.contracts import Backbone, Encoded, Examples, Objective, Target, TextPreprocessor, Units
@@ -26,8 +26,6 @@ from tfvertical.tasks._metrics import SpanAccuracy
 from tfvertical.tasks._pair_reader import as_pair
 from tfvertical.tasks._task import BackboneTask, row_weights
 from tfvertical.tasks._texts import Tokens, unknown_share, word_pieces
-
-LEAST_ROOM = 8  # pieces of a context that are read beside the longest question
 
 
 class ExtractiveQA(BackboneTask):
