@@ -12,6 +12,7 @@ import pytest
 from tfvertical import config
 from tfvertical.adaptations.gradual_unfreezing import GradualUnfreezing
 from tfvertical.errors import ConfigError
+from tfvertical.registry import Registry
 from tfvertical.runfiles import schema
 from tfvertical.settings import Settings
 
@@ -187,10 +188,8 @@ def test_the_examples_are_right_as_they_stand(root: Path, shared_data: Path, nam
     assert all(Path(source).is_relative_to(shared_data / name) for source in run.data.sources.values())
 
 
-@pytest.mark.parametrize("task", ["text_classifier", "image_classifier"])
+@pytest.mark.parametrize("task", Registry("tasks").modules())
 def test_declared_signatures_are_those_that_python_sees(task: str) -> None:
-    from tfvertical.registry import Registry
-
     path = Path(config.__file__).parent / "tasks" / f"{task}.py"
     read = schema.declared(path, task, "from_preset").parameters
     real = schema.options(Registry("tasks").get(task).from_preset)

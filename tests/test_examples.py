@@ -1,0 +1,46 @@
+"""Every example is a run file without a mistake, there is one a task, and its data are what the script makes."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+from tfvertical import config
+from tfvertical.registry import Registry
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+OF_SHARED = ("banking77", "clothing", "ncbi")  # read data that lie beside the repository
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.yaml")), ids=lambda path: path.stem)
+def test_an_example_has_no_mistake(path: Path, request: pytest.FixtureRequest):
+    if path.stem.startswith(OF_SHARED):
+        request.getfixturevalue("shared_data")
+    if "sweep" not in path.stem:
+        assert config.load(path).task
+
+
+def test_every_task_has_one():
+    written = "".join(path.read_text() for path in EXAMPLES.glob("*.yaml"))
+    room = Registry("tasks")
+    for module in room.modules():
+        assert f"name: {room.get(module).__name__}\n" in written, module
+
+
+def test_the_data_are_what_the_script_makes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    import pyarrow.parquet
+
+    spec = importlib.util.spec_from_file_location("make_data", EXAMPLES / "make_data.py")
+    made = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(made)
+    monkeypatch.setattr(made, "HERE", tmp_path)
+    made.main()
+    names = {path.name for path in (EXAMPLES / "data").iterdir()}
+    assert names == {path.name for path in tmp_path.iterdir()}
+    for name in names - {"digits.parquet"}:
+        assert (tmp_path / name).read_bytes() == (EXAMPLES / "data" / name).read_bytes(), name
+    new, old = (pyarrow.parquet.read_table(folder / "digits.parquet") for folder in (tmp_path, EXAMPLES / "data"))
+    columns = ["darkness", "label"]  # the bytes of a PNG are another library's
+    assert new.select(columns) == old.select(columns) and len(new) == len(old)
