@@ -109,7 +109,7 @@ def questions(names: Sequence[str], rows: np.ndarray, draw: np.random.Generator)
             )
         paragraphs.append({"context": context, "qas": asked})
     content = {"version": "v2.0", "data": [{"title": "diabetes", "paragraphs": paragraphs}]}
-    (HERE / "questions.json").write_text(json.dumps(content, indent=0) + "\n")
+    (HERE / "questions.json").write_text(json.dumps(content) + "\n")
 
 
 def digits() -> None:

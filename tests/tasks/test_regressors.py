@@ -54,6 +54,16 @@ def test_units_are_weights_that_nothing_moves_and_a_second_fit_keeps():
         np.testing.assert_array_equal(one, other.numpy())
 
 
+def test_a_loaded_regressor_learns_on_in_its_units(tmp_path: Path):
+    task, train = tiny.number_task("text", layers=1), tiny.numbered("text", 24)
+    task.fit(train, epochs=1, verbose=0)
+    task.save(tmp_path / "saved")
+    again = tv.load(tmp_path / "saved")
+    again.fit(tiny.numbered("text", 16, seed=1), epochs=1, verbose=0, checkpoint=tmp_path / "run")
+    for one, other in zip(task._behind.weights, again._behind.weights, strict=True):
+        np.testing.assert_array_equal(one.numpy(), other.numpy())
+
+
 def test_losses_are_the_textbooks_in_deviations():
     draw = np.random.default_rng(0)
     true, found = draw.normal(0, 10, (50, 2)), draw.normal(0, 10, (50, 2))

@@ -140,7 +140,7 @@ class Regressor(BackboneTask):
 
     def _described(self, augment: Any) -> dict[str, Any] | None:
         """Two runs that begin with other units are not the same."""
-        return {"augment": super()._described(augment), "begin": self._begin}
+        return {"augment": super()._described(augment), "begin": dict(self._begin)}
 
     def _in_deviations(self, expected: np.ndarray, received: np.ndarray) -> np.ndarray:
         """The largest difference of each row, but for the last bits that numbers far from 0 have no room for."""
