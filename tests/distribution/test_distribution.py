@@ -80,6 +80,12 @@ CASES = {  # batches of 3 on 4 replicas, and a last batch of 1: replicas that ha
         {"kind": "text", "how": "gradual", "batch": 8, "count": 21, "as_tpu": True},
         {"kind": "token", "how": "gradual", "batch": 8, "count": 21, "as_tpu": True},
     ],
+    3: [
+        {"kind": "text numbers", "how": "frozen", "batch": 8, "count": 21},
+        {"kind": "text labels", "how": "full", "batch": 8, "count": 22, "class_weight": "balanced"},
+        {"kind": "answers", "how": "full", "batch": 8, "count": 21, "as_tpu": True},
+        {"kind": "apart", "how": "full", "batch": 8, "count": 20},
+    ],
 }
 
 

@@ -28,8 +28,10 @@ def test_it_learns_and_reports(kind: str):
     train, held_out, test = (tiny.sets(kind, count, seed) for seed, count in enumerate((160, 60, 80)))
     task.fit(train, held_out, adaptation=tv.FullFineTuning(), **QUICK)
     report = task.evaluate(test, resamples=50)
-    rows = {row["label"]: row["f1"] for row in report.per_class}  # nothing tells that the third applies
-    assert report.kind == "labels" and rows["bright"] > 0.9 and rows["late"] > 0.75, report
+    rows = {
+        row["label"]: row["f1"] for row in report.per_class
+    }  # of those without the first every other has the second
+    assert report.kind == "labels" and rows["bright"] > 0.9 and rows["late"] > 0.6, report
     true, applies = task.truth(test), task.codec.applies(task.scores(test))
     assert report.metrics["micro_f1"] == pytest.approx(f1_score(true, applies, average="micro"))
     assert report.metrics["macro_f1"] == pytest.approx(f1_score(true, applies, average="macro"))
