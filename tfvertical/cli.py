@@ -34,7 +34,10 @@ app.add_typer(cache, name="cache")
 
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what stands there.")]
 Bundle = Annotated[Path, typer.Argument(help="Folder that `train` or `task.save` wrote.")]
-TextColumn = Annotated[str | None, typer.Option("--text", help="Column of the text (default: as in training).")]
+TextColumn = Annotated[
+    str | None,
+    typer.Option("--text", help="Column of the text; of pairs two, `first,second` (default: as in training)."),
+]
 
 
 def _version(wanted: bool) -> None:
@@ -159,7 +162,7 @@ def predict(
     overwrite: Overwrite = False,
 ) -> None:
     """Predict labels; one JSON object a line on stdout, with id, label and score; or id and labels,
-    entities or numbers."""
+    entities, numbers or answer."""
     if runner != "here":
         _predict_by_beam(runner, bundle, source, out, text, batch, options or (), overwrite)
         return

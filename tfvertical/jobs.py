@@ -462,12 +462,19 @@ def _loaded(path: str | Path) -> Any:
 def _columns(path: str | Path, source: Any, **chosen: str | None) -> dict[str, Any]:
     """The columns that were chosen; where one was not, that of the run file the bundle was trained by.
 
+    Of pairs, `first,second` names both; questions that were learned from a file of SQuAD's stand in `question` and
+    `context`.
     A table with the ending of the training data is also read as those were: encoding, delimiter, header, quotes.
     """
     config = bundle.run(path).get("config")
     trained: Mapping[str, Any] = config.get("data", {}) if isinstance(config, dict) else {}
     columns = {name: column if column is not None else trained.get(name) for name, column in chosen.items()}
-    found = {name: column for name, column in columns.items() if column is not None}
+    found: dict[str, Any] = {name: column for name, column in columns.items() if column is not None}
+    task = bundle.description(path)[0]
+    if kind_of(task) == "pair":
+        asked = found.get("text", "question,context" if target_of(task) == "answers" else None)
+        if isinstance(asked, str) and asked.count(",") == 1:
+            found["text"] = [column.strip() for column in asked.split(",")]
     ending = Path(source).suffix.lower() if isinstance(source, str | Path) else ""
     if ending in _DELIMITED and ending == Path(str(trained.get("train"))).suffix.lower():
         takes = schema.declared(Path(__file__).parent / "data" / "table.py", "table", "__init__").parameters.values()

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 import tfvertical as tv
 from tests.core import tiny
+from tfvertical import jobs
 from tfvertical.codecs.alignment import Sentence
 from tfvertical.codecs.pairs import Pair
 from tfvertical.codecs.tagging import Span
@@ -156,6 +157,22 @@ def test_a_report_without_examples_keeps_answers_back():
     task = tiny.answer_task(layers=1)
     report = task.evaluate(tiny.questions(12), resamples=10, show_examples=False)
     assert all(row["true"] == row["predicted"] == "…" and "text" not in row for row in report.errors)
+
+
+def test_questions_in_a_table_are_answered_by_the_command(tmp_path: Path):
+    task = tiny.answer_task(layers=1)
+    task.threshold = None
+    task.save(tmp_path / "qa")
+    (tmp_path / "a.csv").write_text("question,context,q,c\nthe card,very good card,,\nwas,,the card,bad card\n")
+    found = list(jobs.predict(tmp_path / "qa", str(tmp_path / "a.csv")))
+    assert [set(row) for row in found] == [{"id", "answer", "start", "end", "score"}, {"id", "error"}]
+    assert "very good card"[found[0]["start"] : found[0]["end"]] == found[0]["answer"]
+    found = list(jobs.predict(tmp_path / "qa", str(tmp_path / "a.csv"), text="q, c"))
+    assert [set(row) for row in found] == [{"id", "error"}, {"id", "answer", "start", "end", "score"}]
+    (tmp_path / "b.json").write_text(
+        json.dumps({"data": [{"paragraphs": [{"context": "good card", "qas": [{"id": 7, "question": "the"}]}]}]})
+    )
+    assert [row["id"] for row in jobs.predict(tmp_path / "qa", str(tmp_path / "b.json"))] == ["b.json:7"]
 
 
 @pytest.mark.slow
