@@ -390,6 +390,8 @@ class Task(ABC):
         labels: the label names; a label's id is its position. Of entities, their types; of numbers, the quantities.
         outputs: what each number of the model's output stands for: the labels; of entities, the tags; of numbers, the
             quantities or their bounds.
+        codec: of `codecs/`: labels to what the model learns, and scores to what is told. It has `names`, `outputs`,
+            `encode` and `decode`; of sets of labels, numbers and answers also `config()`, its arguments as JSON values.
         preprocessor: raw items to model inputs.
         source: where the backbone's weights came from.
         run: how the task was trained, as JSON values; saved with it and there again after loading.
@@ -405,6 +407,7 @@ class Task(ABC):
     blocks: Sequence[str]
     labels: tuple[str, ...]
     outputs: tuple[str, ...]
+    codec: Any
     preprocessor: Preprocessor
     source: SourceInfo
     run: dict[str, Any]

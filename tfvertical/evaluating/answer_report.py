@@ -100,7 +100,7 @@ def f1(task: Task, examples: Examples, scores: Array) -> float:
     return float(_per_question(answers_of(task, examples, scores), examples)["f1"].mean())
 
 
-def best_threshold(task: Any, examples: Examples, scores: Array) -> float | None:
+def best_threshold(task: Task, examples: Examples, scores: Array) -> float | None:
     """What first and last word must score together for the F1 to be highest; None where each question has an answer."""
     right = _right(examples)
     if all(right):

@@ -43,7 +43,7 @@ def evaluate(
         ConfigError: scores of another shape.
     """
     _check(examples)
-    labels, codec = tuple(task.labels), task.codec  # type: ignore[attr-defined]
+    labels, codec = tuple(task.labels), task.codec
     true, encoded = task.truth(examples), task.encode(examples)
     scores = _checked("the task", task.scores(encoded), true)
     applies = codec.applies(scores)

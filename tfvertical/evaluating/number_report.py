@@ -44,7 +44,7 @@ def evaluate(
         ConfigError: scores of another shape.
     """
     _check(examples)
-    codec: Any = task.codec  # type: ignore[attr-defined]
+    codec = task.codec
     true, encoded = task.truth(examples), task.encode(examples)
     scores = np.asarray(task.scores(encoded), np.float32)
     found, bounds = _values(codec, scores, "the task", true), codec.bounds(scores)

@@ -47,7 +47,7 @@ def preprocessing(task: Task, folder: Path, lengths: Sequence[int]) -> None:
     if task.target == "entities":
         description |= {"target": task.target, "pieces": task.config()["head"]["pieces"]}
     if task.target in ("labels", "numbers", "answers"):
-        description |= {"target": task.target, "codec": task.codec.config()}  # type: ignore[attr-defined]
+        description |= {"target": task.target, "codec": task.codec.config()}
     if task.target == "answers":
         description["max_question"] = task.config()["head"]["max_question"]
     if task.items == "pair":

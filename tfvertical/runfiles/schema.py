@@ -24,6 +24,7 @@ from tfvertical import kinds
 from tfvertical.errors import TfverticalError, nearest
 from tfvertical.runfiles.runfile import Mistake, Place
 
+_ROOT = Path(kinds.__file__).parent.parent
 _EXPECTED = {
     "bool": "true or false",
     "dict": "a mapping",
@@ -40,19 +41,34 @@ _EXPECTED = {
 
 
 def declared(path: Path, owner: str, function: str) -> inspect.Signature:
-    """The signature of the method `owner.function` that the file at `path` defines, without importing it.
+    """The signature of the method `owner.function` of the file at `path`, inherited ones too, without importing it.
 
     Args:
         path: a Python file of ours.
         owner: the class, in any spelling of case and underscores.
         function: its method; the first parameter (`cls`, `self`) is left out.
     """
-    for cls in ast.parse(path.read_text(encoding="utf-8")).body:
+    found = _method(path, owner, function)
+    if found is None:
+        raise LookupError(f"{path} defines no {owner}.{function}")
+    return _signature(found.args)
+
+
+def _method(path: Path, owner: str, function: str) -> ast.FunctionDef | None:
+    """The method as Python would find it: of the class itself, or of a base that its file imports from this package."""
+    module = ast.parse(path.read_text(encoding="utf-8"))
+    homes = {
+        name.name: _ROOT.joinpath(*line.module.split(".")).with_suffix(".py")
+        for line in module.body
+        if isinstance(line, ast.ImportFrom) and line.module and line.module.startswith("tfvertical.")
+        for name in line.names
+    }
+    for cls in module.body:
         if isinstance(cls, ast.ClassDef) and cls.name.lower() == owner.replace("_", "").lower():
-            for method in cls.body:
-                if isinstance(method, ast.FunctionDef) and method.name == function:
-                    return _signature(method.args)
-    raise LookupError(f"{path} defines no {owner}.{function}")
+            own = [each for each in cls.body if isinstance(each, ast.FunctionDef) and each.name == function]
+            bases = [base.id for base in cls.bases if isinstance(base, ast.Name) and base.id in homes]
+            return own[0] if own else next(filter(None, (_method(homes[base], base, function) for base in bases)), None)
+    return None
 
 
 def constant(path: Path, owner: str, name: str) -> Any:

@@ -15,7 +15,6 @@ from tfvertical.contracts import Encoded, Examples, Objective, Target
 from tfvertical.data._labels import ClassWeight, class_weights
 from tfvertical.errors import DataError
 from tfvertical.evaluating import label_sets
-from tfvertical.history import History
 from tfvertical.objectives.binary_cross_entropy import BinaryCrossEntropy
 from tfvertical.tasks._metrics import MicroF1
 from tfvertical.tasks._task import BackboneTask
@@ -29,6 +28,9 @@ class MultiLabelClassifier(BackboneTask):
     Attributes:
         thresholds: for each label the least score at which it applies; chosen on validation data after each `fit` that
             has them, and yours to change.
+
+    `class_weight="balanced"` lets a yes of a rare label weigh as much as all its noes together, at most a hundredfold;
+    a mapping says what a yes of a label weighs.
     """
 
     target: ClassVar[Target] = "labels"
@@ -51,19 +53,6 @@ class MultiLabelClassifier(BackboneTask):
     def thresholds(self, values: Sequence[float]) -> None:
         self.codec = LabelSetCodec(self.labels, values)
         self.head_options["thresholds"] = self.codec.config()["thresholds"]
-
-    def fit(self, train: Any, validation: Any = None, **options: Any) -> History:
-        """Adapt the model to labelled data, and choose the thresholds by the validation data's F1.
-
-        Args:
-            train, validation, **options: as for every task. `class_weight="balanced"` lets a yes of a rare label weigh
-                as much as all its noes together (at most a hundredfold); a mapping says what a yes of a label weighs.
-        """
-        held_out = None if validation is None else self.examples(validation, options.get("verbose", 1))
-        history = super().fit(train, held_out, **options)
-        if held_out is not None:
-            self.thresholds = label_sets.thresholds(self.truth(held_out), self.scores(held_out)).tolist()
-        return history
 
     # ------------------------------------------------------------------------------------------------- Task's contract
     def decode(self, scores: np.ndarray, items: Sequence[Any]) -> list[LabelSet]:
@@ -128,6 +117,10 @@ class MultiLabelClassifier(BackboneTask):
             return
         share = np.clip(applies.mean(axis=0), 0.5 / len(applies), 1 - 0.5 / len(applies))
         self.components["head"].get_layer("logits").bias.assign(np.log(share) - np.log1p(-share))
+
+    def _settle(self, held_out: Examples) -> None:
+        """The thresholds at which each label's F1 is highest."""
+        self.thresholds = label_sets.thresholds(self.truth(held_out), self.scores(held_out)).tolist()
 
     def _weighted(self, examples: Examples, class_weight: Any) -> Examples:
         """What a yes weighs stands in the loss, label by label."""

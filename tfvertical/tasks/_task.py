@@ -30,8 +30,6 @@ from tfvertical.settings import Settings
 class BackboneTask(Task):
     """A head on one backbone; a task says what it predicts and how a model's outputs tell it."""
 
-    codec: Any  # of the labels, in `codecs/`
-
     def __init__(self, backbone: Backbone, labels: Sequence[str], head: Mapping[str, Any]):
         self._set_labels(labels, head)
         if backbone.preprocessor.kind != self.kind:
@@ -190,6 +188,8 @@ class BackboneTask(Task):
             "examples": len(examples),
             "versions": versions(),
         }
+        if held_out is not None:
+            self._settle(held_out)
         return history
 
     def plan(
@@ -305,6 +305,9 @@ class BackboneTask(Task):
     # --------------------------------------------------------------------------------------------------------- private
     def _prepare(self, examples: Examples) -> None:
         """What a task learns from its training data before the model does."""
+
+    def _settle(self, held_out: Examples) -> None:
+        """What a task chooses by its validation data once the model is trained."""
 
     def _weighted(self, examples: Examples, class_weight: Any) -> Examples:
         """The examples with what `class_weight` makes them count."""

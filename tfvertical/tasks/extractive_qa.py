@@ -18,7 +18,6 @@ from tfvertical.columns import Ragged
 from tfvertical.contracts import Backbone, Encoded, Examples, Objective, Target, TextPreprocessor, Units
 from tfvertical.errors import ConfigError
 from tfvertical.evaluating import answer_report
-from tfvertical.history import History
 from tfvertical.kinds import Count, Length, Seed, Share
 from tfvertical.objectives.span_cross_entropy import BEGINS, ENDS, SpanCrossEntropy
 from tfvertical.tasks._heads import token_head
@@ -128,26 +127,17 @@ class ExtractiveQA(BackboneTask):
 
     @property
     def threshold(self) -> float | None:
-        """What an answer must score, above 0 for surer than "there is none"; None always answers. Yours to change."""
+        """What an answer must score, above 0 for surer than "there is none"; None always answers.
+
+        Chosen on validation data after each `fit` that has them, None where each of their questions has an answer; and
+        yours to change.
+        """
         return self.codec.threshold
 
     @threshold.setter
     def threshold(self, value: float | None) -> None:
         self.codec = AnswerCodec(self.labels, self.codec.most_words, value)
         self.head_options["threshold"] = self.codec.threshold
-
-    def fit(self, train: Any, validation: Any = None, **options: Any) -> History:
-        """Adapt the model to questions and answers, and choose the threshold by the validation data's F1.
-
-        Args:
-            train, validation, **options: as for every task. Where each validation question has an answer, the model
-                always answers.
-        """
-        held_out = None if validation is None else self.examples(validation, options.get("verbose", 1))
-        history = super().fit(train, held_out, **options)
-        if held_out is not None:
-            self.threshold = answer_report.best_threshold(self, held_out, self.scores(held_out))
-        return history
 
     def encode(self, examples: Examples) -> Encoded:
         """Token ids of question and context by window, where the answer begins and ends, weights; no context is cut.
@@ -303,6 +293,10 @@ class ExtractiveQA(BackboneTask):
         """Scores of positions to the words that they answer for."""
         counted = words >= 0
         found[words[counted]] = scores[counted]
+
+    def _settle(self, held_out: Examples) -> None:
+        """The threshold at which F1 is highest."""
+        self.threshold = answer_report.best_threshold(self, held_out, self.scores(held_out))
 
     def _weighted(self, examples: Examples, class_weight: Any) -> Examples:
         if class_weight is not None:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Literal
 
-from tfvertical.contracts import Backbone, Target
-from tfvertical.kinds import Count, ImagePooling, Seed, Share
-from tfvertical.tasks._image_reader import ImageReader
+from tfvertical.contracts import Target
+from tfvertical.tasks._labelled_pictures import LabelledPictures
 from tfvertical.tasks._multi_label import MultiLabelClassifier
 
 
-class ImageMultiLabelClassifier(ImageReader, MultiLabelClassifier):
+class ImageMultiLabelClassifier(LabelledPictures, MultiLabelClassifier):
     """Any number of labels for a picture: which faults a part has, what lies on a plate.
 
     Each label applies or does not, whatever the others do; from which score on it does is chosen on validation data.
@@ -39,49 +37,3 @@ class ImageMultiLabelClassifier(ImageReader, MultiLabelClassifier):
     kind: ClassVar[Literal["text", "image"]] = "image"
     items: ClassVar[Literal["text", "image", "pair"]] = "image"
     target: ClassVar[Target] = "labels"
-
-    def __init__(
-        self,
-        backbone: Backbone,
-        labels: Sequence[str],
-        *,
-        pooling: str = "mean",
-        normalize: bool = False,
-        hidden: Sequence[int] = (),
-        dropout: float = 0.2,
-        seed: int = 0,
-    ):
-        super().__init__(
-            backbone,
-            labels,
-            {"pooling": pooling, "normalize": normalize, "hidden": list(hidden), "dropout": dropout, "seed": seed},
-        )
-
-    @classmethod
-    def from_preset(
-        cls,
-        preset: str,
-        labels: Sequence[str],
-        *,
-        pooling: ImagePooling = "mean",
-        normalize: bool = False,
-        hidden: Sequence[Count] = (),
-        dropout: Share = 0.2,
-        seed: Seed = 0,
-    ) -> Self:
-        """Build it on a pretrained backbone.
-
-        Args:
-            preset: `efficientnet_lite0`, `keras_cv:NAME`, a KerasHub preset; see `tfvertical presets list`.
-            labels: the label names.
-            pooling, normalize, hidden, dropout, seed: as for the class.
-        """
-        return cls(
-            cls._checked(labels, preset, {}),
-            labels,
-            pooling=pooling,
-            normalize=normalize,
-            hidden=hidden,
-            dropout=dropout,
-            seed=seed,
-        )

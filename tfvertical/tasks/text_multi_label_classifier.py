@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Literal
 
-from tfvertical.contracts import Backbone, Target
-from tfvertical.kinds import Count, Length, Seed, Share, TextPooling
+from tfvertical.contracts import Target
+from tfvertical.tasks._labelled_texts import LabelledTexts
 from tfvertical.tasks._multi_label import MultiLabelClassifier
-from tfvertical.tasks._text_reader import TextReader
 
 
-class TextMultiLabelClassifier(TextReader, MultiLabelClassifier):
+class TextMultiLabelClassifier(LabelledTexts, MultiLabelClassifier):
     """Any number of labels for a text of any length: what a ticket is about, which clauses a contract has.
 
     Each label applies or does not, whatever the others do; from which score on it does is chosen on validation data.
@@ -41,59 +39,3 @@ class TextMultiLabelClassifier(TextReader, MultiLabelClassifier):
     kind: ClassVar[Literal["text", "image"]] = "text"
     items: ClassVar[Literal["text", "image", "pair"]] = "text"
     target: ClassVar[Target] = "labels"
-
-    def __init__(
-        self,
-        backbone: Backbone,
-        labels: Sequence[str],
-        *,
-        pooling: str = "mean",
-        normalize: bool = True,
-        hidden: Sequence[int] = (),
-        dropout: float = 0.1,
-        windows: bool = False,
-        seed: int = 0,
-    ):
-        head = {
-            "pooling": pooling,
-            "normalize": normalize,
-            "hidden": list(hidden),
-            "dropout": dropout,
-            "windows": windows,
-            "seed": seed,
-        }
-        super().__init__(backbone, labels, head)
-
-    @classmethod
-    def from_preset(
-        cls,
-        preset: str,
-        labels: Sequence[str],
-        *,
-        length: Length = 128,
-        pooling: TextPooling = "mean",
-        normalize: bool = True,
-        hidden: Sequence[Count] = (),
-        dropout: Share = 0.1,
-        windows: bool = False,
-        seed: Seed = 0,
-    ) -> Self:
-        """Build it on a pretrained backbone.
-
-        Args:
-            preset: `minilm_l6_v2`, a KerasHub preset, a local folder; see `tfvertical presets list`.
-            labels: the label names.
-            length: most tokens of a text, special ones included.
-            pooling, normalize, hidden, dropout, windows, seed: as for the class.
-        """
-        backbone = cls._checked(labels, preset, {"length": length})
-        return cls(
-            backbone,
-            labels,
-            pooling=pooling,
-            normalize=normalize,
-            hidden=hidden,
-            dropout=dropout,
-            windows=windows,
-            seed=seed,
-        )
