@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tfvertical import config
+from tfvertical.errors import ConfigError
 from tfvertical.registry import Registry
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -20,6 +21,24 @@ def test_an_example_has_no_mistake(path: Path, request: pytest.FixtureRequest):
         request.getfixturevalue("shared_data")
     if "sweep" not in path.stem:
         assert config.load(path).task
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["task.loss=ordinal"], "belong together"),
+        (["task.units=[a, b]"], "units do not fit"),
+        (["data.label=[one, two]", "task.loss=ordinal", "task.levels=[1, 2, 3]"], "of one number"),
+        (
+            ["task.loss=ordinal", "data.split=null", "training.early_stopping=3"],
+            "(?s)2 mistakes.*together.*no validation",
+        ),
+    ],
+)
+def test_what_a_head_of_numbers_cannot_be_is_told_with_all_else(overrides: list[str], words: str):
+    with pytest.raises(ConfigError, match=words) as told:
+        config.load(EXAMPLES / "diabetes.yaml", overrides)
+    assert "Nothing was read or loaded" in str(told.value)
 
 
 def test_every_task_has_one():

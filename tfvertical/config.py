@@ -133,6 +133,12 @@ def _check_together(content: Mapping[str, Any]) -> list[Mistake]:
         found.append(Mistake(("data", "text"), f"names {len(columns)} columns; {task['name']} reads one."))
     if target not in ("labels", "numbers") and isinstance(data.get("label"), list):
         found.append(Mistake(("data", "label"), f"names several columns; {task['name']} learns one."))
+    if target == "numbers" and task.get("labels") is None:  # they are called as their columns
+        from tfvertical.codecs.numbers import NumberCodec
+
+        column = data.get("label") or "label"
+        names = [str(each) for each in (column if isinstance(column, list) else [column])]
+        found += _said(lambda: NumberCodec.of(names, task), ("task",))
     found += _check_exports(content.get("export") or (), items, target, task, judged_on)
     monitor = training.monitor or "val_loss"
     judged = training.early_stopping is not None and monitor.startswith("val_")

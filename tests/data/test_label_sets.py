@@ -25,6 +25,17 @@ def test_a_cell_holds_several_and_an_empty_one_none(tmp_path: Path):
         data.load(tmp_path / "b.csv", separator="", **SETS)
 
 
+def test_another_separator_is_worth_a_look(tmp_path: Path):
+    (tmp_path / "a.csv").write_text("text,label\none,late;rude\ntwo,thanks\nthree,\n")
+    found = data.load(tmp_path / "a.csv", **SETS).report.warnings
+    assert [(each.kind, each.count, each.ids) for each in found if each.kind == "separator"] == [
+        ("separator", 1, ("a.csv:2",))
+    ]
+    assert "separator=';'?" in next(each.message for each in found if each.kind == "separator")
+    right = data.load(tmp_path / "a.csv", separator=";", **SETS)
+    assert "separator" not in {each.kind for each in right.report.warnings}
+
+
 def test_lists_and_arrays(tmp_path: Path):
     lines = [{"text": "a", "label": ["x", "y"]}, {"text": "b", "label": []}]
     (tmp_path / "a.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))

@@ -108,6 +108,8 @@ def load(
         *_warnings.look(examples.inputs, examples.labels, examples.ids, _noun(kind)),
     ]
     warnings += _few_classes(title, examples, known, target)
+    if target == "labels":
+        warnings += _other_separator(examples, separator)
     if strict:
         _policy.refuse_warnings(title, warnings)
     if quarantine is not None:
@@ -229,6 +231,19 @@ def _few_classes(title: str, examples: Examples, known: tuple[str, ...] | None, 
             fix="see whether the right column was named; for test data give the known labels: labels=[…]",
         )
     return [DataWarning("single_class", f"All {len(examples):,} rows have the label {only!r}.", (), len(examples))]
+
+
+def _other_separator(examples: Examples, separator: str) -> list[DataWarning]:
+    """Sets that look as if something else stood between their names: no row has two, and names hold another mark."""
+    labels = examples.labels or ()
+    if any(len(label) > 1 for label in labels):
+        return []
+    for mark in (each for each in "|;," if each != separator):
+        rows = [at for at, label in enumerate(labels) if label and mark in label[0]]
+        if rows:
+            message = f"No row has two labels, and {mark!r} stands in those of {len(rows):,} rows: separator={mark!r}?"
+            return [DataWarning("separator", message, tuple(examples.ids[at] for at in rows[:100]), len(rows))]
+    return []
 
 
 def _constant(examples: Examples) -> list[DataWarning]:
