@@ -20,6 +20,7 @@ FORM = '{"cluster": {"worker": ["host:port", …]}, "task": {"type": "worker", "
 TIMEOUT = 300.0  # seconds that a worker is waited for
 _LONGEST = 2**20  # bytes of a greeting
 _PAUSE = 0.2
+_GRACE = 5.0  # of two that wait equally long the first worker gives up first: it knows who is missing
 _LOCAL = ("localhost", "127.0.0.1")
 
 
@@ -199,7 +200,7 @@ def _greet(cluster: Cluster, mine: Mapping[str, str], until: float, timeout: flo
             with socket.create_connection(_parted(cluster.workers[0]), timeout=min(left, 10.0)) as connection:
                 _send(connection, greeting)
                 heard = True
-                answer = _received(connection, left)
+                answer = _received(connection, left + _GRACE)
         except OSError:
             time.sleep(min(_PAUSE, max(left, 0.0)))
             continue
