@@ -69,11 +69,6 @@ def split(model: keras.Model, moves: Callable[[Any], bool] = learns) -> Split:
     import keras
     from keras.src.backend import get_keras_mask
 
-    if _graph_of(model) is None:
-        raise ConfigError(
-            f"{model.name!r} ({type(model).__name__}) is no functional model: nobody can see where frozen ends.",
-            fix="build it from keras.Input to keras.Model, or train it as a whole",
-        )
     calls, inputs, outputs = replay(model)
     touched: set[int] = set()
     cut: dict[int, Any] = {}
@@ -156,9 +151,18 @@ def replay(model: keras.Model) -> tuple[list[Any], Any, Any]:
 
     `_run_through_graph` is what `keras.models.clone_model` uses; it is called directly, since cloning a nested model on
     tensors that are not inputs makes new nodes and loses the connection.
+
+    Raises:
+        ConfigError: the model is not functional, or overrides `call`.
     """
     import keras
 
+    whole = _graph_of(model)
+    if whole is None:
+        raise ConfigError(
+            f"{model.name!r} ({type(model).__name__}) is no functional model: nobody can see where frozen ends.",
+            fix="build it from keras.Input to keras.Model, or train it as a whole",
+        )
     calls: list[Any] = []
 
     def record(operation: Any, *args: Any, **kwargs: Any) -> Any:
@@ -169,7 +173,6 @@ def replay(model: keras.Model) -> tuple[list[Any], Any, Any]:
         calls.append((operation, args, kwargs, output))
         return output
 
-    whole = _graph_of(model)
     inputs = keras.tree.map_structure(
         lambda tensor: keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=tensor.name), whole.input
     )

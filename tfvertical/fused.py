@@ -34,7 +34,7 @@ def fused(model: keras.Model, held: bool = False, normalizations: bool = True) -
             layer's precision in each call.
         normalizations: layer normalizations, too. Not where gradients are traced, which take no less time that way.
     """
-    found = _found(model, held, _WAYS if normalizations else _PRODUCTS) if kernels.onednn() else []
+    found = _found(model, held, _WAYS if normalizations else _TRAINED) if kernels.onednn() else []
     for layer, call in found:
         layer.call = call
     try:
@@ -50,7 +50,7 @@ def _found(
     """The layers that have another way to be computed, each with it."""
     found = []
     for layer in stages.layers(model):
-        make = ways.get(type(layer))
+        make = ways.get(next(each for each in type(layer).__mro__ if "call" in vars(each)))
         if make is None or "call" in vars(layer) or not layer.built:
             continue
         call = make(layer, held)
@@ -149,6 +149,21 @@ def _layer_normalization(layer: Any, held: bool) -> Callable[..., Any] | None:
     return call
 
 
+def _lookup(layer: Any, held: bool) -> Callable[..., Any] | None:
+    """Rows as the variable gives them: Keras reads the whole table, which is copied where single rows are moved."""
+    table, plain = layer.embeddings, layer.call
+    if _adapted(layer) or layer.mask_zero:
+        return None
+
+    def call(inputs: Any, **options: Any) -> Any:
+        rows = table.value
+        if options or not isinstance(rows, tf.Variable):
+            return plain(inputs, **options)
+        return tf.cast(tf.gather(rows, inputs), layer.compute_dtype)
+
+    return call
+
+
 def _converted(layer: Any) -> np.ndarray:
     """The layer's weights in the precision that it computes in."""
     with tf.init_scope():  # out of the graph that is being traced
@@ -166,4 +181,7 @@ def _alone(activation: Any) -> bool:
 
 _Way = Callable[[Any, bool], Callable[..., Any] | None]
 _PRODUCTS: dict[type, _Way] = {keras.layers.Dense: _dense, keras.layers.EinsumDense: _einsum_dense}
+_TRAINED: dict[type, _Way] = _PRODUCTS | dict.fromkeys(
+    (keras.layers.Embedding, keras.layers.ReversibleEmbedding), _lookup
+)
 _WAYS: dict[type, _Way] = _PRODUCTS | {keras.layers.LayerNormalization: _layer_normalization}

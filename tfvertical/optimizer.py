@@ -12,7 +12,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
+
+from tfvertical import tables
 
 CALM = 2_000
 FLOAT16_SCALE = 2.0**15
@@ -34,6 +37,8 @@ class StagedAdamW(keras.optimizers.Optimizer):
         loss_scale: what the loss is multiplied with at first, so that gradients in float16 do not vanish; it is halved
             when they overflow, and doubled after `CALM` steps without (Micikevicius et al. 2018). None for no scaling.
         average: decay of an exponential moving average of each variable (Polyak and Juditsky 1992); None for none.
+        rows: per variable, the rows that may move, as `tables.packed` writes them; None for all. Moments are kept of
+            them only, and all others stay as they are, weight decay included. Gradients have to be zero there.
 
     Attributes:
         skipped: how many steps have moved nothing, a variable; overflows of a loss that is scaled do not count.
@@ -52,6 +57,7 @@ class StagedAdamW(keras.optimizers.Optimizer):
         epsilon: float = 1e-7,
         loss_scale: float | None = None,
         average: float | None = None,
+        rows: Sequence[str | None] = (),
         name: str = "staged_adamw",
         **kwargs: Any,
     ):
@@ -60,16 +66,22 @@ class StagedAdamW(keras.optimizers.Optimizer):
         self.decay, self.clip_norm = decay, clip_norm
         self.beta_1, self.beta_2, self.epsilon = beta_1, beta_2, epsilon
         self.loss_scale, self.average = loss_scale, average
+        self.rows = tuple(rows)
 
     def build(self, variables: Sequence[Any]) -> None:
         """Make the moments; as many variables as rates, decays and starts are expected."""
         if self.built:
             return
-        for name in ("rates", "decays", "starts"):
+        for name in ("rates", "decays", "starts", *(["rows"] if self.rows else [])):
             if len(getattr(self, name)) != len(variables):
                 raise ValueError(f"{len(variables)} variables learn, but there are {len(getattr(self, name))} {name}.")
         super().build(variables)
-        self._momentums, self._velocities = self.add_optimizer_variables(variables, ["momentum", "velocity"])
+        given = self.rows or (None,) * len(variables)
+        self._rows = tuple(None if rows is None else tables.unpacked(rows) for rows in given)
+        self._momentums, self._velocities = [], []
+        for variable, rows in zip(variables, self._rows, strict=True):
+            self._momentums.append(self._moment(variable, rows, "momentum"))
+            self._velocities.append(self._moment(variable, rows, "velocity"))
         self.skipped = self.add_variable((), initializer="zeros", dtype="int32", name="skipped")
         if self.loss_scale is not None:
             begin = keras.initializers.Constant(self.loss_scale)
@@ -80,6 +92,14 @@ class StagedAdamW(keras.optimizers.Optimizer):
             (self._averages,) = self.add_optimizer_variables(variables, ["average"])
             for average, variable in zip(self._averages, variables, strict=True):
                 average.assign(variable)
+
+    def _moment(self, variable: Any, rows: np.ndarray | None, name: str) -> Any:
+        """Zeros, as many as numbers of the variable may move."""
+        if rows is None:
+            return self.add_variable_from_reference(variable, name=name)
+        with self._distribution_strategy.extended.colocate_vars_with(variable.value):
+            shape = (len(rows), *variable.shape[1:])
+            return self.add_variable(shape, initializer="zeros", dtype=variable.dtype, name=f"{variable.name}_{name}")
 
     def scale_loss(self, loss: Any) -> Any:
         """The loss that gradients are taken of."""
@@ -98,8 +118,22 @@ class StagedAdamW(keras.optimizers.Optimizer):
         rate = tf.cast(tf.where(moves, learning_rate, 0.0), variable.dtype) * self.rates[at]
         keep_m, keep_v = (tf.where(moves, beta, 1.0) for beta in (self.beta_1, self.beta_2))
         step = tf.cast(self.iterations + 1 - self.starts[at], variable.dtype)
-        if self.decays[at] and self.decay:
-            self.assign_sub(variable, variable * (rate * self.decay))
+        gradient = tf.cast(gradient, variable.dtype)
+        fade = rate * self.decay if self.decays[at] and self.decay else None
+        if self._rows[at] is None:
+            self._move(variable, m, v, gradient, rate, (keep_m, keep_v), step, fade)
+        else:
+            self._move_rows(self._rows[at], variable, m, v, gradient, rate, (keep_m, keep_v), step, fade)
+        if self.average is not None:
+            kept = tf.where(moves, self.average, 1.0)
+            self.assign(self._averages[at], self._averages[at].value * kept + variable * (1 - kept))
+
+    def _move(
+        self, variable: Any, m: Any, v: Any, gradient: Any, rate: Any, keep: tuple[Any, Any], step: Any, fade: Any
+    ) -> None:
+        """Decay, then Adam's step, of a whole variable."""
+        if fade is not None:
+            self.assign_sub(variable, variable * fade)
         tf.raw_ops.ResourceApplyAdam(  # one pass over memory instead of twenty: an embedding table is the whole cost
             var=variable.handle,
             m=m.value.handle,
@@ -107,14 +141,34 @@ class StagedAdamW(keras.optimizers.Optimizer):
             beta1_power=tf.pow(self.beta_1, step),
             beta2_power=tf.pow(self.beta_2, step),
             lr=rate,
-            beta1=keep_m,
-            beta2=keep_v,
+            beta1=keep[0],
+            beta2=keep[1],
             epsilon=self.epsilon,
-            grad=tf.cast(gradient, variable.dtype),
+            grad=gradient,
         )
-        if self.average is not None:
-            kept = tf.where(moves, self.average, 1.0)
-            self.assign(self._averages[at], self._averages[at].value * kept + variable * (1 - kept))
+
+    def _move_rows(
+        self,
+        rows: np.ndarray,
+        variable: Any,
+        m: Any,
+        v: Any,
+        gradient: Any,
+        rate: Any,
+        keep: tuple[Any, Any],
+        step: Any,
+        fade: Any,
+    ) -> None:
+        """The same of some rows, `gradient` being theirs."""
+        first = m.value + (gradient - m.value) * (1 - keep[0])
+        second = v.value + (tf.square(gradient) - v.value) * (1 - keep[1])
+        self.assign(m, first)
+        self.assign(v, second)
+        corrected = rate * tf.sqrt(1 - tf.pow(self.beta_2, step)) / (1 - tf.pow(self.beta_1, step))
+        moved = corrected * first / (tf.sqrt(second) + self.epsilon)
+        if fade is not None:
+            moved += tf.gather(variable, rows) * fade
+        tf.raw_ops.ResourceScatterSub(resource=variable.handle, indices=tf.constant(rows), updates=moved)
 
     def _rescaled(self, moves: tf.Tensor) -> tf.Tensor:
         """Adjust the loss' scale to a step that moves, or does not; whether that was all there was to it."""
@@ -129,7 +183,10 @@ class StagedAdamW(keras.optimizers.Optimizer):
         """Sum over replicas, then clip, then update: Keras clips first, which differs as soon as there are two."""
         self._first = self._get_variable_index(trainable_variables[0])  # Keras leaves out what has no gradient
         values = [getattr(variable, "value", variable) for variable in trainable_variables]
-        dense = [tf.convert_to_tensor(gradient) for gradient in grads]  # a row that occurs twice must be summed first
+        places = [self._get_variable_index(variable) for variable in trainable_variables]
+        dense = [
+            tables.summed(gradient, self._rows[at]) for gradient, at in zip(grads, places, strict=True)
+        ]  # a row that occurs twice must be summed first
         pairs = self._all_reduce_sum_gradients(list(zip(dense, values, strict=True)))
         undo = 1.0 if self.loss_scale is None else 1.0 / self._scale.value
         norm = tf.linalg.global_norm([gradient for gradient, _ in pairs]) * undo
@@ -143,6 +200,16 @@ class StagedAdamW(keras.optimizers.Optimizer):
         tf.__internal__.distribute.interim.maybe_merge_call(
             self._distributed_tf_update_step, self._distribution_strategy, pairs, learning_rate
         )
+
+    def settle(self, variables: Sequence[Any]) -> None:
+        """Let whole variables be read without a copy again, which TensorFlow makes once single rows were moved.
+
+        Args:
+            variables: what it was built with.
+        """
+        for variable, rows in zip(variables, self._rows, strict=True):
+            if rows is not None and isinstance(variable.value, tf.Variable):
+                tf.raw_ops.DisableCopyOnRead(resource=variable.value.handle)
 
     def carry_over(self, previous: StagedAdamW, before: Sequence[Any], now: Sequence[Any]) -> None:
         """Take the step count, and the moments of every variable that goes on learning, from the stage before.
@@ -179,6 +246,7 @@ class StagedAdamW(keras.optimizers.Optimizer):
             "epsilon",
             "loss_scale",
             "average",
+            "rows",
         )
         config = {key: value for key, value in super().get_config().items() if key in ("name", "learning_rate")}
         return config | {name: getattr(self, name) for name in names}

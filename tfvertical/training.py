@@ -26,6 +26,7 @@ from tfvertical import (
     run_identity,
     stages,
     steps,
+    tables,
 )
 from tfvertical.again import Again
 from tfvertical.averages import Averages
@@ -257,7 +258,7 @@ def _fit(
     stage, settings, model, recorder = resolved.stage, job.settings, trained.model, Recorder()
     position, last = saver.back(start.stage), start.done + stage.epochs
     with contextlib.nullcontext() if job.strategy is None else job.strategy.scope():
-        now = _compile(model, resolved, job, start, position)
+        now = _compile(model, trained.train, resolved, job, start, position)
     head = stages.layers(job.task.components["head"])
     try:
         if position is None:
@@ -306,6 +307,7 @@ def _fit(
                     shuffle=False,  # the dataset is in its order already
                 )
             averages.settle()
+            now.optimizer.settle(now.variables)
             if job.again is not None:
                 job.again.keep(trained, now, given.taken)
     finally:
@@ -381,7 +383,12 @@ def _schedule(settings: Settings, steps: tuple[int, int, int], previous: _Previo
 
 
 def _compile(
-    model: keras.Model, resolved: stages.Resolved, job: Job, start: _Start, position: Position | None
+    model: keras.Model,
+    train: Encoded,
+    resolved: stages.Resolved,
+    job: Job,
+    start: _Start,
+    position: Position | None,
 ) -> _Previous:
     """Compile for a stage, moments of variables that go on learning taken over from the stage before."""
     task, settings, previous, stage = job.task, job.settings, start.previous, resolved.stage
@@ -396,6 +403,7 @@ def _compile(
     starts = {id(variable): known.get(id(variable), now) for variable in variables}
     if position is None:
         schedule = _schedule(settings, (job.total, start.done * job.steps, stage.epochs * job.steps), previous)
+        touched = tables.touched(model, train)
         optimizer = StagedAdamW(
             schedule if job.again is None else job.again.schedule(schedule),
             rates=[resolved.rates[name] for name in names],
@@ -405,6 +413,7 @@ def _compile(
             clip_norm=settings.clip_norm,
             average=settings.average,
             loss_scale=FLOAT16_SCALE if settings.precision == "mixed_float16" else None,
+            rows=[tables.packed(touched[key]) if (key := id(each)) in touched else None for each in variables],
         )
     else:  # schedule and starts follow from optimizers that are no longer there
         optimizer = optimizer_of(position)

@@ -109,6 +109,26 @@ def test_training_steps_are_those_of_keras():
         assert found.count("BatchMatMulV2") < before.count("BatchMatMulV2") / 2, (
             "attention's projections are products of matrices"
         )
+        assert "ResourceGather" in found and "ResourceGather" not in before, "no table is read whole"
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize("mask", [False, True])
+def test_rows_are_those_that_keras_looks_up(mask: bool, policy: str):
+    layer = keras.layers.ReversibleEmbedding(7, 4, mask_zero=mask, dtype=policy)
+    ids = tf.constant([[3, 0, 6], [1, 1, 2]])
+    with tf.GradientTape() as tape:
+        want = layer(ids)
+    gradient = tape.gradient(want, layer.embeddings.value)
+    with fused.fused(keras.Sequential([layer]), normalizations=False), tf.GradientTape() as tape:
+        assert ("call" in vars(layer)) == (kernels.onednn() and not mask)
+        found = layer(ids)
+        backwards = layer(tf.ones((1, 4)), reverse=True)
+    assert backwards.shape == (1, 7) and found.dtype == want.dtype
+    np.testing.assert_array_equal(tf.cast(found, tf.float32), tf.cast(want, tf.float32))
+    np.testing.assert_array_equal(
+        tf.convert_to_tensor(tape.gradient(found, layer.embeddings.value)), tf.convert_to_tensor(gradient)
+    )
 
 
 def test_held_matrices_are_those_of_now():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 import tensorflow as tf
 
 from tfvertical.optimizer import RunSchedule, StagedAdamW, decays
+from tfvertical.tables import packed
 
 STEPS = 20
 SHAPES = [(5, 3), (3,), (7, 2), (2,)]
@@ -157,6 +159,48 @@ def test_clipping_counts_an_embedding_s_rows_as_they_are_summed():
     slices = tf.IndexedSlices(tf.constant([[5.0, 5.0], [-5.0, -5.0]]), tf.constant([0, 0]), tf.constant([2, 2]))
     optimizer.apply([slices, tf.constant([1e-3, 0.0])], variables)
     np.testing.assert_allclose(np.asarray(optimizer._momentums[1]), [1e-4, 0.0], rtol=1e-5)
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize("jit", [False, True])
+def test_some_rows_move_as_if_all_could(sparse: bool, jit: bool):
+    """Where the others' gradient is zero, and but for their decay."""
+    values, gradients = problem()
+    rows = np.array([1, 3, 6], np.int32)
+    for given in gradients:
+        given[2][np.setdiff1d(np.arange(7), rows)] = 0
+    decayed = [True, False, True, False]
+    limits = [None, None, packed(rows), None]
+    optimizer = StagedAdamW(RunSchedule(0.05, STEPS), [1.0] * 4, decayed, [0] * 4, decay=0.1, rows=limits)
+    variables = made(values)
+    optimizer.build(variables)
+
+    @tf.function(jit_compile=jit)
+    def step(given):
+        if sparse:  # as a lookup gives them: out of order, and a row twice
+            order = tf.constant([6, 1, 3, 1])
+            taken = tf.gather(given[2], order) * tf.constant([1.0, 0.25, 1.0, 0.75])[:, None]
+            given = [*given[:2], tf.IndexedSlices(taken, order, tf.constant([7, 2])), given[3]]
+        optimizer.apply(given, variables)
+
+    for given in gradients:
+        step([tf.constant(gradient) for gradient in given])
+    schedule = lambda s: schedule_reference(s, 0.05, STEPS, 0.1, "cosine")  # noqa: E731
+    expected = reference(values, gradients, [1.0] * 4, 0.1, decayed, [0] * 4, 1.0, schedule)
+    others = np.setdiff1d(np.arange(7), rows)
+    expected[2][others] = values[2][others]
+    assert largest(variables, expected) <= 1e-5
+    np.testing.assert_array_equal(variables[2].numpy()[others], values[2][others])
+    assert [tuple(each.shape) for each in optimizer._momentums] == [(5, 3), (3,), (3, 2), (2,)]
+
+
+def test_rows_go_through_the_config():
+    optimizer = StagedAdamW(0.1, [1.0] * 2, [True] * 2, [0] * 2, rows=[None, packed(np.array([0, 9]))])
+    again = StagedAdamW.from_config(json.loads(json.dumps(optimizer.get_config())))
+    again.build(made([np.ones(2, "float32"), np.ones((20, 2), "float32")]))
+    assert again.get_config()["rows"] == (None, "8040") and again._momentums[1].shape == (2, 2)
+    with pytest.raises(ValueError, match="3 variables learn, but there are 2 rows"):
+        StagedAdamW(0.1, [1.0] * 3, [True] * 3, [0] * 3, rows=[None] * 2).build(made([np.ones(2, "float32")] * 3))
 
 
 # -------------------------------------------------------------------------------------------------------- schedule
