@@ -30,9 +30,9 @@ def top(work: dict[str, Any]) -> dict[str, Any]:
     return _fitted(work | {"rate": work["head_rate"]}, how, restart=True)
 
 
-def bfloat16(work: dict[str, Any]) -> dict[str, Any]:
-    """Every weight, with bfloat16 products."""
-    return _fitted(work, tv.FullFineTuning(backbone_rate=1.0), precision="mixed_bfloat16")
+def float32(work: dict[str, Any]) -> dict[str, Any]:
+    """Every weight, in float32."""
+    return full(work | {"precision": "float32"})
 
 
 def _fitted(work: dict[str, Any], how: Adaptation, **more: Any) -> dict[str, Any]:
