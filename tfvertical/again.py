@@ -16,6 +16,7 @@ import tensorflow as tf
 from tfvertical.chunks import Chunks
 
 if TYPE_CHECKING:
+    from tfvertical.compiling import Compiled
     from tfvertical.kept import Trained
     from tfvertical.optimizer import RunSchedule
     from tfvertical.planning import Plan
@@ -40,7 +41,7 @@ class Again:
     planned: Plan | None = None
     trained: Trained | None = None
     policy: tuple[str, str] | None = None
-    compiled: Any = None
+    compiled: Compiled | None = None
     rate: Any = None
     graphs: dict[str, Any] = field(default_factory=dict)
 
@@ -62,14 +63,15 @@ class Again:
         plain.peak = self.rate = tf.Variable(plain.peak, trainable=False, dtype=tf.float32)
         return plain
 
-    def begin(self, settings: Settings) -> Any:
+    def begin(self, settings: Settings) -> Compiled:
         """The optimizer as it was before its first step, at this run's rate."""
+        assert self.compiled is not None, "only where a run has left something"
         for variable in self.compiled.optimizer.variables:
             variable.assign(np.zeros(variable.shape, variable.dtype))
         self.rate.assign(settings.learning_rate)
         return self.compiled
 
-    def keep(self, trained: Trained, compiled: Any, taken: Any) -> None:
+    def keep(self, trained: Trained, compiled: Compiled, taken: Any) -> None:
         """The stage has been trained; steps that are not taken in chunks make their graphs anew, and leave nothing."""
         if isinstance(taken, Chunks):
             self.trained, self.compiled = trained, compiled

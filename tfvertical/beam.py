@@ -51,7 +51,8 @@ def predict(
         overwrite: replace what stands there.
 
     Returns:
-        `files`, `read`, `predicted` and `quarantined`; the last two add up to the second.
+        `files`, of which `broken` could not be read to their end, and `read`, `predicted` and `quarantined` rows; the
+        last two add up to those that were read.
 
     Raises:
         BundleError: the bundle is damaged, or `out` is filled.
@@ -98,8 +99,10 @@ def _account(folder: Path, files: Sequence[str]) -> dict[str, int]:
         lies = sum(_lines(path) for path in folder.glob(f"{name}-*.jsonl"))
         if lies != counted[name]:
             raise DataError(f"{folder}: {counted[name]} {name} were made, and {lies} lie in the files.")
-    predicted, held = counted[PREDICTIONS], counted[QUARANTINE]
-    account = {"files": len(files), "read": predicted + held, "predicted": predicted, "quarantined": held}
+    broken = sum(map(_broken, folder.glob(f"{QUARANTINE}-*.jsonl")))
+    predicted, held = counted[PREDICTIONS], counted[QUARANTINE] - broken
+    account = {"files": len(files), "broken": broken, "read": predicted + held}
+    account |= {"predicted": predicted, "quarantined": held}
     write_json(folder / COUNTS, account)
     return account
 
@@ -109,6 +112,12 @@ def _lines(path: Path) -> int:
         return sum(1 for _ in file)
 
 
+def _broken(path: Path) -> int:
+    """How many lines stand for a file and not for a row."""
+    with open(path, encoding="utf-8") as file:
+        return sum(json.loads(line)["id"] is None for line in file)
+
+
 def _line(row: tuple[tuple[str, str], Any]) -> str:
     """`((file, id), prediction)` as JSON."""
     (file, name), found = row
@@ -116,17 +125,29 @@ def _line(row: tuple[tuple[str, str], Any]) -> str:
 
 
 class _Read(beam.DoFn):
-    """File -> its rows as `((file, id), value)`; those that cannot be used go to the quarantine."""
+    """File -> its rows as `((file, id), value)`; those that cannot be used go to the quarantine.
+
+    So does, without an `id`, a file that cannot be read any further: the others are worth their predictions all the
+    same. What a worker may read at another try (a disk, a network) is left to Beam.
+    """
 
     def __init__(self, path: str, text: str | None):
         self.path, self.text = path, text
 
     def process(self, file: str) -> Iterator[Any]:
-        for item in jobs.rows_of(self.path, file, self.text):
-            if item.fault is None:
-                yield (file, item.id), item.value
-            else:
-                yield beam.pvalue.TaggedOutput(QUARANTINE, {"file": file, "id": item.id, "error": item.fault})
+        try:
+            for item in jobs.rows_of(self.path, file, self.text):
+                if item.fault is None:
+                    yield (file, item.id), item.value
+                else:
+                    yield self._held(file, item.id, item.fault)
+        except DataError as error:
+            if isinstance(error.__cause__, OSError):
+                raise
+            yield self._held(file, None, str(error))
+
+    def _held(self, file: str, row: str | None, error: str) -> Any:
+        return beam.pvalue.TaggedOutput(QUARANTINE, {"file": file, "id": row, "error": error})
 
 
 class _Bundle(ModelHandler):

@@ -110,9 +110,9 @@ class Checkpoint:
         return None
 
     def clear(self) -> None:
-        """Forget every position, and the folder where nothing else is in it."""
-        for number in self._numbers():
-            self.place.remove(_name(number))
+        """Forget every position, what a kill has left of one, and the folder where nothing else is in it."""
+        for name in [*map(_name, self._numbers()), *filter(_NAME.fullmatch, self.place.halves())]:
+            self.place.remove(name)
         self.place.leave()
 
     def _read(self, number: int) -> Position:

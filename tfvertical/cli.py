@@ -203,10 +203,10 @@ def _predict_by_beam(
 
     found = beam.predict(bundle, source, out, text=text, batch=batch, options=options, overwrite=overwrite)
     say(f"{found['read']:,} rows of {found['files']:,} files: {found['predicted']:,} predicted, in {out}.")
-    if found["quarantined"]:
-        say(
-            f"{found['quarantined']:,} rows could not be used; they stand in {out}/quarantine-*.jsonl with their error."
-        )
+    held = {"files could not be read to their end": "broken", "rows could not be used": "quarantined"}
+    told = [f"{found[name]:,} {what}" for what, name in held.items() if found[name]]
+    if told:
+        say(f"{' and '.join(told)}; they stand in {out}/quarantine-*.jsonl with their error.")
         raise typer.Exit(1)
 
 

@@ -36,6 +36,7 @@ def evaluate(
     task: Task | Scorer,
     examples: Examples,
     *,
+    scores: Array | None = None,
     before: Array | None = None,
     overlap: Sequence[int] = (),
     baselines: Mapping[str, Array] | None = None,
@@ -52,6 +53,7 @@ def evaluate(
             `label_set_report`, `entity_report`, `number_report`,
             `answer_report`.
         examples: rows with label names.
+        scores: the task's own of these rows, where they are known already.
         before: scores of the same rows before adaptation, `(rows, labels)`.
         overlap: positions of rows that were in the training data too; everything is also scored without them.
         baselines: name -> scores of the same rows by something simpler, `(rows, labels)`.
@@ -77,6 +79,7 @@ def evaluate(
         report: Report = own.evaluate(
             task,
             examples,
+            scores=scores,
             before=before,
             overlap=overlap,
             baselines=baselines,
@@ -90,7 +93,8 @@ def evaluate(
     labels = tuple(task.labels)
     y_true = _label_ids(examples, labels)
     encoded = task.encode(examples) if isinstance(task, Task) else None
-    scores = _checked("the task", _scores(task, examples, encoded), y_true, labels)
+    scores = _scores(task, examples, encoded) if scores is None else scores
+    scores = _checked("the task", scores, y_true, labels)
     others = {name: _checked(f"baseline {name!r}", other, y_true, labels) for name, other in (baselines or {}).items()}
     draws = {"resamples": resamples, "seed": seed}
     per_class = per_label.table(y_true, scores, labels, draws)

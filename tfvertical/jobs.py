@@ -448,6 +448,11 @@ def target_of(task: str) -> Any:
     return _declared(task, "target")
 
 
+def measure_of(task: str) -> str:
+    """The number that counts for the task called so; TensorFlow is not needed to know."""
+    return str(_declared(task, "measure"))
+
+
 def _declared(task: str, name: str) -> Any:
     module = Registry("tasks").module(task)
     return schema.constant(Path(__file__).parent / "tasks" / f"{module}.py", module, name)

@@ -54,6 +54,10 @@ class Place(ABC):
         """Of everything in it that is whole; nothing where it does not exist."""
 
     @abstractmethod
+    def halves(self) -> list[str]:
+        """Of sets that a kill has left without their last file."""
+
+    @abstractmethod
     def read(self, name: str, most: int) -> bytes:
         """The first `most` bytes of a small file. Raises FileNotFoundError, or another OSError."""
 
@@ -129,6 +133,10 @@ class Folder(Place):
             return os.listdir(self.path)
         return []
 
+    def halves(self) -> list[str]:
+        """None: a folder appears by one rename."""
+        return []
+
     def read(self, name: str, most: int) -> bytes:
         with open(self.path / name, "rb") as file:
             return file.read(most)
@@ -192,10 +200,10 @@ class Remote(Place):
         """Nothing: a bucket has no folders, and asking for one takes rights that writing to it does not."""
 
     def names(self) -> list[str]:
-        with self._told(), contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            found = [posixpath.relpath(path, self.root).split("/") for path in self._find(self.root)]
-            return [parts[0] for parts in found if len(parts) == 1 or parts[1:] == [LAST]]
-        return []
+        return [parts[0] for parts in self._parts() if len(parts) == 1 or parts[1:] == [LAST]]
+
+    def halves(self) -> list[str]:
+        return sorted({parts[0] for parts in self._parts() if len(parts) > 1} - set(self.names()))
 
     def read(self, name: str, most: int) -> bytes:
         with self._told():
@@ -234,7 +242,14 @@ class Remote(Place):
     def files(self, name: str) -> Iterator[Path]:
         with tempfile.TemporaryDirectory() as made:
             with self._told():
-                for path in self._find(self._path(name)):
+                found = self._find(self._path(name))
+                needed, free = sum(int(self.system.size(path) or 0) for path in found), shutil.disk_usage(made).free
+                if needed > free:
+                    raise CheckpointError(
+                        f"{self.at(name)} takes {needed:,} bytes, and {tempfile.gettempdir()} has {free:,} free.",
+                        fix="make room there, or name another folder in TMPDIR",
+                    )
+                for path in found:
                     self.system.get_file(path, str(Path(made) / posixpath.basename(path)))
             yield Path(made)
 
@@ -245,6 +260,12 @@ class Remote(Place):
         except FileNotFoundError:
             self.system.makedirs(posixpath.dirname(path), exist_ok=True)
             action()
+
+    def _parts(self) -> list[list[str]]:
+        """The paths of all files, from the address on."""
+        with self._told(), contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            return [posixpath.relpath(path, self.root).split("/") for path in self._find(self.root)]
+        return []
 
     def _path(self, name: str) -> str:
         return f"{self.root}/{name}"

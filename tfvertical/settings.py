@@ -56,7 +56,7 @@ class Settings:
         jit_compile: compile every step with XLA, for batches of one size and a few lengths; a TPU does so always.
         not_finite: what to do with a step whose loss or gradients are not finite, and which moves nothing: `stop` the
             run, or `skip` the step.
-        skip_limit: steps that a stage may skip before it stops all the same.
+        skip_limit: steps that a stage may skip before it stops all the same, as it does where an epoch has no other.
         seed: of data order, dropout and augmentation; the head's first weights follow the task's own `seed`.
 
     Raises:

@@ -212,8 +212,11 @@ class Steps:
         if self.skips is not None and len(self.skipped) < self.skips and self._unharmed():
             self.skipped.append({"epoch": epoch, "step": step, "rows": concerned.tolist()})
             warnings.warn(f"{what}, and is left out.", stacklevel=2)
-            return
-        more = f", and {len(self.skipped)} were left out before it" if self.skipped else ""
+            if sum(each["epoch"] == epoch for each in self.skipped) < self.per_epoch:
+                return
+            what = f"{what}, as did all others of that epoch"
+        before = sum((each["epoch"], each["step"]) != (epoch, step) for each in self.skipped)
+        more = f", and {before} were left out before it" if before else ""
         raise NotFiniteError(
             f"{what}{more}: the weights are those from before it.",
             fix="lower the learning rate, or look for inputs that are not finite",

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from tfvertical import config, data, distribution, jobs
+from tfvertical import config, distribution, jobs
 from tfvertical._console import load_tensorflow
 from tfvertical.contracts import Backbone, Encoded
 from tfvertical.errors import AddressError, ConfigError, TrainingError
@@ -31,6 +31,7 @@ from tfvertical.runfiles.run import Run
 
 SCHEMA_VERSION = 1
 SERVED = ("training.learning_rate", "training.seed")  # trials that differ in these only begin with one's graphs
+UNREAD = ("hidden", "dropout", "seed", "pooling", "normalize")  # options of a task that change nothing about its inputs
 KINDS = 4  # of trials whose graphs are kept
 FAILURES = (TrainingError, ConfigError, AddressError)  # of one trial; the next may do better
 
@@ -41,7 +42,7 @@ class Sweep:
 
     Args:
         trials: in the order in which they ran.
-        metric: `loss` or `accuracy`, on the validation data: what they were compared by.
+        metric: what they were compared by, on the validation data: `loss`, or the task's `measure`.
         best: the trial that was trained again and saved.
         report: of that one on the test data; None where there are none.
     """
@@ -84,15 +85,13 @@ class Study:
                 f"Trials train on one device, not by {base.strategy!r}.",
                 fix="leave training.strategy out of the sweep, and train the best one with it",
             )
-        if jobs.target_of(base.task) != "label":
-            raise ConfigError(
-                f"Trials are compared by labels; {base.task} has none.", fix="train it once for each choice"
-            )
-        self.metric = "accuracy" if base.training.monitor == "val_accuracy" else "loss"
-        self.parts = jobs.read(base.data, jobs.kind_of(base.task), base.labels)
+        self.target, measure = jobs.target_of(base.task), jobs.measure_of(base.task)
+        by_loss = self.target == "label" and base.training.monitor != f"val_{measure}"
+        self.metric = "loss" if by_loss else measure
+        self.parts = jobs.read(base.data, jobs.kind_of(base.task), base.labels, self.target)
         if "validation" not in self.parts:
             raise ConfigError("A study needs validation data.", fix="give data.validation or data.split")
-        self.labels = base.labels or data.label_names(self.parts["train"])
+        self.labels = jobs.names_of(base.data, base.labels, self.target, self.parts["train"])
         self.parts.pop("test", None)  # nothing is chosen by them
         self.say = say
         self._backbones: dict[str, _Shared] = {}
@@ -126,6 +125,7 @@ class Study:
         from tfvertical import stages, training
 
         shared, task, again = self._task(run, overrides)
+        task._prepare(self.parts["train"])
         encoded = self._examples(run, task)
         resolved = [
             stages.resolve(task.components, stage) for stage in run.adaptation.stages(task, run.training.epochs)
@@ -143,10 +143,14 @@ class Study:
                 again=again,
             )
             if again.trained is None or again.planned is None:
-                scores = np.asarray(task.scores(encoded["validation"]))
+                # of entities, labels cut words that a text by itself does not
+                held = encoded["validation"] if self.target == "label" else self.parts["validation"]
+                scores = np.asarray(task.scores(held))
             else:  # their frozen outputs are at hand
                 scores = np.asarray(task.scores_of(again.planned.ways[0].parts.suffix, again.trained.validation))
-        values, intervals = _measured(encoded["validation"], scores)
+            if self.target != "label":
+                task._settle(self.parts["validation"], scores)
+        values, intervals = self._measured(task, encoded["validation"], scores)
         return Trial(dict(overrides), values, intervals, round(time.perf_counter() - began, 2))
 
     @contextlib.contextmanager
@@ -190,16 +194,35 @@ class Study:
 
     def _examples(self, run: Run, task: Any) -> dict[str, Encoded]:
         """Both parts as the task takes them, once for each way of encoding."""
-        preprocessor = json.dumps([type(task.preprocessor).__name__, task.preprocessor.config()], sort_keys=True)
-        key = json.dumps([preprocessor, run.preset, run.options.get("windows")])
+        preprocessor = [type(task.preprocessor).__name__, task.preprocessor.config()]
+        reads = {name: value for name, value in run.options.items() if name not in UNREAD}
+        key = json.dumps([preprocessor, run.preset, reads], sort_keys=True)
+        train = task._weighted(self.parts["train"], run.data.class_weight)
         if key not in self._encoded:
-            weight = {"train": run.data.class_weight, "validation": None}
             if run.data.load.get("strict"):
                 jobs.refuse_unknown_tokens(task, self.parts)
             self._encoded[key] = {
-                name: task._labelled(task._weighted(part, weight[name])) for name, part in self.parts.items()
+                "train": task._labelled(train),
+                "validation": task._labelled(self.parts["validation"]),
             }
         return self._encoded[key]
+
+    def _measured(
+        self, task: Any, encoded: Encoded, scores: np.ndarray
+    ) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
+        """Metrics on the validation data, and their 95 % intervals."""
+        if self.target != "label":
+            from tfvertical import evaluation
+
+            found = evaluation.evaluate(task, self.parts["validation"], scores=scores, show_examples=False)
+            values = {name: float(found.metrics[name] or 0.0) for name in found.intervals}
+            return values, {name: (low, high) for name, (low, high) in found.intervals.items()}
+        true = np.zeros(len(scores), np.int64)
+        true[encoded.rows] = np.asarray(encoded.labels)
+        summary, counted = metrics.summary(true, scores), bootstrap.intervals(true, scores)
+        losses = bootstrap.mean_interval(metrics.log_losses(true, scores))
+        values = {"accuracy": summary["accuracy"], "macro_f1": summary["macro_f1"], "loss": summary["log_loss"]}
+        return values, {"accuracy": counted["accuracy"], "macro_f1": counted["macro_f1"], "loss": losses}
 
 
 @dataclass
@@ -238,17 +261,6 @@ class _Shared:
             if moves and self.first is not None:
                 for variable, value in zip(self.backbone.model.weights, self.first, strict=True):
                     variable.assign(value)
-
-
-def _measured(encoded: Encoded, scores: np.ndarray) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
-    """Metrics and their 95 % intervals."""
-    true = np.zeros(len(scores), np.int64)
-    true[encoded.rows] = np.asarray(encoded.labels)
-    found = metrics.summary(true, scores)
-    values = {"accuracy": found["accuracy"], "macro_f1": found["macro_f1"], "loss": found["log_loss"]}
-    counted = bootstrap.intervals(true, scores)
-    losses = bootstrap.mean_interval(metrics.log_losses(true, scores))
-    return values, {"accuracy": counted["accuracy"], "macro_f1": counted["macro_f1"], "loss": losses}
 
 
 def run(

@@ -109,8 +109,11 @@ def _table(operation: Any) -> Any:
 def _ids(encoded: Encoded, names: set[str], count: int) -> np.ndarray:
     """Which of `count` rows occur in these inputs, padding included."""
     marks = np.zeros(count, bool)
-    for begin in range(0, len(encoded), AT_ONCE):
-        found = batches.gather(encoded, np.arange(begin, min(begin + AT_ONCE, len(encoded))))
+    chunks = [np.arange(begin, min(begin + AT_ONCE, len(encoded))) for begin in range(0, len(encoded), AT_ONCE)]
+    if encoded.lengths is not None and len(encoded):  # what pads the shorter of two
+        chunks.append(np.array([encoded.lengths.argmin(), encoded.lengths.argmax()]))
+    for chunk in chunks:
+        found = batches.gather(encoded, chunk)
         for name in names:
             marks[np.unique(found[name])] = True
     return np.flatnonzero(marks).astype(np.int32)

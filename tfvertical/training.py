@@ -21,47 +21,27 @@ from tfvertical import (
     planning,
     precision,
     proof,
+    refusals,
     remat,
     replicas,
     run_identity,
     stages,
     steps,
-    tables,
 )
 from tfvertical.again import Again
 from tfvertical.averages import Averages
 from tfvertical.checkpoint import Checkpoint, Position
-from tfvertical.contracts import Adaptation, Encoded, Objective, Task
-from tfvertical.errors import ClusterError, ConfigError, DataError, NotFiniteError, TrainingError
+from tfvertical.compiling import Compiled, compiled
+from tfvertical.contracts import Adaptation, Encoded, Task
+from tfvertical.errors import ClusterError, NotFiniteError, TrainingError
 from tfvertical.events import Events
 from tfvertical.history import History, Recorder
 from tfvertical.kept import Job, Kept, Trained, Transform
-from tfvertical.optimizer import FLOAT16_SCALE, RunSchedule, StagedAdamW, decays
-from tfvertical.resume import Saver, Standing, before_of, optimizer_of
+from tfvertical.resume import Saver, Standing, before_of
 from tfvertical.settings import Settings
 from tfvertical.sharing import Sharing
 from tfvertical.stages import Stage
 from tfvertical.watch import Watch
-
-
-class _PerExample(keras.losses.Loss):
-    """An objective as a Keras loss."""
-
-    def __init__(self, objective: Objective):
-        super().__init__(name="loss")
-        self.objective = objective
-
-    def call(self, y_true: Any, y_pred: Any) -> Any:
-        return self.objective.loss(y_pred, y_true)
-
-
-@dataclass
-class _Previous:
-    """The optimizer of the stage before, with what it was built on."""
-
-    optimizer: StagedAdamW
-    variables: list[Any]
-    starts: dict[int, int]
 
 
 @dataclass(frozen=True)
@@ -70,7 +50,7 @@ class _Start:
 
     stage: int
     done: int
-    previous: _Previous | None
+    previous: Compiled | None
     before: Mapping[str, bytes]
 
 
@@ -123,23 +103,10 @@ def run(
     if verbose and (slower := kernels.hint()):
         print(slower)
     monitor = settings.monitor or task.monitor
-    _check(train, validation, settings, monitor)
+    refusals.refuse_data(train, validation, settings, monitor)
     strategy = replicas.strategy_of(task.model)
-    if settings.jit_compile and strategy is not None and not replicas.on_tpu(strategy):
-        raise ConfigError(
-            "XLA does not compile the steps of several replicas: they sum their gradients in the middle.",
-            fix="leave jit_compile out, or train on one device",
-        )
-    if settings.rematerialize:
-        remat.check(task.model)
-    if adaptation.patch(task) is not None:
-        raise ConfigError(f"{type(adaptation).__name__} inserts weights, which is not possible yet.")
     plan = list(adaptation.stages(task, settings.epochs))
-    if settings.accumulate > 1 and strategy is not None and any(stage.batch_norm for stage in plan):
-        raise ConfigError(
-            "On several replicas, BatchNormalization that learns cannot take its statistics over parts of a batch.",
-            fix="leave accumulate out, or keep BatchNormalization frozen",
-        )
+    refusals.refuse(task, plan, adaptation, settings, strategy)
     resolved = [stages.resolve(task.components, stage) for stage in plan]  # every mistake before the first epoch
     _reseed(task.model, settings.seed)
     planned = again.planned if again is not None else None
@@ -253,12 +220,12 @@ def _fit(
     watch: Watch,
     callbacks: Sequence[keras.callbacks.Callback],
     saver: Saver,
-) -> tuple[Recorder, _Previous, dict[str, Any]]:
+) -> tuple[Recorder, Compiled, dict[str, Any]]:
     """One stage's Keras `fit`, after `start.done` planned epochs. What was kept for it ends with this call."""
     stage, settings, model, recorder = resolved.stage, job.settings, trained.model, Recorder()
     position, last = saver.back(start.stage), start.done + stage.epochs
     with contextlib.nullcontext() if job.strategy is None else job.strategy.scope():
-        now = _compile(model, trained.train, resolved, job, start, position)
+        now = compiled(model, trained.train, resolved, job, start.done, start.previous, position)
     head = stages.layers(job.task.components["head"])
     try:
         if position is None:
@@ -352,79 +319,6 @@ def _announce(resolved: stages.Resolved) -> str:
     frozen = total - sum(count for _, _, count in stages.describe(resolved))
     epochs = f"{resolved.stage.epochs} epoch{'s' * (resolved.stage.epochs > 1)}"
     return f"Stage {resolved.stage.name!r}, {epochs}: {'; '.join(learning)}; {frozen:,} frozen."
-
-
-def _check(train: Encoded, validation: Encoded | None, settings: Settings, monitor: str) -> None:
-    """Say what cannot work before anything is computed."""
-    for name, encoded in (("training", train), ("validation", validation)):
-        if encoded is None:
-            continue
-        if not len(encoded):
-            raise DataError(f"There are no {name} examples.", expected="at least one")
-        if encoded.labels is None:
-            raise DataError(f"The {name} examples have no labels.", fix="load them with label=…")
-    if validation is None and settings.early_stopping and monitor.startswith("val_"):
-        raise ConfigError(
-            f"Early stopping on {monitor!r} needs validation data.",
-            fix="give some, or monitor a quantity of the training data (`loss`)",
-        )
-
-
-def _schedule(settings: Settings, steps: tuple[int, int, int], previous: _Previous | None) -> RunSchedule:
-    """The rate by step; `steps` are those of the run, those planned before this stage, and those of this stage.
-
-    Where an earlier stage stopped early, the schedule goes on from its planned end: the run still ends at a rate of 0.
-    """
-    total, before, here = steps
-    taken = int(previous.optimizer.iterations.numpy()) if previous is not None else 0
-    if settings.restart:
-        return RunSchedule(settings.learning_rate, here, settings.warmup, settings.schedule, taken)
-    return RunSchedule(settings.learning_rate, total, settings.warmup, settings.schedule, taken - before)
-
-
-def _compile(
-    model: keras.Model,
-    train: Encoded,
-    resolved: stages.Resolved,
-    job: Job,
-    start: _Start,
-    position: Position | None,
-) -> _Previous:
-    """Compile for a stage, moments of variables that go on learning taken over from the stage before."""
-    task, settings, previous, stage = job.task, job.settings, start.previous, resolved.stage
-    if job.again is not None and job.again.ready:
-        model.reset_metrics()
-        return job.again.begin(settings)
-    by_id = {id(variable): address for address, variable in resolved.learning().items()}
-    variables = list(model.trainable_variables)
-    names = [by_id[id(variable)] for variable in variables]
-    now = int(previous.optimizer.iterations.numpy()) if previous else 0
-    known = previous.starts if previous else {}
-    starts = {id(variable): known.get(id(variable), now) for variable in variables}
-    if position is None:
-        schedule = _schedule(settings, (job.total, start.done * job.steps, stage.epochs * job.steps), previous)
-        touched = tables.touched(model, train)
-        optimizer = StagedAdamW(
-            schedule if job.again is None else job.again.schedule(schedule),
-            rates=[resolved.rates[name] for name in names],
-            decays=decays(names, variables),
-            starts=[starts[id(variable)] for variable in variables],
-            decay=settings.weight_decay,
-            clip_norm=settings.clip_norm,
-            average=settings.average,
-            loss_scale=FLOAT16_SCALE if settings.precision == "mixed_float16" else None,
-            rows=[tables.packed(touched[key]) if (key := id(each)) in touched else None for each in variables],
-        )
-    else:  # schedule and starts follow from optimizers that are no longer there
-        optimizer = optimizer_of(position)
-        starts = {id(variable): at for variable, at in zip(variables, optimizer.starts, strict=True)}
-    optimizer.build(variables)
-    if previous is not None:
-        optimizer.carry_over(previous.optimizer, previous.variables, variables)
-    objective = stage.objective or task.objective(settings.label_smoothing, settings.focal)
-    kind = "weighted_metrics" if job.spread else "metrics"  # as `replicas` counts them
-    model.compile(optimizer=optimizer, loss=_PerExample(objective), **{kind: task.metrics()}, jit_compile=False)
-    return _Previous(optimizer, variables, starts)
 
 
 def _statistics(task: Task, resolved: stages.Resolved) -> frozenset[str]:

@@ -36,7 +36,7 @@ def test_beam_predicts_every_row_once_as_row_by_row(trained, files, tmp_path, ca
     assert main([*asked, "--out", str(tmp_path / "out")]) == 1  # some rows could not be used
     assert "70 rows of 3 files: 66 predicted" in capsys.readouterr().err
     counts = json.loads((tmp_path / "out" / "counts.json").read_text())
-    assert counts == {"files": 3, "read": 70, "predicted": 66, "quarantined": 4}
+    assert counts == {"files": 3, "broken": 0, "read": 70, "predicted": 66, "quarantined": 4}
     found = {(row["file"], row["id"]): row for row in lines(tmp_path / "out", "predictions")}
     held = {(row["file"], row["id"]): row["error"] for row in lines(tmp_path / "out", "quarantine")}
     assert len(found) == 66 and len(held) == 4
@@ -50,6 +50,21 @@ def test_beam_predicts_every_row_once_as_row_by_row(trained, files, tmp_path, ca
                 assert found[key]["score"] == pytest.approx(row["score"], abs=1e-5)
     assert main([*asked, "--out", str(tmp_path / "out")]) == 2
     assert "--overwrite" in capsys.readouterr().err
+
+
+def test_a_file_that_breaks_off_is_set_aside_and_the_others_are_predicted(trained, tmp_path, capsys):
+    (tmp_path / "a.csv").write_text("message\nlost card\n")
+    (tmp_path / "b.csv").write_text("text\nlost card\n")
+    (tmp_path / "c.csv").write_bytes(b"message\nlost card\n\xff\xfe\n")
+    asked = ["predict", str(trained.bundle), str(tmp_path / "*.csv"), "--runner", "beam"]
+    assert main([*asked, "--out", str(tmp_path / "out")]) == 1
+    said = capsys.readouterr().err
+    assert "files could not be read to their end" in said and "Traceback" not in said
+    counts = json.loads((tmp_path / "out" / "counts.json").read_text())
+    held = [row for row in lines(tmp_path / "out", "quarantine") if row["id"] is None]
+    assert counts["files"] == 3 and counts["broken"] == len(held) >= 1
+    assert counts["read"] == counts["predicted"] + counts["quarantined"] and counts["predicted"] >= 1
+    assert any(row["file"].endswith("b.csv") and "message" in row["error"] for row in held)
 
 
 def test_what_cannot_work_is_said_before_a_pipeline_is_made(trained, files, tmp_path, capsys):

@@ -15,9 +15,17 @@ from tests.cli.conftest import Place, lines
 from tfvertical import bundle, config, jobs
 from tfvertical.cli import main
 from tfvertical.errors import DataError
+from tfvertical.registry import Registry
 from tfvertical.runfiles.run import DataPlan
 
 Capture = pytest.CaptureFixture[str]
+
+
+@pytest.mark.parametrize("module", Registry("tasks").modules())
+def test_what_a_task_declares_is_known_without_importing_it(module: str) -> None:
+    task = Registry("tasks").get(module)
+    told = jobs.kind_of(module), jobs.target_of(module), jobs.measure_of(module)
+    assert told == (task.items, task.target, task.measure)
 
 
 def test_train_saves_a_bundle_with_report_configuration_and_export(trained: Place) -> None:

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from tests.cli.conftest import Place
+from tests.cli.conftest import TOPICS, Place
 from tfvertical import bundle, chunks, config, features, jobs, proof, sweeps, training
 from tfvertical.cli import main
 from tfvertical.errors import ConfigError, TrainingError
@@ -285,6 +286,78 @@ def test_a_trial_that_lets_more_learn_begins_anew(written: Written) -> None:
     alone = [sweeps.Study(path, say=lambda line: None).trial(each).metrics for each in runs]
     study = sweeps.Study(path, say=lambda line: None)
     assert [study.trial(each).metrics for each in (*runs, *runs)] == [*alone, *alone]
+
+
+WORDS = [word for words in TOPICS.values() for word in words]
+
+
+def _rows() -> list[list[str]]:
+    draw = np.random.default_rng(1)
+    return [list(draw.choice(WORDS, int(draw.integers(3, 7)), replace=False)) for _ in range(90)]
+
+
+def _numbers(folder: Path) -> str:
+    lines = [f"{' '.join(row)},{sum(word in TOPICS['cards'] for word in row)}" for row in _rows()]
+    (folder / "numbers.csv").write_text("\n".join(["message,cards", *dict.fromkeys(lines)]) + "\n")
+    return "train: numbers.csv, text: message, label: cards"
+
+
+def _sets(folder: Path) -> str:
+    names = [[name for name, words in TOPICS.items() if set(row) & set(words[:3])] for row in _rows()]
+    lines = [f"{' '.join(row)},{'|'.join(sets)}" for row, sets in zip(_rows(), names, strict=True)]
+    (folder / "sets.csv").write_text("\n".join(["message,topics", *dict.fromkeys(lines)]) + "\n")
+    return "train: sets.csv, text: message, label: topics"
+
+
+def _entities(folder: Path) -> str:
+    lines = [[f"{word}\t{'B-card' if word in TOPICS['cards'] else 'O'}" for word in row] for row in _rows()]
+    (folder / "entities.tsv").write_text("\n\n".join("\n".join(each) for each in lines) + "\n")
+    return "train: entities.tsv"
+
+
+def _answers(folder: Path) -> str:
+    asked = [
+        {
+            "context": " ".join(row),
+            "qas": [{"id": str(at), "question": "card", "answers": [{"text": row[0], "answer_start": 0}]}],
+        }
+        for at, row in enumerate(_rows())
+    ]
+    (folder / "answers.json").write_text(json.dumps({"version": "1.1", "data": [{"title": "t", "paragraphs": asked}]}))
+    return "train: answers.json"
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "swept", "metric"),
+    [
+        ("TextRegressor", _numbers, "training.learning_rate: [1e-4, 3e-2]", "r2"),
+        ("TextMultiLabelClassifier", _sets, "training.learning_rate: [1e-4, 3e-2]", "micro_f1"),
+        ("TokenClassifier", _entities, "task.pieces: [first, all]", "f1"),
+        ("ExtractiveQA, max_question: 4", _answers, "training.learning_rate: [1e-4, 3e-2]", "f1"),
+    ],
+)
+def test_every_task_is_compared_by_the_number_that_counts(
+    name: str, data: Any, swept: str, metric: str, written: Written, place: Place, tmp_path: Path
+) -> None:
+    import tfvertical as tv
+
+    text = f"""\
+task: {{name: {name}, preset: ./preset, length: 16, dropout: 0.0}}
+data: {{{data(place.folder)}, split: {{fractions: {{train: 0.5, validation: 0.3, test: 0.2}}}}}}
+adaptation: Frozen
+training: {{epochs: 3, batch_size: 16, learning_rate: 3e-2, cache_disk: 0, precision: float32}}
+evaluation: {{examples: false}}
+"""
+    out = tmp_path / "out"
+    found = sweeps.run(written(text + f"sweep: {{{swept}, training.seed: [0, 1]}}"), out, say=lambda line: None)
+    assert found.metric == metric and len(found.trials) == 4 and not any(each.error for each in found.trials)
+    for each in found.trials:
+        low, high = each.intervals[metric]
+        assert low <= each.metrics[metric] <= high
+    assert metric in found.report.metrics
+    study = sweeps.Study(written(text), say=lambda line: None)
+    saved = tv.load(out).evaluate(study.parts["validation"]).metrics
+    assert saved[metric] == pytest.approx(found.best.metrics[metric], abs=1e-4)
 
 
 @pytest.mark.real

@@ -103,6 +103,16 @@ def test_a_run_that_skips_stops_at_its_limit():
         training.run(task, spoiled(task), None, FullFineTuning(), settings(not_finite="skip", skip_limit=1), verbose=0)
 
 
+def test_an_epoch_in_which_nothing_was_learned_ends_the_run():
+    task = tiny.image_task()
+    train, asked = spoiled(task), settings(not_finite="skip", skip_limit=5, batch_size=22)
+    with (
+        pytest.warns(UserWarning, match="is left out"),
+        pytest.raises(NotFiniteError, match="as did all others of that epoch: the weights"),
+    ):
+        training.run(task, train, None, FullFineTuning(), asked, verbose=0)
+
+
 def test_skipped_steps_leave_no_trace_in_weights_and_moments():
     """Three steps of which the second is bad end where the two good ones do, but for the step count."""
 

@@ -8,6 +8,7 @@ import sys
 import time
 import uuid
 from pathlib import Path
+from types import SimpleNamespace
 
 import fsspec
 import numpy as np
@@ -73,6 +74,23 @@ def test_half_an_upload_does_not_count_and_is_written_over(bucket: str):
     assert kept.load().about == {"epoch": 0}
     kept.save(ARRAYS, {"epoch": 1})
     assert kept.load().about == {"epoch": 1} and kept.load().number == 2
+
+
+def test_half_an_upload_that_no_save_follows_goes_with_the_run(bucket: str):
+    kept, system = saved(bucket, 1), fsspec.filesystem("memory")
+    system.pipe_file(f"{bucket}/position-00000002/arrays.npz", b"half")
+    system.pipe_file(f"{bucket}/notes/of-mine.txt", b"stays")
+    assert kept.place.halves() == ["notes", "position-00000002"]
+    kept.clear()
+    assert [path.rpartition("/")[2] for path in system.find(bucket)] == ["of-mine.txt"]
+
+
+def test_what_there_is_no_room_for_is_not_fetched(bucket: str, monkeypatch):
+    kept = saved(bucket, 1)
+    monkeypatch.setattr(kept.place.system, "get_file", lambda *paths: pytest.fail("fetched"))
+    monkeypatch.setattr(places.shutil, "disk_usage", lambda path: SimpleNamespace(free=100))
+    with pytest.raises(CheckpointError, match=r"position-00000001 takes [\d,]+ bytes, and .* has 100 free.*TMPDIR"):
+        kept.load()
 
 
 class Killed(BaseException):

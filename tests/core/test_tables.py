@@ -38,6 +38,12 @@ def test_rows_are_those_of_the_examples_and_of_padding(monkeypatch):
     assert 0 in found and len(found) < len(tiny.VOCABULARY) / 2
 
 
+def test_padding_counts_where_no_slice_shows_it(monkeypatch):
+    monkeypatch.setattr(tables, "AT_ONCE", 1)
+    encoded = tiny.text_task().encode(tiny.texts(24))
+    assert 0 in tables._ids(encoded, {"token_ids"}, len(tiny.VOCABULARY))
+
+
 def test_both_sides_of_a_pair_are_looked_at():
     task = tiny.pair_task(encoder="bi")
     encoded = task.encode(tiny.pairs(24))

@@ -22,6 +22,7 @@ from tfvertical.contracts import Adaptation, Objective
 from tfvertical.errors import AddressError, ConfigError, DataError, TrainingError
 from tfvertical.events import Events
 from tfvertical.objectives.cross_entropy import CrossEntropy
+from tfvertical.optimizer import RunSchedule
 from tfvertical.stages import Stage
 
 QUICK = {"batch_size": 8, "verbose": 0, "learning_rate": 0.01}
@@ -267,8 +268,8 @@ def test_the_schedule_spans_the_run_and_starts_anew_where_asked(task):
             warmup=0.2,
             callbacks=[Watching()],
         )
-    whole = training.RunSchedule(0.01, 20, 0.2)
-    half = training.RunSchedule(0.01, 10, 0.2)
+    whole = RunSchedule(0.01, 20, 0.2)
+    half = RunSchedule(0.01, 10, 0.2)
     assert rates[False] == pytest.approx([float(whole(step)) for step in range(20)], rel=1e-5)
     assert rates[True] == pytest.approx([float(half(step)) for step in range(10)] * 2, rel=1e-5)
 

@@ -24,6 +24,7 @@ def evaluate(
     task: Task,
     examples: Examples,
     *,
+    scores: Array | None = None,
     before: Array | None = None,
     overlap: Sequence[int] = (),
     baselines: Mapping[str, Array] | None = None,
@@ -38,6 +39,7 @@ def evaluate(
     Args:
         task: an `ExtractiveQA`.
         examples: questions and contexts, with the answers that are right; none where the context holds none.
+        scores: as for `evaluation.evaluate`.
         before, baselines: scores as the task's, float `(words, 2)`.
         overlap, history, seed, resamples, examples_shown, show_examples: as for `evaluation.evaluate`.
 
@@ -50,12 +52,12 @@ def evaluate(
     if examples.labels is None:
         raise DataError(f"{examples.report.name}: the rows have no answers.", fix="name the column of the answers")
     encoded = task.encode(examples)
-    told = answers_of(task, examples, task.scores(encoded))
+    told = answers_of(task, examples, task.scores(encoded) if scores is None else scores)
     right, each = _right(examples), _per_question(told, examples)
     draws: dict[str, Any] = {"resamples": resamples, "seed": seed}
     others = {
-        name: _compare(each, answers_of(task, examples, scores), examples, draws)
-        for name, scores in (baselines or {}).items()
+        name: _compare(each, answers_of(task, examples, other), examples, draws)
+        for name, other in (baselines or {}).items()
     }
     was = None if before is None else _compare(each, answers_of(task, examples, before), examples, draws)
     return Report(

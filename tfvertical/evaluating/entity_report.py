@@ -38,6 +38,7 @@ def evaluate(
     task: Task,
     examples: Examples,
     *,
+    scores: Array | None = None,
     before: Array | None = None,
     overlap: Sequence[int] = (),
     baselines: Mapping[str, Array] | None = None,
@@ -52,6 +53,7 @@ def evaluate(
     Args:
         task: a `TokenClassifier`.
         examples: texts, or lists of words, with entities.
+        scores: as for `evaluation.evaluate`.
         before, baselines: scores as the task's, float `(words, tags)`.
         overlap, history, seed, resamples, examples_shown, show_examples: as for `evaluation.evaluate`.
 
@@ -63,7 +65,7 @@ def evaluate(
     _check(examples, labels)
     encoded = task.encode(replace(examples, labels=None))
     draws = {"resamples": resamples, "seed": seed}
-    scores = np.asarray(task.scores(encoded), np.float32)
+    scores = np.asarray(task.scores(encoded) if scores is None else scores, np.float32)
     found = compared(task, examples, scores)
     counted = found.counts(len(labels))
     per_type = entities.per_type(counted.sum(axis=1), labels)

@@ -21,6 +21,7 @@ def evaluate(
     task: Task,
     examples: Examples,
     *,
+    scores: Array | None = None,
     before: Array | None = None,
     overlap: Sequence[int] = (),
     baselines: Mapping[str, Array] | None = None,
@@ -35,6 +36,7 @@ def evaluate(
     Args:
         task: a multi-label classifier.
         examples: rows with sets of labels.
+        scores: as for `evaluation.evaluate`.
         before, baselines: scores as the task's, float `(rows, labels)`, held against the task's own thresholds.
         overlap, history, seed, resamples, examples_shown, show_examples: as for `evaluation.evaluate`.
 
@@ -45,7 +47,7 @@ def evaluate(
     _check(examples)
     labels, codec = tuple(task.labels), task.codec
     true, encoded = task.truth(examples), task.encode(examples)
-    scores = _checked("the task", task.scores(encoded), true)
+    scores = _checked("the task", task.scores(encoded) if scores is None else scores, true)
     applies = codec.applies(scores)
     counted, draws = label_sets.counts(true, applies), {"resamples": resamples, "seed": seed}
     per_class = _table(codec, true, scores, counted, draws)

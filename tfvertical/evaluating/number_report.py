@@ -22,6 +22,7 @@ def evaluate(
     task: Task,
     examples: Examples,
     *,
+    scores: Array | None = None,
     before: Array | None = None,
     overlap: Sequence[int] = (),
     baselines: Mapping[str, Array] | None = None,
@@ -36,6 +37,7 @@ def evaluate(
     Args:
         task: a regressor.
         examples: rows with numbers.
+        scores: as for `evaluation.evaluate`.
         before, baselines: scores as the task's, float `(rows, outputs)`; of a baseline also numbers, `(rows, numbers)`.
         overlap, history, seed, resamples, examples_shown, show_examples: as for `evaluation.evaluate`.
 
@@ -46,7 +48,7 @@ def evaluate(
     _check(examples)
     codec = task.codec
     true, encoded = task.truth(examples), task.encode(examples)
-    scores = np.asarray(task.scores(encoded), np.float32)
+    scores = np.asarray(task.scores(encoded) if scores is None else scores, np.float32)
     found, bounds = _values(codec, scores, "the task", true), codec.bounds(scores)
     draws: dict[str, Any] = {"resamples": resamples, "seed": seed}
     drawn = numbers.resampled(true, found, **draws)

@@ -10,7 +10,7 @@ from typing import Any
 
 SEED = "training.seed"
 LOWER_IS_BETTER = ("loss",)
-_NAMES = {"accuracy": "accuracy", "macro_f1": "macro F1", "loss": "loss"}
+_NAMES = {"macro_f1": "macro F1", "micro_f1": "micro F1", "f1": "F1", "r2": "R²", "mae": "MAE", "rmse": "RMSE"}
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,8 @@ class Trial:
 
     Args:
         options: the swept keys with this trial's values.
-        metrics: `accuracy`, `macro_f1` and `loss` on the validation data; empty where it failed.
+        metrics: `accuracy`, `macro_f1` and `loss` on the validation data, or those that the task's report has intervals
+            of; empty where it failed.
         intervals: their 95 % bootstrap intervals.
         seconds: that it took.
         error: why it failed, or None.
@@ -103,10 +104,11 @@ def table(trials: Sequence[Trial], metric: str) -> str:
     rows = groups(trials, metric)
     made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     keys = list(dict.fromkeys(key for group in rows for key in group.options))
-    shown = [metric, *(name for name in _NAMES if name != metric)]
+    known = dict.fromkeys(name for group in rows for trial in group.finished for name in trial.metrics)
+    shown = [metric, *(name for name in known if name != metric)]
     for key in keys:
         made.add_column(key.removeprefix("training.").removeprefix("task."), overflow="fold")
-    for name in (_NAMES[shown[0]], "seeds", "interval", *(_NAMES[name] for name in shown[1:]), "seconds"):
+    for name in (_called(shown[0]), "seeds", "interval", *map(_called, shown[1:]), "seconds"):
         made.add_column(name, justify="right", overflow="fold")
     for group in rows:
         made.add_row(*(_plain(group.options[key]) for key in keys), *_cells(group, shown))
@@ -116,6 +118,10 @@ def table(trials: Sequence[Trial], metric: str) -> str:
             console.print(f"{said(group.options) or 'the trial'}: {error}")
     text: str = console.file.getvalue()  # type: ignore[attr-defined]
     return "\n".join(line.rstrip() for line in text.splitlines()).strip("\n")
+
+
+def _called(metric: str) -> str:
+    return _NAMES.get(metric, metric.replace("_", " "))
 
 
 def said(options: Mapping[str, Any]) -> str:

@@ -48,14 +48,34 @@ def declared(path: Path, owner: str, function: str) -> inspect.Signature:
         owner: the class, in any spelling of case and underscores.
         function: its method; the first parameter (`cls`, `self`) is left out.
     """
-    found = _method(path, owner, function)
-    if found is None:
+    found = _member(path, owner, lambda line: isinstance(line, ast.FunctionDef) and line.name == function)
+    if not isinstance(found, ast.FunctionDef):
         raise LookupError(f"{path} defines no {owner}.{function}")
     return _signature(found.args)
 
 
-def _method(path: Path, owner: str, function: str) -> ast.FunctionDef | None:
-    """The method as Python would find it: of the class itself, or of a base that its file imports from this package."""
+def constant(path: Path, owner: str, name: str) -> Any:
+    """What the class `owner` in the file at `path` sets its annotated attribute `name` to, or inherits, without
+    importing it.
+
+    Example:
+        >>> constant(Path(kinds.__file__).parent / "tasks" / "text_classifier.py", "text_classifier", "kind")
+        'text'
+    """
+
+    def sets(line: ast.stmt) -> bool:
+        if not isinstance(line, ast.AnnAssign) or line.value is None:  # a contract only declares it
+            return False
+        return isinstance(line.target, ast.Name) and line.target.id == name
+
+    found = _member(path, owner, sets)
+    if not isinstance(found, ast.AnnAssign) or found.value is None:
+        raise LookupError(f"{path} gives {owner} no {name}")
+    return ast.literal_eval(found.value)
+
+
+def _member(path: Path, owner: str, wanted: Callable[[ast.stmt], bool]) -> ast.stmt | None:
+    """A line of a class as Python would find it: its own, or of a base that its file imports from this package."""
     module = ast.parse(path.read_text(encoding="utf-8"))
     homes = {
         name.name: _ROOT.joinpath(*line.module.split(".")).with_suffix(".py")
@@ -65,25 +85,10 @@ def _method(path: Path, owner: str, function: str) -> ast.FunctionDef | None:
     }
     for cls in module.body:
         if isinstance(cls, ast.ClassDef) and cls.name.lower() == owner.replace("_", "").lower():
-            own = [each for each in cls.body if isinstance(each, ast.FunctionDef) and each.name == function]
+            own = next(filter(wanted, cls.body), None)
             bases = [base.id for base in cls.bases if isinstance(base, ast.Name) and base.id in homes]
-            return own[0] if own else next(filter(None, (_method(homes[base], base, function) for base in bases)), None)
+            return own or next(filter(None, (_member(homes[base], base, wanted) for base in bases)), None)
     return None
-
-
-def constant(path: Path, owner: str, name: str) -> Any:
-    """What the class `owner` in the file at `path` sets its annotated attribute `name` to, without importing it.
-
-    Example:
-        >>> constant(Path(kinds.__file__).parent / "tasks" / "text_classifier.py", "text_classifier", "kind")
-        'text'
-    """
-    for cls in ast.parse(path.read_text(encoding="utf-8")).body:
-        if isinstance(cls, ast.ClassDef) and cls.name.lower() == owner.replace("_", "").lower():
-            for line in cls.body:
-                if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name) and line.target.id == name:
-                    return None if line.value is None else ast.literal_eval(line.value)
-    raise LookupError(f"{path} gives {owner} no {name}")
 
 
 def _signature(arguments: ast.arguments) -> inspect.Signature:

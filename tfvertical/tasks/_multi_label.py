@@ -118,9 +118,10 @@ class MultiLabelClassifier(BackboneTask):
         share = np.clip(applies.mean(axis=0), 0.5 / len(applies), 1 - 0.5 / len(applies))
         self.components["head"].get_layer("logits").bias.assign(np.log(share) - np.log1p(-share))
 
-    def _settle(self, held_out: Examples) -> None:
+    def _settle(self, held_out: Examples, scores: np.ndarray | None = None) -> None:
         """The thresholds at which each label's F1 is highest."""
-        self.thresholds = label_sets.thresholds(self.truth(held_out), self.scores(held_out)).tolist()
+        scores = self.scores(held_out) if scores is None else scores
+        self.thresholds = label_sets.thresholds(self.truth(held_out), scores).tolist()
 
     def _weighted(self, examples: Examples, class_weight: Any) -> Examples:
         """What a yes weighs stands in the loss, label by label."""

@@ -306,8 +306,8 @@ class BackboneTask(Task):
     def _prepare(self, examples: Examples) -> None:
         """What a task learns from its training data before the model does."""
 
-    def _settle(self, held_out: Examples) -> None:
-        """What a task chooses by its validation data once the model is trained."""
+    def _settle(self, held_out: Examples, scores: np.ndarray | None = None) -> None:
+        """What a task chooses by its validation data, and their scores, once the model is trained."""
 
     def _weighted(self, examples: Examples, class_weight: Any) -> Examples:
         """The examples with what `class_weight` makes them count."""

@@ -294,9 +294,10 @@ class ExtractiveQA(BackboneTask):
         counted = words >= 0
         found[words[counted]] = scores[counted]
 
-    def _settle(self, held_out: Examples) -> None:
+    def _settle(self, held_out: Examples, scores: np.ndarray | None = None) -> None:
         """The threshold at which F1 is highest."""
-        self.threshold = answer_report.best_threshold(self, held_out, self.scores(held_out))
+        scores = self.scores(held_out) if scores is None else scores
+        self.threshold = answer_report.best_threshold(self, held_out, scores)
 
     def _weighted(self, examples: Examples, class_weight: Any) -> Examples:
         if class_weight is not None:

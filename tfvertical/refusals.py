@@ -1,0 +1,53 @@
+"""What cannot be trained is said before anything is computed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+from tfvertical import remat, replicas
+from tfvertical.contracts import Adaptation, Encoded, Task
+from tfvertical.errors import ConfigError, DataError
+from tfvertical.settings import Settings
+from tfvertical.stages import Stage
+
+
+def refuse_data(train: Encoded, validation: Encoded | None, settings: Settings, monitor: str) -> None:
+    """Say what cannot work before anything is computed."""
+    for name, encoded in (("training", train), ("validation", validation)):
+        if encoded is None:
+            continue
+        if not len(encoded):
+            raise DataError(f"There are no {name} examples.", expected="at least one")
+        if encoded.labels is None:
+            raise DataError(f"The {name} examples have no labels.", fix="load them with label=…")
+    if validation is None and settings.early_stopping and monitor.startswith("val_"):
+        raise ConfigError(
+            f"Early stopping on {monitor!r} needs validation data.",
+            fix="give some, or monitor a quantity of the training data (`loss`)",
+        )
+
+
+def refuse(
+    task: Task,
+    plan: Sequence[Stage],
+    adaptation: Adaptation,
+    settings: Settings,
+    strategy: tf.distribute.Strategy | None,
+) -> None:
+    """Raise ConfigError for what the settings ask for and this task, plan or strategy does not do."""
+    if settings.jit_compile and strategy is not None and not replicas.on_tpu(strategy):
+        raise ConfigError(
+            "XLA does not compile the steps of several replicas: they sum their gradients in the middle.",
+            fix="leave jit_compile out, or train on one device",
+        )
+    if settings.rematerialize:
+        remat.check(task.model)
+    if adaptation.patch(task) is not None:
+        raise ConfigError(f"{type(adaptation).__name__} inserts weights, which is not possible yet.")
+    if settings.accumulate > 1 and strategy is not None and any(stage.batch_norm for stage in plan):
+        raise ConfigError(
+            "On several replicas, BatchNormalization that learns cannot take its statistics over parts of a batch.",
+            fix="leave accumulate out, or keep BatchNormalization frozen",
+        )
