@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -19,6 +20,17 @@ from tfvertical import tables
 
 CALM = 2_000
 FLOAT16_SCALE = 2.0**15
+
+
+@dataclass(frozen=True)
+class _Pace:
+    """How one variable moves in one step: its rate, what the moments keep, the step's number, and what decay takes."""
+
+    rate: Any
+    keep_m: Any
+    keep_v: Any
+    step: Any
+    fade: Any
 
 
 @keras.saving.register_keras_serializable("tfvertical")
@@ -116,58 +128,49 @@ class StagedAdamW(keras.optimizers.Optimizer):
         if at == self._first:
             self.assign_add(self.skipped, tf.where(self._rescaled(moves), 0, 1))
         rate = tf.cast(tf.where(moves, learning_rate, 0.0), variable.dtype) * self.rates[at]
-        keep_m, keep_v = (tf.where(moves, beta, 1.0) for beta in (self.beta_1, self.beta_2))
-        step = tf.cast(self.iterations + 1 - self.starts[at], variable.dtype)
-        gradient = tf.cast(gradient, variable.dtype)
-        fade = rate * self.decay if self.decays[at] and self.decay else None
-        if self._rows[at] is None:
-            self._move(variable, m, v, gradient, rate, (keep_m, keep_v), step, fade)
+        pace = _Pace(
+            rate,
+            tf.where(moves, self.beta_1, 1.0),
+            tf.where(moves, self.beta_2, 1.0),
+            tf.cast(self.iterations + 1 - self.starts[at], variable.dtype),
+            rate * self.decay if self.decays[at] and self.decay else None,
+        )
+        gradient, rows = tf.cast(gradient, variable.dtype), self._rows[at]
+        if rows is None:
+            self._move(variable, m, v, gradient, pace)
         else:
-            self._move_rows(self._rows[at], variable, m, v, gradient, rate, (keep_m, keep_v), step, fade)
+            self._move_rows(rows, variable, m, v, gradient, pace)
         if self.average is not None:
             kept = tf.where(moves, self.average, 1.0)
             self.assign(self._averages[at], self._averages[at].value * kept + variable * (1 - kept))
 
-    def _move(
-        self, variable: Any, m: Any, v: Any, gradient: Any, rate: Any, keep: tuple[Any, Any], step: Any, fade: Any
-    ) -> None:
+    def _move(self, variable: Any, m: Any, v: Any, gradient: Any, pace: _Pace) -> None:
         """Decay, then Adam's step, of a whole variable."""
-        if fade is not None:
-            self.assign_sub(variable, variable * fade)
+        if pace.fade is not None:
+            self.assign_sub(variable, variable * pace.fade)
         tf.raw_ops.ResourceApplyAdam(  # one pass over memory instead of twenty: an embedding table is the whole cost
             var=variable.handle,
             m=m.value.handle,
             v=v.value.handle,
-            beta1_power=tf.pow(self.beta_1, step),
-            beta2_power=tf.pow(self.beta_2, step),
-            lr=rate,
-            beta1=keep[0],
-            beta2=keep[1],
+            beta1_power=tf.pow(self.beta_1, pace.step),
+            beta2_power=tf.pow(self.beta_2, pace.step),
+            lr=pace.rate,
+            beta1=pace.keep_m,
+            beta2=pace.keep_v,
             epsilon=self.epsilon,
             grad=gradient,
         )
 
-    def _move_rows(
-        self,
-        rows: np.ndarray,
-        variable: Any,
-        m: Any,
-        v: Any,
-        gradient: Any,
-        rate: Any,
-        keep: tuple[Any, Any],
-        step: Any,
-        fade: Any,
-    ) -> None:
+    def _move_rows(self, rows: np.ndarray, variable: Any, m: Any, v: Any, gradient: Any, pace: _Pace) -> None:
         """The same of some rows, `gradient` being theirs."""
-        first = m.value + (gradient - m.value) * (1 - keep[0])
-        second = v.value + (tf.square(gradient) - v.value) * (1 - keep[1])
+        first = m.value + (gradient - m.value) * (1 - pace.keep_m)
+        second = v.value + (tf.square(gradient) - v.value) * (1 - pace.keep_v)
         self.assign(m, first)
         self.assign(v, second)
-        corrected = rate * tf.sqrt(1 - tf.pow(self.beta_2, step)) / (1 - tf.pow(self.beta_1, step))
-        moved = corrected * first / (tf.sqrt(second) + self.epsilon)
-        if fade is not None:
-            moved += tf.gather(variable, rows) * fade
+        unbiased = tf.sqrt(1 - tf.pow(self.beta_2, pace.step)) / (1 - tf.pow(self.beta_1, pace.step))
+        moved = pace.rate * unbiased * first / (tf.sqrt(second) + self.epsilon)
+        if pace.fade is not None:
+            moved += tf.gather(variable, rows) * pace.fade
         tf.raw_ops.ResourceScatterSub(resource=variable.handle, indices=tf.constant(rows), updates=moved)
 
     def _rescaled(self, moves: tf.Tensor) -> tf.Tensor:
