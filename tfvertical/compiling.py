@@ -57,7 +57,8 @@ def compiled(
     starts = {id(variable): known.get(id(variable), now) for variable in variables}
     if position is None:
         schedule = _schedule(settings, (job.total, done * job.steps, stage.epochs * job.steps), previous)
-        touched = tables.touched(model, train)
+        # what an augmentation makes of the examples is not known before it does
+        touched = tables.touched(model, train) if job.augment is None else {}
         optimizer = StagedAdamW(
             schedule if job.again is None else job.again.schedule(schedule),
             rates=[resolved.rates[name] for name in names],

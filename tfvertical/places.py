@@ -203,7 +203,8 @@ class Remote(Place):
         return [parts[0] for parts in self._parts() if len(parts) == 1 or parts[1:] == [LAST]]
 
     def halves(self) -> list[str]:
-        return sorted({parts[0] for parts in self._parts() if len(parts) > 1} - set(self.names()))
+        found = [parts for parts in self._parts() if len(parts) > 1]
+        return sorted({parts[0] for parts in found} - {parts[0] for parts in found if parts[1:] == [LAST]})
 
     def read(self, name: str, most: int) -> bytes:
         with self._told():

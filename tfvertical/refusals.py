@@ -14,7 +14,12 @@ from tfvertical.stages import Stage
 
 
 def refuse_data(train: Encoded, validation: Encoded | None, settings: Settings, monitor: str) -> None:
-    """Say what cannot work before anything is computed."""
+    """See whether there is what the run needs.
+
+    Raises:
+        DataError: no examples, or examples without labels.
+        ConfigError: the settings need validation data and there are none.
+    """
     for name, encoded in (("training", train), ("validation", validation)):
         if encoded is None:
             continue
@@ -36,7 +41,11 @@ def refuse(
     settings: Settings,
     strategy: tf.distribute.Strategy | None,
 ) -> None:
-    """Raise ConfigError for what the settings ask for and this task, plan or strategy does not do."""
+    """See whether task, plan and strategy do what is asked for.
+
+    Raises:
+        ConfigError: one of them does not.
+    """
     if settings.jit_compile and strategy is not None and not replicas.on_tpu(strategy):
         raise ConfigError(
             "XLA does not compile the steps of several replicas: they sum their gradients in the middle.",

@@ -274,10 +274,10 @@ def _fit(
                     shuffle=False,  # the dataset is in its order already
                 )
             averages.settle()
-            now.optimizer.settle(now.variables)
             if job.again is not None:
                 job.again.keep(trained, now, given.taken)
     finally:
+        now.optimizer.settle(now.variables)
         model.train_function = model.test_function = None
         if job.again is None or job.again.trained is None:
             trained.release()

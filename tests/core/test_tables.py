@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 import tfvertical as tv
 from tests.core import tiny
-from tfvertical import batches, stages, tables
+from tfvertical import batches, stages, tables, training
 from tfvertical.contracts import Encoded
+from tfvertical.settings import Settings
 
 
 def ids(encoded: Encoded) -> np.ndarray:
@@ -91,6 +92,17 @@ def test_positions_beside_a_table_are_no_rows():
     layer = keras_hub.layers.TokenAndPositionEmbedding(100, 24, 4)
     model = keras.Model(inputs, keras.layers.Dense(2)(layer(inputs)))
     assert list(tables.touched(model, encoded_of("words"))) == [id(layer.token_embedding.embeddings)]
+
+
+def test_words_that_an_augmentation_brings_learn_too():
+    task = tiny.text_task()
+    before = tiny.values(task.model)
+    train, other = task.encode(tiny.texts(8)), task.encode(tiny.labelled(["z"] * 8, list(tiny.LABELS) * 4))
+    settings = Settings(epochs=1, batch_size=8, learning_rate=1e-2)
+    training.run(task, train, None, tv.FullFineTuning(), settings, augment=lambda encoded, epoch: other, verbose=0)
+    (name,) = [name for name in before if "token_embedding" in name]
+    row = tiny.VOCABULARY.index("z")
+    assert (tiny.values(task.model)[name][row] != before[name][row]).any()
 
 
 class Own(keras.Model):
