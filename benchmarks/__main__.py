@@ -2,6 +2,7 @@
 
     python -m benchmarks                            # all
     python -m benchmarks gradual var_len --rounds 1
+    python -m benchmarks gradual --again            # nothing is run: its section, with the qualities known by now
 
 Sections that are not run stay as they are, each with its own date and commit.
 """
@@ -12,9 +13,10 @@ import argparse
 import importlib
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import machine
+from benchmarks import machine, measured, show
 from tfvertical.files import write_text
 
 NAMES = (
@@ -43,16 +45,18 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(NAMES))
     parser.add_argument("--rounds", default="5", help="of each race")
     parser.add_argument("--whole", action="store_true", help="run long peers to their end and keep their quality")
+    parser.add_argument("--again", action="store_true", help="draw the sections of the named races from what was kept")
     options = parser.parse_args(arguments)
     unknown = [name for name in options.names if name not in NAMES]
     if unknown:
         parser.error(f"there is no benchmark {', '.join(unknown)}")
     well = True
+    if options.again:
+        return again(options.names)
     for name in options.names or NAMES:
         section, good = run(name, ["--rounds", options.rounds, *(["--whole"] if options.whole else [])])
         well = well and good
-        old = RESULTS.read_text(encoding="utf-8") if RESULTS.is_file() else ""
-        write_text(RESULTS, renewed(old, name, section, "\n\n".join([machine.describe(), *machine.versions()])))
+        renew(name, section, "\n\n".join([machine.describe(), *machine.versions()]))
         print(f"Renewed: {name} in {RESULTS.name}", flush=True)
     return 0 if well else 1
 
@@ -64,24 +68,45 @@ def run(name: str, arguments: list[str]) -> tuple[str, bool]:
         return module.main(), True
     if name in ("tags", "numbers", "growth", "edge", "faults", "distribution"):
         return module.main(arguments)
-    from benchmarks import show
-
-    return show.main(module.RACE, arguments)
+    return show.main(module.RACE, arguments, kept_in(name))
 
 
-def renewed(old: str, name: str, section: str, head: str) -> str:
+def again(names: Sequence[str]) -> int:
+    """Draw sections anew from what was measured; 1 if of one nothing was kept."""
+    lost = [name for name in names if not kept_in(name).is_file()]
+    for name in names:
+        if name not in lost:
+            renew(name, show.again(importlib.import_module(f"benchmarks.{name}").RACE, kept_in(name)), None)
+    print("\n".join(f"{name}: no race was kept; run it" for name in lost), file=sys.stderr)
+    return 1 if lost else 0
+
+
+def kept_in(name: str) -> Path:
+    """Where a race's figures are kept."""
+    return measured.FOLDER / f"{name}.json"
+
+
+def renew(name: str, section: str, head: str | None) -> None:
+    """Put a section into RESULTS.md; `head` None keeps machine and versions as they stand there."""
+    old = RESULTS.read_text(encoding="utf-8") if RESULTS.is_file() else ""
+    write_text(RESULTS, renewed(old, name, section, head))
+
+
+def renewed(old: str, name: str, section: str, head: str | None) -> str:
     """RESULTS.md with one section put in or replaced, all in the order of `NAMES`.
 
     Args:
         old: the file as it is.
         name: of the benchmark.
         section: beginning with `## NAME`.
-        head: machine and versions, which take the place of the old ones.
+        head: machine and versions, which take the place of the old ones; None to keep those.
     """
     parts = re.split(r"^(?=## )", old, flags=re.MULTILINE)
     kept = {part.split()[1]: part.strip() for part in parts if part.startswith("## ")}
     kept[name] = section.strip()
     ordered = sorted(kept, key=lambda each: NAMES.index(each) if each in NAMES else len(NAMES))
+    if head is None:
+        head = parts[0].removeprefix("# Results").strip()
     return "\n\n".join(["# Results", head, *(kept[each] for each in ordered)]) + "\n"
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from benchmarks import processes
 
 BFLOAT16 = ("avx512_bf16", "amx_bf16", "bf16")  # flags of processors that compute in bfloat16
+WIDE = ("amx_bf16", "avx512_bf16", "avx512f", "avx2")  # from the fastest on
 PACKAGES = ("tfvertical", "tensorflow", "keras", "keras-hub", "keras-cv", "numpy", "scikit-learn")
 PEERS = ("torch", "transformers", "accelerate", "sentence-transformers", "timm", "scikit-learn")
 _LIST = "import importlib.metadata as m, json; print(json.dumps({n: m.version(n) for n in %r}))"
@@ -22,16 +23,18 @@ _LIST = "import importlib.metadata as m, json; print(json.dumps({n: m.version(n)
 
 def describe() -> str:
     """Date, processor, cores and memory in one line."""
-    processor = platform.processor() or platform.machine()
-    information = Path("/proc/cpuinfo")
-    if information.is_file():
-        names = [
-            line.partition(":")[2].strip() for line in information.read_text().splitlines() if "model name" in line
-        ]
-        processor = names[0] if names else processor
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     python = f"{platform.system()}, Python {platform.python_version()}"
-    return f"{datetime.date.today().isoformat()}; {processor}, {os.cpu_count()} cores, {memory:.0f} GiB; {python}."
+    return f"{datetime.date.today().isoformat()}; {processor()}, {os.cpu_count()} cores, {memory:.0f} GiB; {python}."
+
+
+def processor() -> str:
+    """Its name, and the widest instructions of those that decide how fast it multiplies matrices."""
+    information = Path("/proc/cpuinfo")
+    text = information.read_text() if information.is_file() else ""
+    names = [line.partition(":")[2].strip() for line in text.splitlines() if "model name" in line]
+    best = [flag for flag in WIDE if flag in text.split()]
+    return " with ".join([names[0] if names else platform.processor() or platform.machine(), *best[:1]])
 
 
 def versions() -> list[str]:

@@ -96,8 +96,16 @@ class Outcome:
         return cls(measures, found["quality"], found.get("extended", ""), found.get("peak_bytes", 0))
 
 
-def compete(race: Race, options: argparse.Namespace) -> dict[str, list[Outcome]]:
-    """Run all rounds: contender -> one outcome a round. The first contender goes first in every round."""
+def compete(
+    race: Race, options: argparse.Namespace, after: Callable[[dict[str, list[Outcome]]], object] = lambda outcomes: None
+) -> dict[str, list[Outcome]]:
+    """Run all rounds: contender -> one outcome a round. The first contender goes first in every round.
+
+    Args:
+        race: the question.
+        options: of the command line.
+        after: gets what is known after each round.
+    """
     outcomes: dict[str, list[Outcome]] = {key: [] for key in race.contenders}
     work = race.work(options.smoke) | {"whole": options.whole}
     for at in range(options.rounds):
@@ -106,6 +114,7 @@ def compete(race: Race, options: argparse.Namespace) -> dict[str, list[Outcome]]
             outcomes[key].append(outcome)
             said = outcome.missing or f"{outcome.measures['seconds']:.1f} s, quality {outcome.quality}"
             print(f"  round {at + 1}, {contender.name}: {said}", file=sys.stderr, flush=True)
+        after(outcomes)
     return outcomes
 
 

@@ -8,35 +8,59 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from benchmarks import machine, measured, verdicts
 from benchmarks import race as racing
-from benchmarks import verdicts
+from benchmarks.measured import Measured
 from benchmarks.race import Outcome, Race
 from tfvertical.files import write_text
 
 KEPT = Path(__file__).parent / "peers" / "quality.json"
 
 
-def main(race: Race, arguments: Sequence[str] | None = None) -> tuple[str, bool]:
+def main(race: Race, arguments: Sequence[str] | None = None, path: Path | None = None) -> tuple[str, bool]:
     """Run, print the table and the closing lines, and return them as a section of RESULTS.md.
 
     Args:
         race: the question.
         arguments: of the command line; None for `sys.argv`.
+        path: the file that keeps the figures, round by round; None to keep none.
 
     Returns:
         The section, and whether every contender that ran did so without an error.
     """
     options = racing.options(arguments, race.question)
-    outcomes = racing.compete(race, options)
+    found = Measured(datetime.date.today().isoformat(), commit(), machine.processor())
+
+    def after(known: Mapping[str, Sequence[Outcome]], notes: Sequence[str] = ()) -> Measured:
+        now = replace(found, outcomes=known, notes=notes)
+        if path:
+            now.write(path)
+        return now
+
+    outcomes = racing.compete(race, options, after)
+    found = after(outcomes, [] if options.smoke else race.notes(outcomes))
     kept = {} if options.smoke else keep(race.name, outcomes, options.whole)
-    lines = [race.question, "", *verdicts.table(race, outcomes, kept), ""]
-    notes = [] if options.smoke else race.notes(outcomes)
-    lines += [*notes, *([""] if notes else []), *verdicts.closing(race, outcomes, kept)]
+    lines = drawn(race, found, kept)
     print("\n".join(lines), flush=True)
     failed = any(outcome.missing.startswith("failed") for each in outcomes.values() for outcome in each)
     return section(race.name, lines, options), not failed
+
+
+def drawn(race: Race, found: Measured, kept: Mapping[str, float]) -> list[str]:
+    """The question, the tables, the notes and the closing lines."""
+    notes = [*found.notes, ""] if found.notes else []
+    table, closing = verdicts.table(race, found.outcomes, kept), verdicts.closing(race, found.outcomes, kept)
+    return [race.question, "", *table, "", *notes, *closing]
+
+
+def again(race: Race, path: Path) -> str:
+    """The section of a race that was run before, with the qualities that are known now."""
+    found = measured.read(path)
+    lines = drawn(race, found, keep(race.name, found.outcomes, whole=False))
+    return headed(race.name, lines, found, found.rounds)
 
 
 def run(race: Race) -> None:
@@ -45,9 +69,15 @@ def run(race: Race) -> None:
 
 
 def section(name: str, lines: Sequence[str], options: argparse.Namespace) -> str:
-    """A section of RESULTS.md: when, from which commit, how many rounds, then the lines."""
-    rounds = f"{options.rounds} round{'s' * (options.rounds > 1)}" + (", smoke" if options.smoke else "")
-    head = f"{datetime.date.today().isoformat()}, commit {commit()}, {rounds}."
+    """A section of RESULTS.md about what was run just now."""
+    facts = Measured(datetime.date.today().isoformat(), commit(), machine.processor())
+    return headed(name, lines, facts, options.rounds, options.smoke)
+
+
+def headed(name: str, lines: Sequence[str], facts: Measured, rounds: int, smoke: bool = False) -> str:
+    """A section: when, on what, from which commit, how many rounds, then the lines."""
+    times = f"{rounds} round{'s' * (rounds > 1)}" + (", smoke" if smoke else "")
+    head = f"{facts.date}, {facts.machine}, commit {facts.commit}, {times}."
     closing = [f"    {line}" if line.startswith(name) else line for line in lines]
     return "\n".join([f"## {name}", "", head, "", *closing])
 

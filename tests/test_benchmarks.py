@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from benchmarks import __main__ as every
-from benchmarks import faults, processes, race, show, verdicts, work
+from benchmarks import faults, gradual, measured, processes, race, show, verdicts, work
 from benchmarks.contenders import clock
 from benchmarks.race import Contender, Outcome, Race, Row
 from tfvertical import kernels
@@ -118,6 +118,49 @@ def test_a_section_is_renewed_and_the_others_stay():
     new = every.renewed(old, "quality", "## quality\n\nsecond", "machine B")
     assert new == "# Results\n\nmachine B\n\n## quality\n\nsecond\n\n## gradual\n\nfirst\n"
     assert every.renewed(new, "gradual", "## gradual\n\nthird", "machine B").endswith("## gradual\n\nthird\n")
+
+
+@pytest.fixture
+def toy_race(monkeypatch, tmp_path):
+    """`python -m benchmarks gradual` is a toy, its files stand in a folder of their own."""
+    toy = replace(TOY, name="gradual")
+    monkeypatch.setattr(gradual, "RACE", toy)
+    monkeypatch.setattr(every, "RESULTS", tmp_path / "RESULTS.md")
+    monkeypatch.setattr(measured, "FOLDER", tmp_path / "measured")
+    monkeypatch.setattr(show, "KEPT", tmp_path / "quality.json")
+    monkeypatch.setattr(race.processes, "missing", lambda peer, flags: "")
+    return tmp_path
+
+
+def test_what_a_race_measured_is_drawn_again_once_a_quality_is_known(toy_race, monkeypatch):
+    def run(call, given, peer, expert):
+        quality = 0.9 if given["whole"] or not peer else None
+        return {"seconds": 3.0 if peer else 1.0, "quality": quality, "rows": {"steady": 2.0}}
+
+    monkeypatch.setattr(race.processes, "run", run)
+    assert every.main(["gradual", "--rounds", "2"]) == 0
+    first = (toy_race / "RESULTS.md").read_text()
+    assert "2 rounds." in first and "no: quality" in first
+    show.main(gradual.RACE, ["--whole", "--rounds", "1", "--only", "peer"])
+    assert every.main(["gradual", "--again"]) == 0
+    second = (toy_race / "RESULTS.md").read_text()
+    assert "0.9000 (kept)" in second and "no: quality" not in second
+    assert [line for line in first.splitlines() if line not in second.splitlines()]  # those with a quality, only
+    assert second.splitlines()[:7] == first.splitlines()[:7]
+    assert every.main(["warm_head", "--again"]) == 1
+
+
+def test_a_race_that_is_cut_keeps_its_rounds(toy_race, monkeypatch):
+    def run(call, given, peer, expert):
+        if given["seed"] == 1:
+            raise KeyboardInterrupt
+        return {"seconds": 1.0, "quality": 0.5}
+
+    monkeypatch.setattr(race.processes, "run", run)
+    with pytest.raises(KeyboardInterrupt):
+        every.main(["gradual", "--rounds", "2"])
+    found = measured.read(toy_race / "measured" / "gradual.json")
+    assert found.rounds == 1 and found.outcomes["peer"][0].measures == {"seconds": 1.0}
 
 
 def test_every_race_is_well_formed():

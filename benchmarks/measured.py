@@ -1,0 +1,53 @@
+"""What a race measured, kept round by round: a run that is cut keeps what it has, and a section is drawn again later.
+
+A peer's quality may become known only after the race (`--whole`); its section can then say so without a new race.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks.race import Outcome
+from tfvertical.files import write_text
+
+FOLDER = Path(__file__).parent / "measured"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A race's figures.
+
+    Args:
+        date: of the first round, as YYYY-MM-DD.
+        commit: that was measured.
+        machine: processor, cores, memory.
+        outcomes: contender -> one outcome a round.
+        notes: lines below the table, which were measured as well.
+    """
+
+    date: str
+    commit: str
+    machine: str
+    outcomes: Mapping[str, Sequence[Outcome]] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+
+    @property
+    def rounds(self) -> int:
+        """How often every contender had its turn."""
+        return max((len(each) for each in self.outcomes.values()), default=0)
+
+    def write(self, path: Path) -> None:
+        """Keep it, in the place of what was measured before."""
+        path.parent.mkdir(exist_ok=True)
+        write_text(path, json.dumps(dataclasses.asdict(self), indent=1, ensure_ascii=False) + "\n")
+
+
+def read(path: Path) -> Measured:
+    """What `write` kept."""
+    found = json.loads(path.read_text(encoding="utf-8"))
+    outcomes = {key: [Outcome(**each) for each in rounds] for key, rounds in found.pop("outcomes").items()}
+    return Measured(**found, outcomes=outcomes)
