@@ -2,6 +2,7 @@
 
     python -m benchmarks                            # all
     python -m benchmarks gradual var_len --rounds 1
+    python -m benchmarks gradual --rounds 2 --more  # two rounds beside those that were kept, on the same processor
     python -m benchmarks gradual --again            # nothing is run: its section, with the qualities known by now
 
 Sections that are not run stay as they are, each with its own date and commit.
@@ -45,6 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(NAMES))
     parser.add_argument("--rounds", default="5", help="of each race")
     parser.add_argument("--whole", action="store_true", help="run long peers to their end and keep their quality")
+    parser.add_argument("--more", action="store_true", help="add a race's rounds to those that were kept")
     parser.add_argument("--again", action="store_true", help="draw the sections of the named races from what was kept")
     options = parser.parse_args(arguments)
     unknown = [name for name in options.names if name not in NAMES]
@@ -54,21 +56,21 @@ def main(arguments: list[str] | None = None) -> int:
     if options.again:
         return again(options.names)
     for name in options.names or NAMES:
-        section, good = run(name, ["--rounds", options.rounds, *(["--whole"] if options.whole else [])])
+        section, good = run(name, ["--rounds", options.rounds, *(["--whole"] if options.whole else [])], options.more)
         well = well and good
         renew(name, section, "\n\n".join([machine.describe(), *machine.versions()]))
         print(f"Renewed: {name} in {RESULTS.name}", flush=True)
     return 0 if well else 1
 
 
-def run(name: str, arguments: list[str]) -> tuple[str, bool]:
+def run(name: str, arguments: list[str], more: bool = False) -> tuple[str, bool]:
     """One benchmark's section, and whether it ended well."""
     module = importlib.import_module(f"benchmarks.{name}")
     if name == "quality":
         return module.main(), True
     if name in ("tags", "numbers", "growth", "edge", "faults", "distribution"):
         return module.main(arguments)
-    return show.main(module.RACE, arguments, kept_in(name))
+    return show.main(module.RACE, arguments, kept_in(name), more)
 
 
 def again(names: Sequence[str]) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from benchmarks.race import Outcome
@@ -22,8 +22,8 @@ class Measured:
     """A race's figures.
 
     Args:
-        date: of the first round, as YYYY-MM-DD.
-        commit: that was measured.
+        date: when, as YYYY-MM-DD; several of rounds that were added on other days.
+        commit: what was measured; several of rounds that were added later.
         machine: processor, cores, memory.
         outcomes: contender -> one outcome a round.
         notes: lines below the table, which were measured as well.
@@ -39,6 +39,20 @@ class Measured:
     def rounds(self) -> int:
         """How often every contender had its turn."""
         return max((len(each) for each in self.outcomes.values()), default=0)
+
+    def begun(self, before: Measured) -> Measured:
+        """These figures, to be added to those of rounds before.
+
+        Raises:
+            ValueError: those were measured on another processor.
+        """
+        if self.machine != before.machine:
+            raise ValueError(f"The rounds before were measured on another processor: {before.machine}.")
+        joined = {
+            name: ", ".join(dict.fromkeys([*getattr(before, name).split(", "), getattr(self, name)]))
+            for name in ("date", "commit")
+        }
+        return replace(self, **joined, outcomes=before.outcomes)
 
     def write(self, path: Path) -> None:
         """Keep it, in the place of what was measured before."""

@@ -97,7 +97,10 @@ class Outcome:
 
 
 def compete(
-    race: Race, options: argparse.Namespace, after: Callable[[dict[str, list[Outcome]]], object] = lambda outcomes: None
+    race: Race,
+    options: argparse.Namespace,
+    after: Callable[[dict[str, list[Outcome]]], object] = lambda outcomes: None,
+    before: Mapping[str, Sequence[Outcome]] | None = None,
 ) -> dict[str, list[Outcome]]:
     """Run all rounds: contender -> one outcome a round. The first contender goes first in every round.
 
@@ -105,10 +108,17 @@ def compete(
         race: the question.
         options: of the command line.
         after: gets what is known after each round.
+        before: rounds that were run earlier, which count too.
+
+    Raises:
+        ValueError: those were of other contenders.
     """
-    outcomes: dict[str, list[Outcome]] = {key: [] for key in race.contenders}
+    if before and set(before) != set(race.contenders):
+        raise ValueError(f"The rounds before were of other contenders: {', '.join(before)}.")
+    outcomes = {key: list((before or {}).get(key, ())) for key in race.contenders}
+    run = max(map(len, outcomes.values()))
     work = race.work(options.smoke) | {"whole": options.whole}
-    for at in range(options.rounds):
+    for at in range(run, run + options.rounds):
         for key, contender in race.contenders.items():
             outcome = _run(key, contender, work | {"seed": at}, options)
             outcomes[key].append(outcome)

@@ -20,13 +20,16 @@ from tfvertical.files import write_text
 KEPT = Path(__file__).parent / "peers" / "quality.json"
 
 
-def main(race: Race, arguments: Sequence[str] | None = None, path: Path | None = None) -> tuple[str, bool]:
+def main(
+    race: Race, arguments: Sequence[str] | None = None, path: Path | None = None, more: bool = False
+) -> tuple[str, bool]:
     """Run, print the table and the closing lines, and return them as a section of RESULTS.md.
 
     Args:
         race: the question.
         arguments: of the command line; None for `sys.argv`.
         path: the file that keeps the figures, round by round; None to keep none.
+        more: add the rounds to those that are kept there.
 
     Returns:
         The section, and whether every contender that ran did so without an error.
@@ -40,13 +43,15 @@ def main(race: Race, arguments: Sequence[str] | None = None, path: Path | None =
             now.write(path)
         return now
 
-    outcomes = racing.compete(race, options, after)
+    if more and path and path.is_file():
+        found = found.begun(measured.read(path))
+    outcomes = racing.compete(race, options, after, found.outcomes)
     found = after(outcomes, [] if options.smoke else race.notes(outcomes))
     kept = {} if options.smoke else keep(race.name, outcomes, options.whole)
     lines = drawn(race, found, kept)
     print("\n".join(lines), flush=True)
     failed = any(outcome.missing.startswith("failed") for each in outcomes.values() for outcome in each)
-    return section(race.name, lines, options), not failed
+    return headed(race.name, lines, found, found.rounds, options.smoke), not failed
 
 
 def drawn(race: Race, found: Measured, kept: Mapping[str, float]) -> list[str]:

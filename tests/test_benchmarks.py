@@ -163,6 +163,26 @@ def test_a_race_that_is_cut_keeps_its_rounds(toy_race, monkeypatch):
     assert found.rounds == 1 and found.outcomes["peer"][0].measures == {"seconds": 1.0}
 
 
+def test_rounds_are_added_to_those_that_were_kept(toy_race, monkeypatch):
+    seeds = []
+
+    def run(call, given, peer, expert):
+        seeds.append(given["seed"])
+        return {"seconds": 3.0 if peer else 1.0, "quality": 0.9, "rows": {"steady": 2.0}}
+
+    monkeypatch.setattr(race.processes, "run", run)
+    monkeypatch.setattr(show, "commit", lambda: "one")
+    assert every.main(["gradual", "--rounds", "2"]) == 0
+    monkeypatch.setattr(show, "commit", lambda: "two")
+    assert every.main(["gradual", "--rounds", "1", "--more"]) == 0
+    assert seeds == [0, 0, 1, 1, 2, 2]
+    text = (toy_race / "RESULTS.md").read_text()
+    assert "commit one, two, 3 rounds." in text
+    monkeypatch.setattr(show.machine, "processor", lambda: "another")
+    with pytest.raises(ValueError, match="another processor"):
+        every.main(["gradual", "--rounds", "1", "--more"])
+
+
 def test_every_race_is_well_formed():
     import importlib
 
