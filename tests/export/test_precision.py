@@ -153,17 +153,31 @@ class Counted:
         return ",".join(sorted(floats)).encode().ljust(50 + 10 * len(floats))
 
 
-@pytest.mark.parametrize(
-    ("needed", "kept"),
-    [([], []), (["c"], ["c"]), (["a"], ["a", "b"]), (["a", "c"], ["a", "b", "c"]), (["c", "d"], ["c", "d", "e"])],
-)
-def test_as_little_as_possible_stays_in_float(needed: list[str], kept: list[str]):
-    def margin(model: bytes) -> float:
-        floats = model.decode().strip().split(",")
-        return -0.1 * sum(each not in floats for each in needed)
+def lacking(needed: list[str]) -> Any:
+    """A margin that is 0 once every needed operator is in float."""
+    return lambda model: -0.1 * sum(each not in model.decode().strip().split(",") for each in needed)
 
-    model, told = _selective.smallest(Counted(), margin)
-    assert sorted(told["float_operators"]) == kept and margin(model) >= 0
+
+@pytest.mark.parametrize("needed", [[], ["c"], ["a"], ["a", "c"], ["c", "d"], ["b", "c", "e"]])
+def test_as_little_as_possible_stays_in_float(needed: list[str]):
+    model, told = _selective.smallest(Counted(), lacking(needed))
+    assert sorted(told["float_operators"]) == needed and lacking(needed)(model) >= 0
+
+
+@pytest.mark.parametrize("needed", [["x0"], ["x3", "x4"], ["x1", "x7", "x11"]])
+def test_a_group_that_is_too_large_may_be_small_enough_once_it_is_thinned(needed: list[str]):
+    class Large(Counted):
+        def groups(self) -> list[list[str]]:
+            return [[f"x{number}" for number in range(12)]]
+
+    _, told = _selective.smallest(Large(), lacking(needed))
+    assert sorted(told["float_operators"]) == sorted(needed)
+
+
+def test_the_search_ends_after_so_many_files(monkeypatch):
+    monkeypatch.setattr(_selective, "TRIES", 1)
+    _, told = _selective.smallest(Counted(), lacking(["a"]))
+    assert told["float_operators"] == ["a", "b"]
 
 
 def test_a_file_with_too_much_in_float_is_refused():

@@ -11,6 +11,7 @@ from tfvertical.errors import ExportError
 from tfvertical.runtime.contents import contents
 
 GROUPS = 8  # neighbouring operators that are tried together; each costs a run over the examples
+TRIES = 24  # files with fewer operators in float that are tried at most
 
 
 class Integers:
@@ -61,10 +62,10 @@ class Integers:
 
 
 def smallest(integers: Integers, margin: Callable[[bytes], float]) -> tuple[bytes, dict[str, Any]]:
-    """The smallest file that holds, and what stayed in float, for `parity.json`.
+    """The smallest file found that holds, and what stayed in float, for `parity.json`.
 
     Everything in integers, if that holds; else the best single group in float; else groups added in the order of what
-    each alone brought.
+    each alone brought. Of those, operators go back into integers for as long as the file holds.
 
     Args:
         integers: of the model.
@@ -83,6 +84,8 @@ def smallest(integers: Integers, margin: Callable[[bytes], float]) -> tuple[byte
         _, model, floats = max(holding, key=lambda each: each[0])
     else:
         model, floats = next(_added(integers, margin, sorted(alone, key=lambda each: -each[0])), (b"", []))
+    if model:
+        model, floats = _fewer(integers, margin, model, floats)
     if not model or integers.too_large(model):
         raise ExportError(
             "In integers the model loses too much, unless so much stays in float that float16 is smaller.",
@@ -109,10 +112,37 @@ def _added(
     for _, _, _, group in alone:
         floats = [*floats, *group]
         reached, _, model, _ = _tried(integers, margin, floats)
-        if not model or integers.too_large(model):
+        if not model:
             return
         if reached >= 0:
             yield model, floats
+
+
+def _fewer(
+    integers: Integers, margin: Callable[[bytes], float], model: bytes, floats: list[str]
+) -> tuple[bytes, list[str]]:
+    """Fewer operators in float with which the file still holds, and that file.
+
+    A half is left out if the file holds without it, then a quarter, and so on (delta debugging by complements: Zeller
+    and Hildebrandt, 2002); `TRIES` files at most.
+    """
+    parts, tries = 2, 0
+    while len(floats) > 1:
+        size = -(-len(floats) // parts)
+        for at in range(0, len(floats), size):
+            if tries == TRIES:
+                return model, floats
+            tries += 1
+            rest = floats[:at] + floats[at + size :]
+            reached, _, found, _ = _tried(integers, margin, rest)
+            if reached >= 0:
+                model, floats, parts = found, rest, max(parts - 1, 2)
+                break
+        else:
+            if size == 1:
+                break
+            parts *= 2
+    return model, floats
 
 
 def _weights(model: bytes) -> int:
