@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tfvertical.data._labels import class_weights, label_names, sample_weights
 from tfvertical.data._load import load
+from tfvertical.data._marks import mark
 from tfvertical.data._overlap import overlap, with_overlap
 from tfvertical.data._policy import describe
 from tfvertical.data._split import split
@@ -14,6 +15,7 @@ __all__ = [
     "describe",
     "label_names",
     "load",
+    "mark",
     "overlap",
     "sample_weights",
     "split",

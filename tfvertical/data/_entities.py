@@ -56,7 +56,7 @@ def entities(value: Any, clean: str | tuple[str, ...], scheme: str | None) -> tu
         return _of_tags(value, clean, scheme)
     found = sorted(_span(each, at) for at, each in enumerate(value))
     for span in found:
-        _within(span, clean)
+        within(span, clean)
     for before, span in itertools.pairwise(found):
         if span.start < before.end:
             raise Fault(f"{_shown(before)} and {_shown(span)} overlap, which tags of words cannot say")
@@ -141,18 +141,19 @@ def _span(value: Any, at: int) -> Span:
     return Span(int(start), int(end), _check.label(label)[0])
 
 
-def _within(span: Span, clean: str | tuple[str, ...]) -> None:
+def within(span: Span, clean: str | tuple[str, ...], what: str = "entity") -> None:
+    """Raise Fault for a span that is none of a clean item's, or that no reader would mark."""
     unit = "characters" if isinstance(clean, str) else "words"
     if not 0 <= span.start < span.end <= len(clean):
-        raise Fault(f"{_shown(span)} lies outside the {len(clean):,} {unit}, or is empty")
+        raise Fault(f"{_shown(span, what)} lies outside the {len(clean):,} {unit}, or is empty")
     if not isinstance(clean, str):
         return
     for place in (span.start, span.end):
         if place < len(clean) and place and _inside_character(clean, place):
-            raise Fault(f"{_shown(span)} cuts the character {clean[place - 1 : place + 1]!r} at {place}")
+            raise Fault(f"{_shown(span, what)} cuts the character {clean[place - 1 : place + 1]!r} at {place}")
     text = clean[span.start : span.end]
     if text != text.strip():
-        raise Fault(f"{_shown(span)} begins or ends with white space: {_check._shown(text)}")
+        raise Fault(f"{_shown(span, what)} begins or ends with white space: {_check._shown(text)}")
 
 
 def _inside_character(text: str, place: int) -> bool:
@@ -161,5 +162,5 @@ def _inside_character(text: str, place: int) -> bool:
     return joins or unicodedata.category(text[place]) in ("Mn", "Me", "Mc")
 
 
-def _shown(span: Span) -> str:
-    return f"the entity {span.start}…{span.end} ({span.label[:40]!r})"
+def _shown(span: Span, what: str = "entity") -> str:
+    return f"the {what} {span.start}…{span.end} ({span.label[:40]!r})"

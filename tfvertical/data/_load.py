@@ -38,6 +38,7 @@ def load(
     target: Target = "label",
     scheme: Literal["iob2", "iob1", "bioes"] | None = None,
     separator: str = "|",
+    spans: Sequence[Column] = (),
     strict: bool = False,
     name: str | None = None,
     max_text_bytes: int = 1_000_000,
@@ -69,6 +70,8 @@ def load(
             `"answers"`, where the second text of a pair answers the first.
         scheme: of tags: `"iob2"`, `"iob1"`, `"bioes"` (BILOU and BMEWO too); None finds it out.
         separator: between names, where several labels stand in one cell.
+        spans: two columns of places in the text (`[start, end]` in characters, or `15:24`), between which there is a
+            relation: they are marked in what the model reads, see `mark`.
         strict: treat warnings (duplicates, conflicting labels, rare classes) as errors.
         name: what reports call the data; by default the source's name.
         max_text_bytes: a longer text cannot be used.
@@ -90,7 +93,7 @@ def load(
         (['complaint', 'praise'], ['arrays:0', 'arrays:1'], 2)
     """
     limits = {"max_text_bytes": max_text_bytes, "max_pixels": max_pixels, "max_rows": max_rows}
-    request = Request(kind, text, label, group, time, weight, target, scheme, separator, **limits)
+    request = Request(kind, text, label, group, time, weight, target, scheme, separator, spans, **limits)
     _policy.check_policy(policy, quarantine)
     known = None if labels is None else known_labels(labels)
     source = open_source(value, request, options)

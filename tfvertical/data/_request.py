@@ -30,6 +30,7 @@ class Request:
         target: what a label is: `"label"`, one name; `"labels"`, any number of names; `"entities"`, spans of an item;
             `"numbers"`; `"answers"`, spans of a pair's second text.
         separator: between the names of several labels in one cell.
+        spans: two columns of places in a text, which are marked in it; none where nothing is.
         scheme: of tags, where entities are given as such; None finds it out.
         max_text_bytes: longest text, in bytes of UTF-8.
         max_pixels: largest picture, in pixels.
@@ -52,6 +53,7 @@ class Request:
     target: str = "label"
     scheme: str | None = None
     separator: str = "|"
+    spans: Sequence[Column] = ()
     max_text_bytes: int = 1_000_000
     max_pixels: int = MAX_PIXELS
     max_rows: int = 10_000_000
@@ -65,6 +67,16 @@ class Request:
         if not isinstance(self.label, str | int | None) and (self.target not in SEVERAL or not self.label):
             what = " and ".join(map(repr, SEVERAL))
             raise ConfigError(f"label={list(self.label)!r}.", expected=f"one column; several are for target {what}")
+        if self.spans and (
+            isinstance(self.spans, str)
+            or len(self.spans) != 2
+            or self.kind != "text"
+            or self.target in ("entities", "answers")
+        ):
+            raise ConfigError(
+                f"spans={self.spans!r} of kind {self.kind!r} and target {self.target!r}.",
+                expected="two columns of places in a text that has a label",
+            )
         if not self.separator:
             raise ConfigError("separator is empty.", expected="what stands between two labels, such as '|'")
         if self.target not in TARGETS:
@@ -88,16 +100,18 @@ class Request:
             "group": self.group,
             "time": self.time,
             "weight": self.weight,
+            **{f"spans {at}": column for at, column in enumerate(self.spans)},
         }
         return {field: column for field, column in wanted.items() if column is not None}
 
     def row(self, id: str, fields: Mapping[str, Any]) -> Row:
-        """The row of these fields; several columns of the label become one tuple."""
-        if isinstance(self.label, str | int | None) or "label 0" not in fields:
-            return Row(id, **fields)
-        several = self._labels()
-        others = {field: value for field, value in fields.items() if field not in several}
-        return Row(id, label=tuple(fields[field] for field in several), **others)
+        """The row of these fields; several columns of the label, and those of places, become one tuple."""
+        alone = {field: value for field, value in fields.items() if " " not in field}
+        for field in self.columns():  # a table may have them in another order
+            if " " in field and field in fields:
+                name = field.split()[0]
+                alone[name] = (*alone.get(name, ()), fields[field])
+        return Row(id, **alone)
 
     def _labels(self) -> dict[str, Column | None]:
         """Field -> column of the label; `label 0`, `label 1`, … where there are several."""

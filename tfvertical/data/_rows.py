@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from tfvertical.contracts import Rejected, Row, Source
-from tfvertical.data import _check, _entities
+from tfvertical.data import _check, _entities, _marks
 from tfvertical.data._request import Column, Request
 from tfvertical.errors import DataError, nearest
 
@@ -161,6 +161,8 @@ def _checker(
         field = "input"
         try:
             cleaned = item((row.input, row.second) if two else row.input, limit)
+            field = "spans"
+            cleaned = _marks.places(row.spans, cleaned) if request.spans else cleaned
             field = "label"
             name, family = (None, "") if request.label is None else label(row.label, cleaned)
             field = "time"

@@ -27,6 +27,7 @@ def stream(
     kind: Literal["text", "image", "pair"] = "text",
     text: Column | Sequence[Column] = "text",
     target: str = "label",
+    spans: Sequence[Column] = (),
     **options: Any,
 ) -> Iterator[Item]:
     """The items of a source in its own order; every row comes out, usable or not.
@@ -36,6 +37,7 @@ def stream(
         kind: what an item is.
         text: column of the item.
         target: as for `load`: items in which entities are found may be lists of words.
+        spans: columns of two places, as for `load`.
         **options: of the kind of source, as for `load`.
 
     Raises:
@@ -46,7 +48,7 @@ def stream(
         >>> [(item.value, item.fault) for item in stream(["good", " "])]
         [('good', None), (None, 'the text is empty')]
     """
-    request = Request(kind, text, label=None, target=target)
+    request = Request(kind, text, label=None, target=target, spans=spans)
     source = open_source(value, request, options)
     check = _rows._checker(request, None, {})
     for _, found in _rows._checked(source.rows(), check, parallel=kind == "image"):
