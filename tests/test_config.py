@@ -146,6 +146,40 @@ def test_each_mistake_is_named(folder: Path, old: str, new: str, expected: list[
 
 
 @pytest.mark.parametrize(
+    ("task", "data", "training", "places"),
+    [
+        (
+            "name: TokenClassifier\n  crf: true",
+            "class_weight: balanced",
+            "focal: 2.0",
+            ["data.class_weight", "training.focal"],
+        ),
+        (
+            "name: TokenClassifier\n  crf: true\n  pieces: all",
+            "policy: raise",
+            "epochs: 2",
+            ["task.pieces: In a chain"],
+        ),
+        ("name: TextRegressor", "policy: raise", "label_smoothing: 0.1", ["training.label_smoothing"]),
+        (
+            "name: ExtractiveQA",
+            "class_weight: balanced\n  text: [question, context]",
+            "focal: 2.0",
+            ["data.class_weight", "training.focal"],
+        ),
+    ],
+)
+def test_what_a_task_s_loss_has_no_use_for(
+    folder: Path, task: str, data: str, training: str, places: list[str]
+) -> None:
+    text = GOOD.replace("name: TextClassifier", task).replace("label: category", data)
+    message = mistakes(folder, text.replace("epochs: 2", training).replace("  - {format: saved_model}\n", ""))
+    assert f"has {len(places)} mistake" in message
+    for place in places:
+        assert place in message
+
+
+@pytest.mark.parametrize(
     ("task", "export"),
     [
         ("TextClassifier", "{format: litert, precision: auto, length: 32, max_drop: 0.02, trainable_head: true}"),

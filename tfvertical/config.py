@@ -139,6 +139,19 @@ def _check_together(content: Mapping[str, Any]) -> list[Mistake]:
         column = data.get("label") or "label"
         names = [str(each) for each in (column if isinstance(column, list) else [column])]
         found += _said(lambda: NumberCodec.of(names, task), ("task",))
+    if target == "entities":
+        from tfvertical.codecs.entities import EntityCodec
+
+        found += _said(lambda: EntityCodec.of(["any"], task), ("task", "pieces"))
+    if target in ("numbers", "answers") or task.get("crf"):
+        which = task["name"] + " with crf" * bool(task.get("crf"))
+        of_labels = {("training", name): getattr(training, name) for name in ("label_smoothing", "focal")}
+        of_labels |= {("data", "class_weight"): data.get("class_weight")}
+        found += [
+            Mistake(at, f"is for a cross-entropy of labels; {which} has none.")
+            for at, each in of_labels.items()
+            if each
+        ]
     found += _check_exports(content.get("export") or (), items, target, task, judged_on)
     monitor = training.monitor or "val_loss"
     judged = training.early_stopping is not None and monitor.startswith("val_")
@@ -216,8 +229,10 @@ def _check_labels(labels: Sequence[str], module: str | None, options: Mapping[st
         NumberCodec.of(labels, options)
     elif target == "answers":
         AnswerCodec.of(labels, options)
+    elif target == "entities":
+        EntityCodec(labels)
     else:  # names of one label are right for sets of them
-        (EntityCodec if target == "entities" else LabelCodec)(labels)
+        LabelCodec(labels)
 
 
 def _check_data(values: Any, place: Place, folder: Path) -> list[Mistake]:

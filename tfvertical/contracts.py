@@ -132,7 +132,7 @@ class Source(ABC):
 class Row:
     """One row as it was read: `fault` says why it cannot be used, in which case the other fields may be None.
 
-    Of a pair, `input` is the first text and `second` the other, or `input` holds both.
+    Of a pair, `input` is the first text and `second` the other, or `input` holds both. `spans` are places in a text.
     """
 
     id: str
@@ -144,6 +144,7 @@ class Row:
     column: str | None = None
     weight: Any = None
     second: Any = None
+    spans: Any = None
 
 
 # ------------------------------------------------------------------------------------------------------ backbones
@@ -509,6 +510,18 @@ class Exporter(ABC):
         Raises:
             ConfigError: there is no such file of such a task.
         """
+
+    def check(self, task: Task, items: Sequence[Any]) -> None:
+        """Refuse what examples cannot vouch for, before anything is converted.
+
+        Args:
+            task: what is exported.
+            items: raw examples, on which the files will be compared with the task.
+
+        Raises:
+            ExportError: some part of the files would not run on any of them.
+        """
+        return None  # most formats have one part
 
     @abstractmethod
     def write(

@@ -29,7 +29,7 @@ from tfvertical.data._policy import refuse_warnings
 from tfvertical.data._stream import Item, stream
 from tfvertical.errors import CheckpointError, ClusterError, ConfigError, ExportError
 from tfvertical.events import Events
-from tfvertical.export import CALIBRATION, folder_name
+from tfvertical.export import CALIBRATION, _summary, folder_name
 from tfvertical.files import check_place, check_room, refuse_filled, write_text
 from tfvertical.registry import Registry
 from tfvertical.report import Report
@@ -150,6 +150,8 @@ def train(
         events.emit("exported", name=written.name)
         _write(events, out)
         say(f"Exported and compared with Keras: {written}")
+    if run.export and report is not None:
+        report = replace(report, exports=_summary.rows(Path(out) / "exports", seal))
     if refused:
         if report is not None:
             say(str(report))
@@ -485,6 +487,4 @@ def _columns(path: str | Path, source: Any, **chosen: str | None) -> dict[str, A
         takes = schema.declared(Path(__file__).parent / "data" / "table.py", "table", "__init__").parameters.values()
         options = [parameter.name for parameter in takes if parameter.kind is parameter.KEYWORD_ONLY]
         found |= {name: trained[name] for name in options if name in trained}
-    if "separator" in trained:
-        found["separator"] = trained["separator"]
-    return found
+    return found | {name: trained[name] for name in ("separator", "spans") if name in trained}

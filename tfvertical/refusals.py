@@ -51,6 +51,7 @@ def refuse(
             "XLA does not compile the steps of several replicas: they sum their gradients in the middle.",
             fix="leave jit_compile out, or train on one device",
         )
+    task.objective(settings.label_smoothing, settings.focal)  # which some tasks have no use for
     if settings.rematerialize:
         remat.check(task.model)
     if adaptation.patch(task) is not None:

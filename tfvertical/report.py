@@ -50,6 +50,7 @@ class Report:
         notes: sentences a reader must know.
         bootstrap: `resamples` and `seed`.
         examples_shown: whether texts and pictures were allowed in.
+        exports: the files made from the bundle, see `export._summary.rows`; none in the report inside the bundle.
         kind: what was predicted: `label`, one for each row; `entities`, in each text; `numbers`, for each row.
 
     Example:
@@ -78,6 +79,7 @@ class Report:
     notes: Sequence[str] = ()
     bootstrap: Mapping[str, int] = field(default_factory=dict)
     examples_shown: bool = True
+    exports: Table = ()
     kind: str = "label"
 
     def confused_pairs(self, most: int = 15) -> list[dict[str, Any]]:
@@ -148,7 +150,7 @@ class Report:
                 fix="evaluate again, or install the version that wrote it",
             )
         names = {f.name for f in fields(cls)}
-        needed = {f.name for f in fields(cls) if f.name not in ("error_kinds", "points", "kind")}  # 0.1.0's lack these
+        needed = names - {"error_kinds", "points", "exports", "kind"}  # which 0.1.0's lack
         if not needed <= set(content) <= names:
             odd = sorted((needed - set(content)) | (set(content) - names))
             raise BundleError(f"{file} is not a whole report.", received=f"missing or unknown: {', '.join(odd)}")

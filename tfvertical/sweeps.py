@@ -31,7 +31,8 @@ from tfvertical.runfiles.run import Run
 
 SCHEMA_VERSION = 1
 SERVED = ("training.learning_rate", "training.seed")  # trials that differ in these only begin with one's graphs
-UNREAD = ("hidden", "dropout", "seed", "pooling", "normalize")  # options of a task that change nothing about its inputs
+# options of a task that change nothing about its inputs
+UNREAD = ("hidden", "dropout", "seed", "pooling", "normalize", "crf")
 KINDS = 4  # of trials whose graphs are kept
 FAILURES = (TrainingError, ConfigError, AddressError)  # of one trial; the next may do better
 

@@ -43,6 +43,8 @@ def test_discriminative_falls_by_its_decay_a_block():
 
 
 def test_gradual_unfreezing_goes_from_the_output_down():
+    alone = table(GradualUnfreezing(blocks=2, step=2, head_epochs=0))
+    assert [(name, length) for name, _, length in alone] == [("top 2", 3)]
     found = table(GradualUnfreezing(blocks=3, backbone_rate=0.1, head_epochs=7, epochs_per_block=2, final_epochs=9))
     assert [name for name, _, _ in found] == ["head", "top 1", "top 2", "top 3"]
     assert [length for _, _, length in found] == [7, 2, 2, 9]
@@ -64,7 +66,7 @@ def test_steps_end_with_all_the_blocks_that_were_asked_for(blocks: int | None, s
     [
         (GradualUnfreezing, {"blocks": 0}),
         (GradualUnfreezing, {"step": 0}),
-        (GradualUnfreezing, {"head_epochs": 0}),
+        (GradualUnfreezing, {"head_epochs": -1}),
         (GradualUnfreezing, {"decay": 0.5}),
         (GradualUnfreezing, {"blocks": 5}),
         (GradualUnfreezing, {"backbone_rate": -1.0}),

@@ -10,7 +10,7 @@ import pytest
 
 from tests.bundle import fakes
 from tfvertical.errors import ConfigError, DataError, ExportError
-from tfvertical.export import export
+from tfvertical.export import export, litert
 from tfvertical.runtime import LiteRT, Predictor
 from tfvertical.runtime.contents import contents
 
@@ -51,7 +51,10 @@ def test_what_stands_beside_knows_the_lengths(folder: Path):
 
 
 @pytest.mark.parametrize("texts", [["card"] * 5, ["a " * 9] * 5])
-def test_a_length_that_no_example_has_is_not_vouched_for(tmp_path: Path, text_classifier, texts: list[str]):
+def test_a_length_that_no_example_has_is_refused_before_a_minute_of_conversion(
+    tmp_path: Path, text_classifier, texts: list[str], monkeypatch
+):
+    monkeypatch.setattr(litert, "convert", None)
     with pytest.raises(ExportError, match=r"length cannot be checked(.|\n)*Received: 5 for (8|24)"):
         export(text_classifier, tmp_path, length=[8, 24], examples=texts)
     assert not list(tmp_path.glob("exports/*"))

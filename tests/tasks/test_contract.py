@@ -41,8 +41,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 HEADS = {
     "frozen": {"dropout": 0.3},
-    "gradual_unfreezing": {"pooling": "max", "hidden": [6]},
-    "full_fine_tuning": {"normalize": True},
+    "gradual_unfreezing": {"pooling": "max", "hidden": [6], "last_blocks": 2},
+    "full_fine_tuning": {"normalize": True, "crf": True},
     "discriminative": {"pooling": "mean", "normalize": False, "dropout": 0.0},
 }
 
@@ -56,7 +56,9 @@ def make(task: str, **options: Any) -> Any:
     kind = KINDS[task]
     small = {} if kind.startswith("image") else {"layers": 1}
     if kind in ("token", "answers"):  # their heads pool nothing
-        options = {name: value for name, value in options.items() if name in ("dropout", "hidden")}
+        options = {name: value for name, value in options.items() if name not in ("pooling", "normalize")}
+    if kind != "token":
+        options = {name: value for name, value in options.items() if name not in ("crf", "last_blocks")}
     return tiny.make_task(kind, **small, **options)
 
 

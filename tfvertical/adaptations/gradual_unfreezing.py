@@ -18,7 +18,8 @@ class GradualUnfreezing(Adaptation):
         blocks: how many blocks learn in the end, counted from the output; None for all, embeddings or stem included.
         step: how many more blocks learn in each stage.
         epochs_per_block: epochs of each stage that unfreezes; None for what `fit` was asked for.
-        head_epochs: epochs of the head alone; None for what `fit` was asked for. With a cache they are nearly free.
+        head_epochs: epochs of the head alone; 0 for none, None for what `fit` was asked for. With a cache they are
+            nearly free.
         final_epochs: epochs of the last stage, when all `blocks` learn; None for the same as the other stages.
         head_rate: the head's learning rate once blocks learn too, as a multiple of its rate in the first stage.
         backbone_rate: the blocks' learning rate as a multiple of the head's in the first stage.
@@ -44,8 +45,9 @@ class GradualUnfreezing(Adaptation):
     def __post_init__(self) -> None:
         for name in ("blocks", "step", "epochs_per_block", "head_epochs", "final_epochs"):
             value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ConfigError(f"GradualUnfreezing: {name} is {value}.", expected="at least 1")
+            least = 0 if name == "head_epochs" else 1
+            if value is not None and value < least:
+                raise ConfigError(f"GradualUnfreezing: {name} is {value}.", expected=f"at least {least}")
         if self.decay < 1:
             raise ConfigError(f"GradualUnfreezing: decay is {self.decay}.", expected="1 or more")
 
@@ -59,7 +61,8 @@ class GradualUnfreezing(Adaptation):
                 fix=f"choose 1…{len(top_down)}, or null (None) for all",
             )
         depths = sorted({*range(self.step, count + 1, self.step), count})
-        stages = [Stage("head", {"head/": 1.0}, self.head_epochs or epochs, augment=self.augment_head)]
+        alone = epochs if self.head_epochs is None else self.head_epochs
+        stages = [Stage("head", {"head/": 1.0}, alone, augment=self.augment_head)] if alone else []
         for depth in depths:
             rates = {"head/": self.head_rate} | {
                 pattern: self.backbone_rate / self.decay**level for level, pattern in enumerate(top_down[:depth])

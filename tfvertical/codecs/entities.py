@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -67,6 +68,19 @@ class EntityCodec:
             )
         self.tags = (OUTSIDE, *(f"{letter}-{name}" for name in self.names for letter in "BI"))
         self._ids = {name: at for at, name in enumerate(self.names)}
+
+    @classmethod
+    def of(cls, names: Sequence[str], options: Mapping[str, Any]) -> EntityCodec:
+        """For a task with these options of its head.
+
+        Raises:
+            ConfigError: `names`, or options that contradict each other.
+        """
+        if options.get("crf") and options.get("pieces", "first") != "first":
+            raise ConfigError(
+                "In a chain of words one piece of each answers.", received="pieces: all", fix="pieces: first, or no crf"
+            )
+        return cls(names)
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -177,24 +191,84 @@ def best_tags(scores: np.ndarray, splits: np.ndarray) -> np.ndarray:
         >>> best_tags(np.array([[0.9, 0.1, 0.0], [0.1, 0.3, 0.6], [0.1, 0.2, 0.7]]), np.array([0, 3]))
         array([0, 1, 2], dtype=int32)
     """
+    found = np.zeros(len(scores), np.int32)
+    for firsts, lengths in _together(splits, scores.shape[1]):
+        _decode(scores, firsts, lengths, found)
+    return found
+
+
+def marginals(scores: np.ndarray, splits: np.ndarray, steps: np.ndarray) -> np.ndarray:
+    """Each tag's probability given all words of its sentence: float32 `(words, tags)`.
+
+    The forward-backward algorithm of a linear chain (Rabiner 1989), on probabilities that are brought to a sum of 1 at
+    every word.
+
+    Args:
+        scores: float `(words, tags)`, what a word alone says, above 0; each row may have a factor of its own.
+        splits: int64 `(sentences + 1,)`.
+        steps: float `(tags + 2, tags)`, logarithms: of a step from the row's tag to the column's, of the first, of the
+            last.
+
+    Example:
+        >>> steps = np.log(np.array([[0.9, 0.1], [0.1, 0.9], [0.5, 0.5], [1.0, 1.0]]))
+        >>> marginals(np.array([[0.9, 0.1], [0.5, 0.5]]), np.array([0, 2]), steps).astype(float).round(2).tolist()
+        [[0.9, 0.1], [0.82, 0.18]]
+    """
+    found = np.zeros(scores.shape, np.float32)
+    steps = np.asarray(steps, np.float64)
+    between, first, last = (np.exp(part - part.max()) for part in (steps[:-2], steps[-2], steps[-1]))
+    for firsts, lengths in _together(splits, scores.shape[1]):
+        _chained(scores, firsts, lengths, (between, first, last), found)
+    return found
+
+
+def _together(splits: np.ndarray, tags: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Sentences that are decoded together, their first words and lengths in descending order of length; none empty."""
     splits = np.asarray(splits, np.int64)
     lengths = np.diff(splits)
     order = np.argsort(-lengths, kind="stable")
-    tags = scores.shape[1]
-    found = np.zeros(len(scores), np.int32)
     at = 0
     while at < len(order) and lengths[order[at]]:
-        count = max(1, _AT_ONCE // (tags * int(lengths[order[at]])))
-        some = order[at : at + count]
-        _decode(scores, splits[some], lengths[some], found)
-        at += count
-    return found
+        some = order[at : at + max(1, _AT_ONCE // (tags * int(lengths[order[at]])))]
+        some = some[lengths[some] > 0]
+        yield splits[some], lengths[some]
+        at += len(some)
+
+
+def _alive(lengths: np.ndarray) -> np.ndarray:
+    """How many of some sentences, in descending order of length, have a word number `step`, for each step."""
+    return np.searchsorted(-lengths, -np.arange(int(lengths[0])), side="left")
+
+
+def _chained(
+    scores: np.ndarray,
+    firsts: np.ndarray,
+    lengths: np.ndarray,
+    steps: tuple[np.ndarray, np.ndarray, np.ndarray],
+    found: np.ndarray,
+) -> None:
+    """`marginals` of sentences in descending order of length, written into `found`."""
+    between, first, last = steps
+    alive = _alive(lengths)
+    forward = np.zeros((len(alive), len(lengths), scores.shape[1]))
+    for step, count in enumerate(alive):
+        here = np.maximum(scores[firsts[:count] + step], np.finfo(np.float32).tiny, dtype=np.float64)
+        here *= forward[step - 1, :count] @ between if step else first
+        forward[step, :count] = here / here.sum(axis=1, keepdims=True)
+    backward = np.tile(last, (len(lengths), 1))  # of what follows each sentence's word; at its last, the last's
+    for step in range(len(alive) - 1, -1, -1):
+        count = alive[step]
+        both = forward[step, :count] * backward[:count]
+        found[firsts[:count] + step] = both / both.sum(axis=1, keepdims=True)
+        here = np.maximum(scores[firsts[:count] + step], np.finfo(np.float32).tiny, dtype=np.float64)
+        before = (here * backward[:count]) @ between.T
+        backward[:count] = before / before.sum(axis=1, keepdims=True)
 
 
 def _decode(scores: np.ndarray, firsts: np.ndarray, lengths: np.ndarray, found: np.ndarray) -> None:
     """`best_tags` of sentences in descending order of length, written into `found`."""
     steps, sentences, tags = int(lengths[0]), len(lengths), scores.shape[1]
-    alive = np.searchsorted(-lengths, -np.arange(steps), side="left")  # how many have a word number `step`
+    alive = _alive(lengths)
     came = np.zeros((steps, sentences, (tags - 1) // 2), bool)  # whether `I-` came from its own `B-`
     best_before = np.zeros((steps, sentences), np.int32)  # where `O` and every `B-` came from
     smallest = np.finfo(np.float32).tiny

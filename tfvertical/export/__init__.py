@@ -79,6 +79,7 @@ def export(
     with new_folder(folder, overwrite=overwrite) as temporary:
         task = _float32.twin(task)
         comparison = _parity.Comparison(task, exporter, examples, gate)
+        exporter.check(task, comparison.items)
         how = exporter.write(task, temporary, _some(_items(calibration)), comparison.margin)
         if exporter.output == "scores":
             write_text(temporary / "labels.txt", _label_lines(task))

@@ -46,6 +46,8 @@ def preprocessing(task: Task, folder: Path, lengths: Sequence[int]) -> None:
         description["lengths"] = list(lengths)
     if task.target == "entities":
         description |= {"target": task.target, "pieces": task.config()["head"]["pieces"]}
+        if (steps := getattr(task, "steps", None)) is not None:
+            description["steps"] = steps.tolist()
     if task.target in ("labels", "numbers", "answers"):
         description |= {"target": task.target, "codec": task.codec.config()}
     if task.target == "answers":

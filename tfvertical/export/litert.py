@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby, islice
@@ -173,18 +172,30 @@ class LiteRT(Exporter):
             return found | {"milliseconds": latency(path, fixed_inputs(task, items[0]))}
         if len(lengths) == 1:
             return found | {"milliseconds": latency(path, fixed_inputs(task, items[0], lengths))}
-        taken = [fixed_inputs(task, item, lengths) for item in items]
-        tokens = [next(iter(row.values())).shape[1] for row in taken]
-        shown = dict(zip(tokens, taken, strict=True))
-        if unseen := sorted(set(lengths) - set(shown)):
+        shown = self._by_length(task, items)
+        by_length = {str(length): latency(path, shown[length][0]) for length in lengths}
+        return found | {"milliseconds": by_length[str(lengths[-1])], "by_length": by_length}
+
+    def check(self, task: Task, items: Sequence[Any]) -> None:
+        lengths = self._lengths(task)
+        if len(lengths) < 2:
+            return
+        counts = {length: len(inputs) for length, inputs in self._by_length(task, items).items()}
+        if unseen := [length for length in lengths if length not in counts]:
             raise ExportError(
                 f"No example runs in {unseen[0]} tokens, so that length cannot be checked.",
                 expected=f"examples for each of the lengths {', '.join(map(str, lengths))}",
-                received=", ".join(f"{count} for {length}" for length, count in sorted(Counter(tokens).items())),
+                received=", ".join(f"{count} for {length}" for length, count in sorted(counts.items())),
                 fix="give examples of that length, or leave it out",
             )
-        by_length = {str(length): latency(path, shown[length]) for length in lengths}
-        return found | {"milliseconds": by_length[str(lengths[-1])], "by_length": by_length}
+
+    def _by_length(self, task: Task, items: Sequence[Any]) -> dict[int, list[dict[str, np.ndarray]]]:
+        """Model inputs of raw items by the length that they run in."""
+        found: dict[int, list[dict[str, np.ndarray]]] = {}
+        for item in items:
+            inputs = fixed_inputs(task, item, self._lengths(task))
+            found.setdefault(next(iter(inputs.values())).shape[1], []).append(inputs)
+        return found
 
     def _lengths(self, task: Task) -> tuple[int, ...]:
         """Tokens that the file takes, in ascending order; none for pictures."""

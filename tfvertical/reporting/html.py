@@ -7,6 +7,7 @@ from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
+from tfvertical.export import _summary
 from tfvertical.reporting import plots
 from tfvertical.reporting.terminal import (
     ERRORS,
@@ -59,6 +60,8 @@ def page(report: Report) -> str:
         matrix_labels=len(_matrix(report)),
         plots=_plots(report),
         errors=report.errors,
+        exports=[_summary.cells(row) for row in report.exports],
+        export_columns=_summary.COLUMNS,
         max_bars=_BARS,
     )
     return text

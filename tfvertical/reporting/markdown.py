@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from tfvertical.export import _summary
 from tfvertical.reporting.terminal import (
     ERRORS,
     LEADING,
@@ -62,6 +63,7 @@ def report(found: Report) -> str:
         parts += ["## Per number\n", _per_number(found)]
     else:
         parts += ["## Per label\n", _per_class(found), "## Most confused pairs\n", _confused(found)]
+    parts += ["## Exports\n", _exports(found)] if found.exports else []
     parts += ["## Worst errors\n", _errors(found), "## Data\n", data(found)]
     return "\n".join(parts)
 
@@ -222,6 +224,11 @@ def _error_kinds(found: Report) -> str:
         of = ", ".join(f"{escape(label)} {count:,}" for label, count in row["types"].items())
         rows.append([ERRORS[row["kind"]], f"{row['count']:,}", of])
     return grid(["error", "entities", "of types"], rows)
+
+
+def _exports(found: Report) -> str:
+    rows = ([", ".join(map(escape, cell)) for cell in _summary.cells(row)] for row in found.exports)
+    return grid(_summary.COLUMNS, rows)
 
 
 def _confused(found: Report) -> str:

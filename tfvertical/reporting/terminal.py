@@ -7,6 +7,8 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from tfvertical.export import _summary
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -154,6 +156,8 @@ def table(report: Report) -> str:
         console.print(tables.get(report.kind, _classes)(report))
     if report.error_kinds:
         console.print(_error_kinds(report))
+    if report.exports:
+        console.print(_exports(report))
     for note in report.notes:
         console.print(printable(note))
     text: str = console.file.getvalue()  # type: ignore[attr-defined]
@@ -225,4 +229,13 @@ def _error_kinds(report: Report) -> Table:
         most = sorted(row["types"].items(), key=lambda each: -each[1])[:3]
         of = ", ".join(f"{printable(label)} {count:,}" for label, count in most)
         made.add_row(ERRORS[row["kind"]], f"{row['count']:,}", of + ", …" * (len(row["types"]) > 3))
+    return made
+
+
+def _exports(report: Report) -> Table:
+    shown = (0, 1, 3, 6, 7)  # what fits into a terminal's width
+    made = _table(*(_summary.COLUMNS[at] for at in shown))
+    for row in report.exports:
+        cells = _summary.cells(row)
+        made.add_row(*("\n".join(map(printable, cells[at])) for at in shown))
     return made

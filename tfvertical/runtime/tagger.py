@@ -10,7 +10,7 @@ import numpy as np
 from tfvertical import manifest
 from tfvertical.codecs import alignment
 from tfvertical.codecs.alignment import Sentence
-from tfvertical.codecs.entities import Entity, EntityCodec, mean_scores
+from tfvertical.codecs.entities import Entity, EntityCodec, marginals, mean_scores
 from tfvertical.errors import BundleError
 from tfvertical.runtime._folder import Words, described, lengths_of
 from tfvertical.runtime.litert import LiteRT
@@ -52,6 +52,8 @@ class Tagger:
         self._run = LiteRT(folder / "model.tflite", threads=threads)
         tags = (folder / "labels.txt").read_text(encoding="utf-8").splitlines()
         self._codec = EntityCodec([tag[2:] for tag in tags if tag.startswith("B-")])
+        steps = description.get("steps")  # of a model with a conditional random field
+        self._steps = None if steps is None else _checked(steps, len(self._codec.tags), folder)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -72,8 +74,24 @@ class Tagger:
             here = answers >= 0
             np.add.at(total, answers[here], found[here])
             np.add.at(count, answers[here], 1)
-        return mean_scores(total, count)
+        found = mean_scores(total, count)
+        return found if self._steps is None else marginals(found, np.array([0, len(words)]), self._steps)
 
     def predict(self, items: Iterable[str | Sequence[str]]) -> list[tuple[Entity, ...]]:
         """The entities of each text, with their places in it; a list of words counts as joined by spaces."""
         return [self._codec.decode(self.scores(item), [Sentence.of(item)])[0] for item in items]
+
+
+def _checked(steps: object, tags: int, folder: Path) -> np.ndarray:
+    """What the steps between tags are worth, as an array of the right shape."""
+    try:
+        found = np.asarray(steps, np.float32)
+    except (TypeError, ValueError):
+        found = np.zeros(0, np.float32)
+    if found.shape != (tags + 2, tags) or not np.isfinite(found).all():
+        raise BundleError(
+            f"{folder / 'preprocessing.json'}: `steps` are no numbers between {tags} tags.",
+            expected=f"{tags + 2} rows of {tags} numbers",
+            received=f"shape {found.shape}",
+        )
+    return found

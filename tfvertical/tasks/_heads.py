@@ -85,6 +85,29 @@ class Compared(keras.layers.Layer):
         return (first_shape[0], 4 * first_shape[-1])
 
 
+@keras.saving.register_keras_serializable("tfvertical")
+class Steps(keras.layers.Layer):
+    """Scores of tags `(batch, length, tags)`, with learned ones of the steps between tags below them.
+
+    What comes out, `(batch, length + tags + 2, tags)`, is what `objectives._chain` reads.
+    """
+
+    def build(self, scores_shape: Any) -> None:
+        """A row for each tag before, one for the first tag, one for the last; zero: every step is as good."""
+        tags = scores_shape[-1]
+        self.steps = self.add_weight(shape=(tags + 2, tags), initializer="zeros", name="steps")
+
+    def call(self, scores: Any) -> Any:
+        """The same steps for every example."""
+        rows = ops.broadcast_to(self.steps[None], (ops.shape(scores)[0], *self.steps.shape))
+        return ops.concatenate([scores, ops.cast(rows, scores.dtype)], axis=1)
+
+    def compute_output_shape(self, scores_shape: Any) -> Any:
+        """Longer by the steps."""
+        batch, length, tags = scores_shape
+        return (batch, None if length is None else length + tags + 2, tags)
+
+
 TEXT_HEAD = ("pooling", "normalize", "hidden", "dropout", "seed")  # options of `text_head`
 IMAGE_HEAD = TEXT_HEAD
 Answer = Callable[[Any], Any]  # symbolic numbers `(batch, outputs)` to what the head gives of them
@@ -157,10 +180,18 @@ def compared_head(
     return keras.Model(inputs, answer(_dense(seen, outputs, hidden, dropout, seed)), name="head")
 
 
-def token_head(states: Any, outputs: int, *, hidden: Sequence[int], dropout: float, seed: int) -> keras.Model:
+def token_head(
+    states: Any,
+    outputs: int,
+    *,
+    hidden: Sequence[int],
+    dropout: float,
+    seed: int,
+    answer: Answer = lambda numbers: numbers,
+) -> keras.Model:
     """A functional head on each token state by itself; arguments as for `text_head`."""
     inputs = keras.Input((None, states.shape[-1]), name="states")
-    return keras.Model(inputs, _dense(inputs, outputs, hidden, dropout, seed), name="head")
+    return keras.Model(inputs, answer(_dense(inputs, outputs, hidden, dropout, seed)), name="head")
 
 
 def image_head(

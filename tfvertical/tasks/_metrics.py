@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tfvertical.objectives import _chain
 from tfvertical.objectives.span_cross_entropy import BEGINS, ENDS
 
 
@@ -17,6 +18,7 @@ class TokenAccuracy(keras.metrics.Mean):
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Count `(batch, length)` of labels against `(batch, length, tags)`; weights are those of examples."""
         labels = tf.cast(y_true, tf.int32)
+        y_pred = y_pred[:, : tf.shape(labels)[1]]  # what `Steps` puts below is no position
         counted = tf.cast(labels >= 0, tf.float32)
         if sample_weight is not None:
             counted *= tf.cast(tf.reshape(sample_weight, [-1, 1]), tf.float32)
@@ -31,10 +33,14 @@ class EntityF1(keras.metrics.Metric):
 
     The report decodes, which corrects tags that contradict each other; here each position speaks for itself, and
     windows of a long text are texts. Only operations of fixed shapes, so that XLA compiles it.
+
+    Args:
+        chained: outputs are those of `Steps`, and of a text's tags those count that are most probable together.
     """
 
-    def __init__(self, name: str = "f1", **kwargs: Any):
+    def __init__(self, name: str = "f1", chained: bool = False, **kwargs: Any):
         super().__init__(name=name, **kwargs)
+        self.chained = chained
         self.right, self.found, self.marked = (
             self.add_weight(shape=(), initializer="zeros", name=each) for each in ("right", "found", "marked")
         )
@@ -45,7 +51,10 @@ class EntityF1(keras.metrics.Metric):
         # labelled positions first, in their order: pieces that answer for no word lie between those of one entity
         order = tf.argsort(tf.cast(labels < 0, tf.int32), axis=1, stable=True)
         true = tf.gather(labels, order, axis=1, batch_dims=1)
-        found = tf.gather(tf.argmax(y_pred, axis=-1, output_type=tf.int32), order, axis=1, batch_dims=1)
+        if self.chained:
+            found = _chain.best(_chain.chain(y_pred, labels))  # in the same order
+        else:
+            found = tf.gather(tf.argmax(y_pred, axis=-1, output_type=tf.int32), order, axis=1, batch_dims=1)
         found = tf.where(true >= 0, found, 0)
         true = tf.maximum(true, 0)
         weight = 1.0 if sample_weight is None else tf.cast(tf.reshape(sample_weight, [-1, 1]), tf.float32)
@@ -65,6 +74,10 @@ class EntityF1(keras.metrics.Metric):
     def result(self) -> Any:
         """0 where nothing is marked and nothing found."""
         return tf.math.divide_no_nan(2.0 * self.right.value, self.found.value + self.marked.value)
+
+    def get_config(self) -> dict[str, Any]:
+        """Plain values."""
+        return super().get_config() | {"chained": self.chained}
 
 
 @keras.saving.register_keras_serializable("tfvertical")

@@ -24,6 +24,7 @@ from tfvertical.history import History
 from tfvertical.kept import Transform
 from tfvertical.registry import to_config
 from tfvertical.report import Report
+from tfvertical.reporting import exported
 from tfvertical.settings import Settings
 
 
@@ -257,12 +258,15 @@ class BackboneTask(Task):
         """Write an artefact under `path/exports/` and check it against this model; see `tfvertical.export`.
 
         `examples` and `calibration` may also be anything that `tfvertical.data.load` reads, such as a CSV file's path.
+        If the bundle at `path` has a report, `path/exports/report.html` shows it with what all exports measured.
         """
         for name in ("examples", "calibration"):
             if options.get(name) is not None and not isinstance(options[name], Examples | list):
                 options[name] = self.examples(options[name])
         options.setdefault("bundle_hash", bundle.hash_for(self, path))
-        return export(self, path, format=format, **options)
+        written = export(self, path, format=format, **options)
+        exported.renew(Path(path), options["bundle_hash"])
+        return written
 
     def examples(self, value: Any, verbose: int = 0) -> Examples:
         """`value` as checked rows: an `Examples` as it is, anything else through `tfvertical.data.load`.

@@ -13,15 +13,18 @@ import tensorflow as tf
 from tfvertical import batches
 from tfvertical.codecs import alignment
 from tfvertical.codecs.alignment import Sentence
-from tfvertical.codecs.entities import Entity, EntityCodec, mean_scores
+from tfvertical.codecs.entities import Entity, EntityCodec, marginals, mean_scores
 from tfvertical.columns import Ragged
 from tfvertical.contracts import Backbone, Encoded, Examples, Objective, Target, TextPreprocessor, Units
 from tfvertical.data import class_weights
 from tfvertical.data._labels import ClassWeight
+from tfvertical.errors import ConfigError
 from tfvertical.evaluating import entity_report
 from tfvertical.kinds import Count, Length, Seed, Share
+from tfvertical.objectives.conditional_random_field import ConditionalRandomField
 from tfvertical.objectives.token_cross_entropy import TokenCrossEntropy
-from tfvertical.tasks._heads import token_head
+from tfvertical.tasks._depth import side_by_side
+from tfvertical.tasks._heads import Steps, token_head
 from tfvertical.tasks._metrics import EntityF1, TokenAccuracy
 from tfvertical.tasks._task import BackboneTask, row_weights
 from tfvertical.tasks._texts import Tokens, unknown_share, word_pieces
@@ -39,6 +42,10 @@ class TokenClassifier(BackboneTask):
         labels: the types of entities.
         pieces: which of the pieces that a tokenizer cuts a word into answer for it: the `first`, or `all` (their
             probabilities are averaged).
+        crf: learn how much each tag likes to follow each other, and train a text's tags together (a conditional random
+            field; Lafferty et al. 2001); each word's probabilities then take the others into account.
+        last_blocks: how many of the backbone's last blocks the head reads, side by side. Where few or none of them
+            learn, 4 find more than the last one (Devlin et al. 2019, section 5.3).
         hidden: widths of hidden layers before the output.
         dropout: share of features dropped before each dense layer while training.
         seed: of the head's first weights.
@@ -68,12 +75,15 @@ class TokenClassifier(BackboneTask):
         labels: Sequence[str],
         *,
         pieces: Literal["first", "all"] = "first",
+        crf: bool = False,
+        last_blocks: int = 1,
         hidden: Sequence[int] = (),
         dropout: float = 0.1,
         seed: int = 0,
     ):
-        head = {"pieces": pieces, "hidden": list(hidden), "dropout": dropout, "seed": seed}
-        super().__init__(backbone, labels, head)
+        head: dict[str, Any] = {"pieces": pieces, "crf": crf, "last_blocks": last_blocks}
+        head |= {"hidden": list(hidden), "dropout": dropout, "seed": seed}
+        super().__init__(side_by_side(backbone, last_blocks), labels, head)
 
     @classmethod
     def from_preset(
@@ -83,6 +93,8 @@ class TokenClassifier(BackboneTask):
         *,
         length: Length = 128,
         pieces: Literal["first", "all"] = "first",
+        crf: bool = False,
+        last_blocks: Count = 1,
         hidden: Sequence[Count] = (),
         dropout: Share = 0.1,
         seed: Seed = 0,
@@ -93,15 +105,17 @@ class TokenClassifier(BackboneTask):
             preset: `minilm_l6_v2`, a KerasHub preset, a local folder; see `tfvertical presets list`.
             labels: the types of entities.
             length: most tokens that are read at once, special ones included.
-            pieces, hidden, dropout, seed: as for the class.
+            pieces, crf, last_blocks, hidden, dropout, seed: as for the class.
         """
-        backbone = cls._checked(labels, preset, {"length": length})
-        return cls(backbone, labels, pieces=pieces, hidden=hidden, dropout=dropout, seed=seed)
+        backbone = cls._checked(labels, preset, {"length": length}, {"pieces": pieces, "crf": crf})
+        return cls(
+            backbone, labels, pieces=pieces, crf=crf, last_blocks=last_blocks, hidden=hidden, dropout=dropout, seed=seed
+        )
 
     @classmethod
     def codec_of(cls, labels: Sequence[str], head: Mapping[str, Any] | None = None) -> EntityCodec:
         """Types and tags."""
-        return EntityCodec(labels)
+        return EntityCodec.of(labels, head or {})
 
     def encode(self, examples: Examples) -> Encoded:
         """Token ids by window, tag ids by position, weights by words; nothing is cut.
@@ -161,6 +175,7 @@ class TokenClassifier(BackboneTask):
             raise TypeError("These examples were not encoded for a TokenClassifier.")
         total, count = self._nothing(int(encoded.units.splits[-1]))
         for at, (logits,) in batches.infer(model, encoded):
+            logits = logits[:, : -self._below or None]
             shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
             self._add(
                 shifted / shifted.sum(axis=-1, keepdims=True),
@@ -168,7 +183,7 @@ class TokenClassifier(BackboneTask):
                 total,
                 count,
             )
-        return mean_scores(total, count)
+        return self._together(mean_scores(total, count), encoded.units.splits)
 
     def answered(self, items: Sequence[Any], answers: Sequence[np.ndarray]) -> np.ndarray:
         """Scores of the words of items that a file saw whole."""
@@ -178,7 +193,7 @@ class TokenClassifier(BackboneTask):
         total, count = self._nothing(int(units.splits[-1]))
         for row, answer in enumerate(answers):
             self._add(answer[None], units.column.take(np.array([row]), len(answer)), total, count)
-        return mean_scores(total, count)
+        return self._together(mean_scores(total, count), units.splits)
 
     def decode(self, scores: np.ndarray, items: Sequence[Any]) -> list[tuple[Entity, ...]]:
         """The entities of each item, from its words' probabilities; offsets count characters of the text as given.
@@ -201,25 +216,55 @@ class TokenClassifier(BackboneTask):
         return self.preprocessor.wrap(pieces[: length - self.preprocessor.specials]), None
 
     def activation(self, outputs: tf.Tensor) -> tf.Tensor:
-        """Softmax over the tags of each position."""
-        return tf.nn.softmax(tf.cast(outputs, tf.float32))
+        """Softmax over the tags of each position by itself; `steps` stay with the task."""
+        return tf.nn.softmax(tf.cast(outputs, tf.float32)[:, : -self._below or None])
+
+    @property
+    def steps(self) -> np.ndarray | None:
+        """What the steps between tags are worth, float32 `(tags + 2, tags)`, as `codecs.entities.marginals` takes them.
+
+        None without `crf`.
+        """
+        if not self._below:
+            return None
+        return np.asarray(self.components["head"].get_layer("steps").steps.numpy(), np.float32)
 
     def objective(self, label_smoothing: float = 0.0, focal: float = 0.0) -> Objective:
-        """Cross-entropy of the tags, position by position."""
-        return TokenCrossEntropy(label_smoothing, focal, self._tag_weights)
+        """Cross-entropy of the tags, position by position; with `crf`, of a text's tags together."""
+        if not self._below:
+            return TokenCrossEntropy(label_smoothing, focal, self._tag_weights)
+        if label_smoothing or focal:
+            raise self._weighed_together("label_smoothing and focal")
+        return ConditionalRandomField()
 
     def metrics(self) -> list[keras.metrics.Metric]:
         """Share of labelled positions whose tag is right, and strict F1 of the entities that tags make."""
-        return [TokenAccuracy(name="accuracy"), EntityF1(name="f1")]
+        return [TokenAccuracy(name="accuracy"), EntityF1(chained=bool(self._below), name="f1")]
 
     # --------------------------------------------------------------------------------------------------------- private
     @property
     def _room(self) -> int:
         return self.preprocessor.length - self.preprocessor.specials
 
+    @property
+    def _below(self) -> int:
+        """Rows of the model's outputs that are no positions: what the steps between tags are worth."""
+        return len(self.outputs) + 2 if self.head_options.get("crf") else 0  # bundles of 0.1.0 do not say
+
     def _head(self, features: Any, inputs: Mapping[str, Any]) -> Any:
         options = {name: self.head_options[name] for name in ("hidden", "dropout", "seed")}
+        if self._below:
+            options["answer"] = Steps(name="steps", dtype="float32")
         return token_head(features, len(self.outputs), **options)(features)
+
+    def _weighed_together(self, what: str) -> ConfigError:
+        return ConfigError(
+            "A conditional random field weighs all tags of a text together.", fix=f"leave {what} out, or crf"
+        )
+
+    def _together(self, scores: np.ndarray, splits: np.ndarray) -> np.ndarray:
+        """Words' own probabilities to those that take the other words of a text into account, with `crf`."""
+        return scores if self.steps is None else marginals(scores, splits, self.steps)
 
     def _placed(self, words: np.ndarray) -> np.ndarray:
         """Words by piece as words by position: -1 for the special tokens around."""
@@ -247,6 +292,8 @@ class TokenClassifier(BackboneTask):
 
     def _weighted(self, examples: Examples, class_weight: Any) -> Examples:
         """Words have weights of their own here: those of their tags, in the loss."""
+        if self._below and class_weight is not None:
+            raise self._weighed_together("class_weight")
         self._tag_weights = () if class_weight is None else self._weights_of_tags(examples, class_weight)
         return examples
 

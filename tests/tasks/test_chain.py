@@ -1,0 +1,256 @@
+"""Tags that are learned together: equal to counting every sequence, and as good in a file as in the task."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import warnings
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tfvertical as tv
+from tests.core import tiny
+from tfvertical.codecs.entities import marginals
+from tfvertical.codecs.tagging import Span
+from tfvertical.errors import BundleError, ConfigError
+from tfvertical.objectives import _chain
+from tfvertical.objectives.conditional_random_field import ConditionalRandomField
+from tfvertical.runtime import Tagger
+from tfvertical.tasks._metrics import EntityF1, TokenAccuracy
+
+TAGS = 3
+
+
+def scored(scores: np.ndarray, steps: np.ndarray) -> dict[tuple[int, ...], float]:
+    """Every sequence of tags and what it is worth."""
+    found = {}
+    for tags in itertools.product(range(TAGS), repeat=len(scores)):
+        worth = sum(scores[at, tag] for at, tag in enumerate(tags)) + steps[-2, tags[0]] + steps[-1, tags[-1]]
+        found[tags] = worth + sum(steps[pair] for pair in itertools.pairwise(tags))
+    return found
+
+
+@pytest.fixture(scope="module")
+def batch():
+    """Outputs `(5, 7 + 5, 3)`, labels `(5, 7)` with gaps, and the counted positions of each row; the last has none."""
+    random = np.random.default_rng(0)
+    scores, steps = random.normal(size=(5, 7, TAGS)) * 2, random.normal(size=(TAGS + 2, TAGS)) * 2
+    outputs = np.concatenate([scores, np.tile(steps, (5, 1, 1))], axis=1).astype(np.float32)
+    labels = np.full((5, 7), -1)
+    places = [np.array([1, 2, 3, 4]), np.array([0, 2, 6]), np.array([5]), np.arange(5), np.array([], int)]
+    for row, at in enumerate(places):
+        labels[row, at] = random.integers(0, TAGS, len(at))
+    return outputs, labels, places, steps
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_the_likelihood_is_that_of_all_sequences(batch, compiled: bool):
+    outputs, labels, places, steps = batch
+
+    @tf.function(jit_compile=compiled)
+    def graded(outputs, labels):
+        with tf.GradientTape() as tape:
+            tape.watch(outputs)
+            loss = ConditionalRandomField().loss(outputs, labels)
+        return loss, tape.gradient(loss, outputs)
+
+    loss, gradient = graded(tf.constant(outputs), tf.constant(labels, tf.float32))
+    for row, at in enumerate(places[:-1]):
+        every = scored(outputs[row, at], steps)
+        mine = every[tuple(labels[row, at])]
+        expected = (np.logaddexp.reduce(list(every.values())) - mine) / len(at)
+        assert float(loss[row]) == pytest.approx(expected, rel=1e-5, abs=1e-5)
+        chances = np.exp(np.array(list(every.values())) - np.logaddexp.reduce(list(every.values())))
+        for number, place in enumerate(at):  # the gradient is what a tag is expected, minus what is there
+            for tag in range(TAGS):
+                likely = sum(chance for tags, chance in zip(every, chances, strict=True) if tags[number] == tag)
+                there = float(labels[row, place] == tag)
+                assert float(gradient[row, place, tag]) == pytest.approx((likely - there) / len(at), abs=1e-5)
+    assert float(loss[-1]) == 0.0 and not np.any(gradient[-1, :7]) and np.isfinite(gradient).all()
+    assert not np.any(np.delete(np.asarray(gradient[1, :7]), places[1], axis=0)), "what is not labelled learns nothing"
+    assert np.any(gradient[0, 7:])
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_the_best_tags_are_those_of_the_best_sequence(batch, compiled: bool):
+    outputs, labels, places, steps = batch
+    best = tf.function(lambda outputs, labels: _chain.best(_chain.chain(outputs, labels)), jit_compile=compiled)
+    found = best(tf.constant(outputs), tf.constant(labels))
+    for row, at in enumerate(places):
+        every = scored(outputs[row, at], steps) if len(at) else {(): 0.0}
+        assert tuple(found[row, : len(at)].numpy()) == max(every, key=every.__getitem__)
+        assert not np.any(found[row, len(at) :])
+
+
+def test_a_single_word_has_neighbours_on_no_side():
+    outputs = np.random.default_rng(1).normal(size=(2, 1 + TAGS + 2, TAGS)).astype(np.float32)
+    outputs[1, 1:] = outputs[0, 1:]
+    loss = ConditionalRandomField().loss(tf.constant(outputs), tf.constant([[1], [0]]))
+    for row, tag in ((0, 1), (1, 0)):
+        worth = outputs[row, 0] + outputs[row, -2] + outputs[row, -1]
+        assert float(loss[row]) == pytest.approx(np.logaddexp.reduce(worth) - worth[tag], rel=1e-5, abs=1e-5)
+    assert _chain.best(_chain.chain(tf.constant(outputs), tf.constant([[1], [0]]))).shape == (2, 1)
+
+
+def test_probabilities_given_all_words_are_those_of_all_sequences():
+    random = np.random.default_rng(2)
+    lengths = [4, 1, 0, 3, 5, 3]
+    splits = np.concatenate([[0], np.cumsum(lengths)])
+    logits, steps = random.normal(size=(splits[-1], TAGS)) * 3, random.normal(size=(TAGS + 2, TAGS)) * 3
+    alone = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    found = marginals(alone.astype(np.float32), splits, steps)
+    for first, last in itertools.pairwise(splits):
+        if first == last:
+            continue
+        every = scored(logits[first:last], steps)
+        total = np.logaddexp.reduce(list(every.values()))
+        for word in range(last - first):
+            for tag in range(TAGS):
+                likely = sum(np.exp(worth - total) for tags, worth in every.items() if tags[word] == tag)
+                assert found[first + word, tag] == pytest.approx(likely, abs=1e-5)
+    assert marginals(np.zeros((0, TAGS), np.float32), np.array([0, 0]), steps).shape == (0, TAGS)
+    flat = marginals(alone.astype(np.float32), splits, np.zeros((TAGS + 2, TAGS)))
+    np.testing.assert_allclose(flat, alone, atol=1e-6)
+
+
+def test_many_sentences_are_as_each_alone(monkeypatch):
+    from tfvertical.codecs import entities
+
+    random = np.random.default_rng(3)
+    lengths = random.integers(0, 12, 40)
+    splits = np.concatenate([[0], np.cumsum(lengths)])
+    scores, steps = random.dirichlet(np.ones(5), splits[-1]), random.normal(size=(7, 5))
+    together = marginals(scores, splits, steps)
+    monkeypatch.setattr(entities, "_AT_ONCE", 60)
+    np.testing.assert_allclose(marginals(scores, splits, steps), together, atol=1e-7)
+    for first, last in itertools.pairwise(splits):
+        alone = marginals(scores[first:last], np.array([0, last - first]), steps)
+        np.testing.assert_allclose(alone, together[first:last], atol=1e-7)
+
+
+def test_scores_of_no_chance_are_numbers():
+    scores = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]], np.float32)
+    steps = np.full((TAGS + 2, TAGS), -40.0)
+    assert np.isfinite(marginals(scores, np.array([0, 2]), steps)).all()
+
+
+def test_f1_while_training_is_that_of_the_best_sequence(batch):
+    outputs, labels, places, _ = batch
+    metric = EntityF1(chained=True)
+    metric.update_state(tf.constant(labels), tf.constant(outputs))
+    best = _chain.best(_chain.chain(tf.constant(outputs), tf.constant(labels))).numpy()
+    alike = EntityF1()
+    in_order = np.full((5, 7), -1)
+    for row, at in enumerate(places):
+        in_order[row, : len(at)] = labels[row, at]
+    alike.update_state(tf.constant(in_order), tf.one_hot(best, TAGS))
+    assert [float(each) for each in (metric.right, metric.found, metric.marked)] == [
+        float(each) for each in (alike.right, alike.found, alike.marked)
+    ]
+    assert EntityF1.from_config(metric.get_config()).chained
+    accuracy, plain = TokenAccuracy(), TokenAccuracy()
+    accuracy.update_state(tf.constant(labels), tf.constant(outputs))
+    plain.update_state(tf.constant(labels), tf.constant(outputs[:, :7]))
+    assert float(accuracy.result()) == float(plain.result())
+
+
+@pytest.fixture(scope="module")
+def learned():
+    task = tiny.token_task(layers=1, body_dropout=0.0, dropout=0.0, crf=True)
+    task.fit(
+        tiny.sentences(160),
+        tiny.sentences(24, seed=1),
+        epochs=12,
+        batch_size=8,
+        learning_rate=0.02,
+        verbose=0,
+        adaptation=tv.FullFineTuning(),
+    )
+    return task
+
+
+def test_it_learns_which_tags_follow_each_other(learned):
+    assert learned.evaluate(tiny.sentences(60, seed=2), resamples=20).metrics["f1"] > 0.9
+    steps = learned.steps
+    assert steps.shape == (7, 5)
+    tags = {tag: at for at, tag in enumerate(learned.outputs)}
+    assert steps[tags["B-thing"], tags["I-thing"]] > steps[tags["B-thing"], tags["I-time"]]
+    assert steps[-2, tags["I-thing"]] < steps[-2, tags["O"]], "no text begins inside an entity"
+
+
+def test_longer_texts_are_read_in_windows_and_put_together_before_they_are_weighed(learned):
+    words = list(np.random.default_rng(0).choice(tiny.WORDS, 300))
+    scores = learned.scores(tiny.labelled([tuple(words)], None))
+    assert scores.shape == (300, 5)
+    np.testing.assert_allclose(scores.sum(axis=1), 1, atol=1e-5)
+
+
+def test_a_saved_one_scores_the_same_and_a_file_finds_the_same(learned, tmp_path: Path):
+    examples = tiny.sentences(80, seed=7)
+    learned.save(tmp_path)
+    again = tv.load(tmp_path)
+    np.testing.assert_array_equal(again.scores(examples), learned.scores(examples))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of the converter's own
+        folder = again.export(tmp_path, "litert", length=[12, 20], examples=examples)
+    assert json.loads((folder / "parity.json").read_text())["max_difference"] <= 1e-5
+    onnx = json.loads((again.export(tmp_path, "onnx", examples=examples) / "parity.json").read_text())
+    assert onnx["max_difference"] <= 1e-5
+    tagger = Tagger(folder)
+    words = tuple(np.random.default_rng(0).choice(tiny.WORDS, 60))  # longer than the file: in windows
+    assert tagger.scores(words).shape == (60, 5)
+    for item in [*examples.inputs[:20], "The good card  never\u00a0came.", ""]:
+        np.testing.assert_allclose(tagger.scores(item), learned.scores(tiny.labelled([item], None)), atol=1e-5)
+
+
+@pytest.mark.parametrize("steps", [[[0.0]], "none", [[0.0] * 5] * 6 + [[float("inf")] * 5], [[0.0] * 5, [0.0]]])
+def test_steps_that_are_none_are_refused(learned, tmp_path: Path, steps: object):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of the converter's own
+        folder = learned.export(tmp_path, "litert", examples=tiny.sentences(10).inputs)
+    path = folder / "preprocessing.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"steps": steps}))
+    with pytest.raises(BundleError, match="7 rows of 5 numbers"):
+        Tagger(folder, verify=False)
+
+
+def test_cached_is_uncached():
+    found = []
+    for cache in (True, False):
+        task = tiny.token_task(body_seed=3, crf=True)
+        history = task.fit(
+            tiny.sentences(24),
+            tiny.sentences(8, seed=1),
+            epochs=2,
+            cache=cache,
+            cache_disk=0,
+            batch_size=6,
+            learning_rate=0.01,
+            verbose=0,
+            precision="float32",
+            adaptation=tv.GradualUnfreezing(blocks=1),
+        )
+        found.append((history.history["loss"], tiny.values(task.model)))
+    np.testing.assert_allclose(found[0][0], found[1][0], rtol=1e-5)
+    assert tiny.largest_difference(found[0][1], found[1][1]) <= 1e-5
+
+
+def test_a_bundle_from_before_there_was_a_chain_has_none():
+    task = tiny.token_task(layers=1)
+    del task.head_options["crf"]
+    assert task.steps is None and task.scores(tiny.labelled([("good",)], None)).shape == (1, 5)
+
+
+def test_what_does_not_go_together():
+    with pytest.raises(ConfigError, match="one piece of each answers"):
+        tiny.token_task(layers=1, crf=True, pieces="all")
+    task = tiny.token_task(layers=1, crf=True)
+    for options in ({"label_smoothing": 0.1}, {"focal": 2.0}, {"class_weight": {"thing": 2.0}}):
+        with pytest.raises(ConfigError, match="all tags of a text together"):
+            task.fit(tiny.labelled([("good",)], [(Span(0, 1, "thing"),)]), epochs=1, verbose=0, **options)
+    assert isinstance(task.objective(), ConditionalRandomField)
+    assert keras.saving.get_registered_name(type(task.components["head"].get_layer("steps"))) == "tfvertical>Steps"

@@ -1,0 +1,71 @@
+"""A head that reads several blocks side by side."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+import tfvertical as tv
+from tests.core import tiny
+from tfvertical import batches
+from tfvertical.errors import ConfigError
+from tfvertical.tasks._depth import side_by_side
+
+
+def test_the_outputs_of_the_last_blocks_stand_side_by_side():
+    backbone = tiny.text_backbone(2)
+    width = backbone.model.output.shape[-1]
+    together = side_by_side(backbone, 3)
+    assert together.model.output.shape == (None, None, 3 * width) and side_by_side(backbone, 1) is backbone
+    inputs = {name: np.ones((2, 5), np.int32) for name in (tensor.name for tensor in backbone.model.inputs)}
+    found = together.model(batches.arrange(together.model, inputs))
+    np.testing.assert_array_equal(found[..., 2 * width :], backbone.model(batches.arrange(backbone.model, inputs)))
+    names = [layer.name for layer in backbone.model.layers if layer.weights]
+    inner = [backbone.model.get_layer(name).output for name in names[-3:-1]]
+    for at, states in enumerate(keras.Model(backbone.model.input, inner)(batches.arrange(backbone.model, inputs))):
+        np.testing.assert_array_equal(found[..., at * width : (at + 1) * width], states)
+    assert {id(each) for each in together.model.weights} == {id(each) for each in backbone.model.weights}
+
+
+@pytest.mark.parametrize("count", [0, 4])
+def test_there_are_only_so_many_blocks(count: int):
+    with pytest.raises(ConfigError, match=r"last_blocks is \d(.|\n)*1 to 3"):
+        tiny.token_task(layers=2, last_blocks=count)
+
+
+def test_cached_is_uncached():
+    found = []
+    for cache in (True, False):
+        task = tiny.token_task(body_seed=3, last_blocks=3)
+        history = task.fit(
+            tiny.sentences(24),
+            tiny.sentences(8, seed=1),
+            epochs=2,
+            cache=cache,
+            cache_disk=0,
+            batch_size=6,
+            learning_rate=0.01,
+            verbose=0,
+            precision="float32",
+            adaptation=tv.GradualUnfreezing(blocks=1),
+        )
+        found.append((history.history["loss"], tiny.values(task.model)))
+    np.testing.assert_allclose(found[0][0], found[1][0], rtol=1e-5)
+    assert tiny.largest_difference(found[0][1], found[1][1]) <= 1e-5
+
+
+def test_it_is_saved_and_exported(tmp_path: Path):
+    task, examples = tiny.token_task(last_blocks=2), tiny.sentences(20)
+    task.save(tmp_path)
+    again = tv.load(tmp_path)
+    np.testing.assert_array_equal(again.scores(examples), task.scores(examples))
+    assert again.config()["head"]["last_blocks"] == 2
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of the converter's own
+        folder = again.export(tmp_path, "litert", examples=examples)
+    assert json.loads((folder / "parity.json").read_text())["max_difference"] <= 1e-5
