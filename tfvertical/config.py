@@ -131,6 +131,10 @@ def _check_together(content: Mapping[str, Any]) -> list[Mistake]:
         found.append(Mistake(("data", "text"), what))
     if items != "pair" and isinstance(columns, list):
         found.append(Mistake(("data", "text"), f"names {len(columns)} columns; {task['name']} reads one."))
+    if data.get("spans") and (len(data["spans"]) != 2 or items != "text" or target in ("entities", "answers")):
+        received = f"{len(data['spans'])} for {task['name']}"
+        what = f"expected two columns of places in a text that has a label, received {received}."
+        found.append(Mistake(("data", "spans"), what))
     if target not in ("labels", "numbers") and isinstance(data.get("label"), list):
         found.append(Mistake(("data", "label"), f"names several columns; {task['name']} learns one."))
     if target == "numbers" and task.get("labels") is None:  # they are called as their columns

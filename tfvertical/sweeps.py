@@ -32,7 +32,7 @@ from tfvertical.runfiles.run import Run
 SCHEMA_VERSION = 1
 SERVED = ("training.learning_rate", "training.seed")  # trials that differ in these only begin with one's graphs
 # options of a task that change nothing about its inputs
-UNREAD = ("hidden", "dropout", "seed", "pooling", "normalize", "crf")
+UNREAD = ("hidden", "dropout", "seed", "pooling", "normalize", "crf", "last_blocks")
 KINDS = 4  # of trials whose graphs are kept
 FAILURES = (TrainingError, ConfigError, AddressError)  # of one trial; the next may do better
 

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tfvertical as tv
+from tfvertical import config
 from tfvertical.codecs.marking import marked
 from tfvertical.data._stream import stream
 from tfvertical.errors import ConfigError, DataError
@@ -81,6 +82,51 @@ def test_a_row_without_two_places_is_told(tmp_path: Path, places: Any, words: st
     assert kept.report.kept == 2 and len(kept.report.rejected) == 1
 
 
+def test_cells_as_tables_write_them(tmp_path: Path):
+    path = source("csv", tmp_path, rows(([0, 7], (15, 24)), ("[0,7]", "15 - 24")))  # lists, as pandas writes them
+    assert tv.data.load(path, spans=["head", "tail"]).inputs == [MARKED, MARKED]
+    empty = source("csv", tmp_path, rows(([0, 7], [15, 24]), ([0, 7], " "), ([0, 7], [8, 14])))
+    with pytest.raises(DataError, match="the second place is missing"):
+        tv.data.load(empty, spans=["head", "tail"])
+
+
+def test_the_column_at_fault_is_named_and_the_row_is_kept_for_correction(tmp_path: Path):
+    path = source("jsonl", tmp_path, rows(([0, 7], [15, 24]), ([0, 7], [15, 99]), ([0, 99], [8, 14])))
+    kept = tv.data.load(
+        path, spans=["head", "tail"], policy="quarantine", quarantine=tmp_path / "bad.jsonl", labels=["label 0"]
+    )
+    assert [fault.column for fault in kept.report.rejected] == ["tail", "head"]
+    first = json.loads((tmp_path / "bad.jsonl").read_text().splitlines()[0])
+    assert first["spans"] == "([0, 7], [15, 99])" and first["input"] == TEXT
+
+
+def test_rows_of_one_text_stay_together_whatever_is_marked(tmp_path: Path):
+    texts = [f"Aspirin causes headaches, {at}." for at in range(20) for _ in range(3)]
+    places = [([0, 7], [15, 24]), ([15, 24], [0, 7]), ([0, 7], [8, 14])] * 20
+    columns = rows(*places) | {"text": texts, "label": [f"label {at % 3}" for at in range(60)]}
+    examples = tv.data.load(source("frame", tmp_path, columns), spans=["head", "tail"])
+    assert len(set(examples.inputs)) == 60 and not examples.report.warnings
+    parts = tv.data.split(examples, {"train": 0.5, "test": 0.5})
+    plain = [{item.plain for item in part.inputs} for part in parts.values()]
+    assert plain[0].isdisjoint(plain[1]) and len(plain[0]) + len(plain[1]) == 20
+    assert len(tv.data.overlap(examples.take([0]), examples)) == 3
+
+
+def test_a_run_file_s_spans_are_checked_with_the_task(tmp_path: Path):
+    source("jsonl", tmp_path, rows(([0, 7], [15, 24]), ([0, 7], [8, 14])))
+    text = "task: {name: NAME, preset: minilm_l6_v2}\ndata: {train: rows.jsonl, spans: SPANS}\n"
+    for name, spans in (
+        ("TextClassifier", "[head]"),
+        ("TokenClassifier", "[head, tail]"),
+        ("ImageClassifier", "[a, b]"),
+    ):
+        (tmp_path / "run.yaml").write_text(text.replace("NAME", name).replace("SPANS", spans))
+        with pytest.raises(ConfigError, match=r"data\.spans: expected two columns of places in a text"):
+            config.load(tmp_path / "run.yaml")
+    (tmp_path / "run.yaml").write_text(text.replace("NAME", "TextClassifier").replace("SPANS", "[head, tail]"))
+    assert config.load(tmp_path / "run.yaml").data.load["spans"] == ["head", "tail"]
+
+
 def test_what_cannot_be_asked_for(tmp_path: Path):
     path = source("jsonl", tmp_path, rows(([0, 7], [15, 24]), ([0, 7], [8, 14])))
     for options in ({"spans": ["head"]}, {"spans": "head"}, {"spans": ["head", "tail"], "target": "entities"}):
@@ -97,6 +143,8 @@ def test_what_cannot_be_asked_for(tmp_path: Path):
 def test_marking_a_text_of_one_s_own():
     assert tv.data.mark(TEXT, (0, 7), (15, 24)) == MARKED
     assert tv.data.mark(TEXT, {"start": 0, "end": 7}, "15:24") == MARKED
+    with pytest.raises(DataError, match="the text is missing"):
+        tv.data.mark(None, (0, 7), (15, 24))
     for first, second in (((0, 99), (15, 24)), ((0, 7), (3, 9)), ((0, 7), None)):
         with pytest.raises(DataError, match="place"):
             tv.data.mark(TEXT, first, second)

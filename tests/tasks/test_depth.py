@@ -13,6 +13,7 @@ import pytest
 import tfvertical as tv
 from tests.core import tiny
 from tfvertical import batches
+from tfvertical.contracts import Backbone
 from tfvertical.errors import ConfigError
 from tfvertical.tasks._depth import side_by_side
 
@@ -30,6 +31,30 @@ def test_the_outputs_of_the_last_blocks_stand_side_by_side():
     for at, states in enumerate(keras.Model(backbone.model.input, inner)(batches.arrange(backbone.model, inputs))):
         np.testing.assert_array_equal(found[..., at * width : (at + 1) * width], states)
     assert {id(each) for each in together.model.weights} == {id(each) for each in backbone.model.weights}
+
+
+def test_a_block_s_output_is_what_the_next_one_takes():
+    """Behind its residual connection, which is a layer without weights, and not its last layer with some."""
+    ids = keras.Input((None,), dtype="int32", name="token_ids")
+    embed, one, two = keras.layers.Embedding(10, 4, name="embed"), *(keras.layers.Dense(4, name=n) for n in "ab")
+    states = embed(ids)
+    middle = states + one(states)
+    model = keras.Model(ids, middle + two(middle))
+    made = Backbone(model, tiny.text_preprocessor(24), ["embed/", "a/", "b/"], tiny.SOURCE)
+    given = np.array([[1, 5, 7]])
+    first = embed(given)
+    second = first + one(first)
+    expected = np.concatenate([first, second, second + two(second)], axis=-1)
+    np.testing.assert_allclose(side_by_side(made, 3).model(given), expected, rtol=1e-6)
+
+
+def test_a_block_that_takes_no_token_states_is_told():
+    ids = keras.Input((None,), dtype="int32", name="token_ids")
+    states = keras.layers.Embedding(10, 4, name="embed")(ids)
+    other = keras.layers.Embedding(10, 4, name="a")(ids)
+    made = Backbone(keras.Model(ids, states + other), tiny.text_preprocessor(24), ["embed/", "a/"], tiny.SOURCE)
+    with pytest.raises(ConfigError, match=r"block 'a/' takes no token states(.|\n)*fewer last_blocks"):
+        side_by_side(made, 2)
 
 
 @pytest.mark.parametrize("count", [0, 4])
@@ -59,7 +84,8 @@ def test_cached_is_uncached():
     assert tiny.largest_difference(found[0][1], found[1][1]) <= 1e-5
 
 
-def test_it_is_saved_and_exported(tmp_path: Path):
+@pytest.mark.parametrize("format", ["litert", "onnx"])
+def test_it_is_saved_and_exported(tmp_path: Path, format: str):
     task, examples = tiny.token_task(last_blocks=2), tiny.sentences(20)
     task.save(tmp_path)
     again = tv.load(tmp_path)
@@ -67,5 +93,5 @@ def test_it_is_saved_and_exported(tmp_path: Path):
     assert again.config()["head"]["last_blocks"] == 2
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of the converter's own
-        folder = again.export(tmp_path, "litert", examples=examples)
+        folder = again.export(tmp_path, format, examples=examples)
     assert json.loads((folder / "parity.json").read_text())["max_difference"] <= 1e-5

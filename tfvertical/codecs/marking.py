@@ -5,8 +5,18 @@ from __future__ import annotations
 MARKS = ("@", "#")
 
 
-def marked(text: str, first: tuple[int, int], second: tuple[int, int]) -> str:
-    """The text with signs around both places: pieces that every vocabulary has, so that none must be learned anew.
+class Marked(str):
+    """A text with marks in it.
+
+    Attributes:
+        plain: as it was without them; texts that are alike there stand together in a split.
+    """
+
+    plain: str
+
+
+def marked(text: str, first: tuple[int, int], second: tuple[int, int]) -> Marked:
+    """The text with signs around both places: pieces that vocabularies of words have, so that none is learned anew.
 
     These are the punctuation markers of Zhou and Chen (2022), who found them as good as new tokens.
 
@@ -19,6 +29,9 @@ def marked(text: str, first: tuple[int, int], second: tuple[int, int]) -> str:
         >>> marked("Aspirin causes headaches.", (0, 7), (15, 24))
         '@ Aspirin @ causes # headaches #.'
     """
+    found = text
     for start, end, mark in sorted(((*first, MARKS[0]), (*second, MARKS[1])), reverse=True):
-        text = f"{text[:start]}{mark} {text[start:end]} {mark}{text[end:]}"
-    return text
+        found = f"{found[:start]}{mark} {found[start:end]} {mark}{found[end:]}"
+    made = Marked(found)
+    made.plain = text
+    return made

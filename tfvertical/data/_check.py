@@ -23,7 +23,16 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
 class Fault(Exception):
-    """Why a row cannot be used, in one short sentence; becomes `contracts.Rejected`."""
+    """Why a row cannot be used, in one short sentence; becomes `contracts.Rejected`.
+
+    Args:
+        reason: the sentence.
+        at: of a field that stands in several columns, which.
+    """
+
+    def __init__(self, reason: str, at: int = 0):
+        super().__init__(reason)
+        self.at = at
 
 
 def missing(value: Any) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tfvertical.codecs.marking import Marked
 from tfvertical.codecs.pairs import Pair
 
 
@@ -25,6 +26,11 @@ def exact(item: Any) -> str | bytes:
         digest.update(f"{item.dtype}{item.shape}".encode())
     digest.update(item.tobytes() if isinstance(item, np.ndarray) else item)
     return digest.digest()
+
+
+def source(item: Any) -> str | bytes:
+    """`normalized`, without the marks that were made in a text: what may not stand on both sides of a split."""
+    return normalized(item.plain if isinstance(item, Marked) else item)
 
 
 def normalized(item: Any) -> str | bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,7 +15,7 @@ from tfvertical.data import _check, _entities
 from tfvertical.data._check import Fault
 from tfvertical.errors import DataError
 
-_CELL = re.compile(r"\s*(\d{1,9})\s*[:-]\s*(\d{1,9})\s*", re.ASCII)
+_CELL = re.compile(r"\s*[\[(]?\s*(\d{1,9})\s*[:,-]\s*(\d{1,9})\s*[\])]?\s*", re.ASCII)
 _NAMES = ("first", "second")
 
 
@@ -34,9 +35,9 @@ def mark(text: str, first: Any, second: Any) -> str:
         '@ Aspirin @ causes # headaches #.'
     """
     try:
-        return places((first, second), _check.text(text, len(text) * 4 + 1))
+        return places((first, second), _check.text(text, sys.maxsize))
     except Fault as fault:
-        raise DataError(f"{fault}.", received=repr(text[:80])) from fault
+        raise DataError(f"{fault}.", received=repr(text)[:80]) from fault
 
 
 def places(value: Any, clean: str) -> str:
@@ -48,9 +49,13 @@ def places(value: Any, clean: str) -> str:
     """
     if value is None:
         raise Fault("the places are missing")
-    found = [_place(each, name) for each, name in zip(value, _NAMES, strict=True)]
-    for span in found:
-        _entities.within(span, clean, "place")
+    found = []
+    for at, (each, name) in enumerate(zip(value, _NAMES, strict=True)):
+        try:
+            found.append(_place(each, name))
+            _entities.within(found[-1], clean, "place")
+        except Fault as fault:
+            raise Fault(str(fault), at) from fault
     (one, other) = sorted(found)
     if other.start < one.end:
         raise Fault(f"the places {one.start}…{one.end} and {other.start}…{other.end} overlap")
@@ -60,7 +65,9 @@ def places(value: Any, clean: str) -> str:
 def _place(value: Any, name: str) -> Span:
     if isinstance(value, np.ndarray):
         value = value.tolist()
-    if _check.missing(value):
+    if isinstance(value, bytes):
+        value = value.decode(errors="replace")
+    if _check.missing(value) or (isinstance(value, str) and not value.strip()):
         raise Fault(f"the {name} place is missing")
     if isinstance(value, Mapping):
         value = (value.get("start"), value.get("end"))

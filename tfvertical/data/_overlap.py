@@ -20,8 +20,8 @@ def overlap(train: Examples, test: Examples) -> np.ndarray:
         >>> overlap(train, test)
         array([1])
     """
-    seen = {_keys.normalized(item) for item in train.inputs}
-    return np.array([at for at, item in enumerate(test.inputs) if _keys.normalized(item) in seen], np.int64)
+    seen = {_keys.source(item) for item in train.inputs}
+    return np.array([at for at, item in enumerate(test.inputs) if _keys.source(item) in seen], np.int64)
 
 
 def with_overlap(train: Examples, test: Examples, *, strict: bool = False) -> Examples:

@@ -80,7 +80,8 @@ def _entry(row: Row, rejected: Rejected) -> dict[str, Any]:
     entry = {"id": rejected.id, "reason": rejected.reason, "column": rejected.column}
     for field in ("input", "label"):
         entry[field] = _plain(getattr(row, field))
-    return entry
+    others = {field: getattr(row, field) for field in ("second", "spans")}
+    return entry | {field: _plain(value) for field, value in others.items() if value is not None}
 
 
 def _plain(value: Any) -> Any:

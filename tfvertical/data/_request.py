@@ -106,6 +106,8 @@ class Request:
 
     def row(self, id: str, fields: Mapping[str, Any]) -> Row:
         """The row of these fields; several columns of the label, and those of places, become one tuple."""
+        if not self.spans and isinstance(self.label, str | int | None):
+            return Row(id, **fields)
         alone = {field: value for field, value in fields.items() if " " not in field}
         for field in self.columns():  # a table may have them in another order
             if " " in field and field in fields:
@@ -154,12 +156,13 @@ def missing_column(request: Request, field: str, names: list[str], where: str) -
     shown = ", ".join(names[:20]) + (", …" if len(names) > 20 else "")
     only = names[0] if len(names) == 1 else ""
     delimiter = next((mark for mark in (";", "\t", "|", ",") if mark in only), None)  # the whole header as one cell
+    form = "=['…', '…']" if argument == "spans" else "='…'"
     raise DataError(
         f"{where} has no column {column!r}.",
         expected=f"one of {shown}" if names else "columns with names",
         nearest=nearest(str(column), names),
         fix=(f"say what stands between cells: delimiter={delimiter!r}; or " if delimiter else "")
-        + f"name it with {argument}='…'"
+        + f"name it with {argument}{form}"
         + ("; label=None reads without labels" if argument == "label" else "")
         + "; for a table without a header: header=False and positions from 0",
     )

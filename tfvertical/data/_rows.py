@@ -170,7 +170,7 @@ def _checker(
             field = "weight"
             number = None if request.weight is None and row.weight is None else _check.weight(row.weight)
         except _check.Fault as fault:
-            column = columns.get(field, columns.get(f"{field} 0"))
+            column = columns.get(field, columns.get(f"{field} {fault.at}"))
             return Rejected(row.id, str(fault), None if column is None else str(column))
         return Clean(row.id, cleaned, name, family, _check.group(row.group), moment, moment_family, number)
 

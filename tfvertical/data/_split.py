@@ -111,7 +111,7 @@ def _units(examples: Examples, groups: Sequence[Any] | None) -> list[list[int]]:
     first: dict[Any, int] = {}
     contexts = _of_contexts(examples)
     for row, item in enumerate(examples.inputs):
-        links = [("item", _keys.normalized(item))]
+        links = [("item", _keys.source(item))]
         if contexts:
             links.append(("context", _keys.normalized(item[1])))
         if groups is not None and groups[row] is not None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import keras
 
-from tfvertical import stages
+from tfvertical import frontier, stages
 from tfvertical.contracts import Backbone
 from tfvertical.errors import ConfigError
 
@@ -24,31 +25,32 @@ def side_by_side(backbone: Backbone, count: int) -> Backbone:
         count: how many blocks, counted from the output.
 
     Raises:
-        ConfigError: it has fewer, or one whose output is no token states.
+        ConfigError: it has fewer, or one that takes no token states.
     """
     if not 1 <= count <= len(backbone.blocks):
         raise ConfigError(f"last_blocks is {count}.", expected=f"1 to {len(backbone.blocks)}, the backbone's blocks")
     if count == 1:
         return backbone
-    model = backbone.model
-    read = [_output(model, pattern) for pattern in backbone.blocks[-count:-1]] + [model.output]
-    together = keras.layers.Concatenate(axis=-1, name="side_by_side")(read)
-    return replace(backbone, model=keras.Model(model.input, together, name=model.name))
+    calls, inputs, output = frontier.replay(backbone.model)
+    every = stages.addresses({"": backbone.model})
+    read = []
+    for pattern in backbone.blocks[-count + 1 :]:  # what each of these takes is what the one before it gives
+        inside = {id(variable) for address, variable in every.items() if re.match(pattern, address.removeprefix("/"))}
+        read.append(_taken(calls, inside, output.shape, pattern))
+    together = keras.layers.Concatenate(axis=-1, name="side_by_side")([*read, output])
+    return replace(backbone, model=keras.Model(inputs, together, name=backbone.model.name))
 
 
-def _output(model: keras.Model, pattern: str) -> Any:
-    """The token states behind the last layer of a block."""
-    inside = {
-        id(variable)
-        for address, variable in stages.addresses({"": model}).items()
-        if re.match(pattern, address.removeprefix("/"))
-    }
-    layers = [layer for layer in model.layers if inside & {id(variable) for variable in layer.weights}]
-    last = model.output.shape
-    if not layers or not isinstance(layers[-1].output, keras.KerasTensor) or layers[-1].output.shape != last:
-        raise ConfigError(
-            f"The output of the block {pattern!r} is no token states.",
-            expected=f"one tensor of shape {last}",
-            fix="give last_blocks=1",
-        )
-    return layers[-1].output
+def _taken(calls: Sequence[Any], inside: set[int], shape: Any, pattern: str) -> Any:
+    """The first token states that a layer with one of some variables takes."""
+    for operation, args, kwargs, _ in calls:
+        if not inside.isdisjoint(id(variable) for variable in getattr(operation, "weights", ())):
+            taken = keras.tree.flatten([args, kwargs])
+            states = (each for each in taken if isinstance(each, keras.KerasTensor) and each.shape == shape)
+            if (found := next(states, None)) is not None:
+                return found
+    raise ConfigError(
+        f"The block {pattern!r} takes no token states, so a head cannot read those before it.",
+        expected=f"a tensor of shape {shape}",
+        fix="give fewer last_blocks",
+    )
