@@ -188,10 +188,15 @@ def token_head(
     dropout: float,
     seed: int,
     answer: Answer = lambda numbers: numbers,
+    bias: bool = True,
 ) -> keras.Model:
-    """A functional head on each token state by itself; arguments as for `text_head`."""
+    """A functional head on each token state by itself; arguments as for `text_head`.
+
+    Without `bias` where positions compete with each other: what is added to all of them changes nothing, and only
+    rounding would move it.
+    """
     inputs = keras.Input((None, states.shape[-1]), name="states")
-    return keras.Model(inputs, answer(_dense(inputs, outputs, hidden, dropout, seed)), name="head")
+    return keras.Model(inputs, answer(_dense(inputs, outputs, hidden, dropout, seed, bias)), name="head")
 
 
 def image_head(
@@ -225,7 +230,7 @@ def _normalized(vectors: Any) -> Any:
     return keras.layers.Rescaling(math.sqrt(vectors.shape[-1]), name="scale")(unit)
 
 
-def _dense(x: Any, outputs: int, hidden: Sequence[int], dropout: float, seed: int) -> Any:
+def _dense(x: Any, outputs: int, hidden: Sequence[int], dropout: float, seed: int, bias: bool = True) -> Any:
     if not 0 <= dropout < 1:
         raise ConfigError(f"dropout is {dropout}.", expected="0 or more, below 1")
     if any(width < 1 for width in hidden):
@@ -236,7 +241,15 @@ def _dense(x: Any, outputs: int, hidden: Sequence[int], dropout: float, seed: in
         first = keras.initializers.GlorotUniform(seed=seed + at)
         last = at == len(hidden)
         name = "logits" if last else f"hidden_{at}"
-        x = keras.layers.Dense(width, None if last else "gelu", kernel_initializer=first, dtype="float32", name=name)(x)
+        layer = keras.layers.Dense(
+            width,
+            None if last else "gelu",
+            use_bias=bias or not last,
+            kernel_initializer=first,
+            dtype="float32",
+            name=name,
+        )
+        x = layer(x)
     return x
 
 

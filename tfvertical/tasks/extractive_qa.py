@@ -277,7 +277,7 @@ class ExtractiveQA(BackboneTask):
 
     def _head(self, features: Any, inputs: Mapping[str, Any]) -> Any:
         options = {name: self.head_options[name] for name in ("hidden", "dropout", "seed")}
-        return token_head(features, len(self.outputs), **options)(features)
+        return token_head(features, len(self.outputs), **options, bias=False)(features)
 
     def _place(self, question: np.ndarray) -> int:
         """The position of a context's first piece."""
