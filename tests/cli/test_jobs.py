@@ -258,3 +258,11 @@ def test_a_bad_row_stops_training_before_anything_is_written(place: Place, tmp_p
     assert main(["train", str(place.run), "--out", str(out), "--set", f"data.train={bad}"]) == 2
     assert "the text is empty" in capsys.readouterr().err
     assert not out.exists()
+
+
+def test_predicting_reads_the_places_that_were_marked_in_training(monkeypatch) -> None:
+    trained = {"config": {"data": {"train": "rows.jsonl", "text": "note", "spans": ["head", "tail"], "separator": ";"}}}
+    monkeypatch.setattr(jobs.bundle, "run", lambda path: trained)
+    monkeypatch.setattr(jobs.bundle, "description", lambda path: ("text_classifier", ("a", "b")))
+    found = jobs._columns("anywhere", "new.jsonl", text=None, label=None)
+    assert found == {"text": "note", "spans": ["head", "tail"], "separator": ";"}
