@@ -47,14 +47,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--rounds", default="5", help="of each race")
     parser.add_argument("--whole", action="store_true", help="run long peers to their end and keep their quality")
     parser.add_argument("--more", action="store_true", help="add a race's rounds to those that were kept")
-    parser.add_argument("--again", action="store_true", help="draw the sections of the named races from what was kept")
+    parser.add_argument(
+        "--again", action="store_true", help="draw the sections of the named races, or of all, from what was kept"
+    )
     options = parser.parse_args(arguments)
     unknown = [name for name in options.names if name not in NAMES]
     if unknown:
         parser.error(f"there is no benchmark {', '.join(unknown)}")
     well = True
     if options.again:
-        return again(options.names)
+        return again(options.names or [name for name in NAMES if kept_in(name).is_file()])
     for name in options.names or NAMES:
         section, good = run(name, ["--rounds", options.rounds, *(["--whole"] if options.whole else [])], options.more)
         well = well and good
@@ -75,12 +77,12 @@ def run(name: str, arguments: list[str], more: bool = False) -> tuple[str, bool]
 
 def again(names: Sequence[str]) -> int:
     """Draw sections anew from what was measured; 1 if of one nothing was kept."""
-    lost = [name for name in names if not kept_in(name).is_file()]
-    for name in names:
-        if name not in lost:
-            renew(name, show.again(importlib.import_module(f"benchmarks.{name}").RACE, kept_in(name)), None)
-    print("\n".join(f"{name}: no race was kept; run it" for name in lost), file=sys.stderr)
-    return 1 if lost else 0
+    kept = [name for name in names if kept_in(name).is_file()]
+    for name in kept:
+        renew(name, show.again(importlib.import_module(f"benchmarks.{name}").RACE, kept_in(name)), None)
+    for name in set(names) - set(kept):
+        print(f"{name}: no race was kept; run it", file=sys.stderr)
+    return 0 if len(kept) == len(names) else 1
 
 
 def kept_in(name: str) -> Path:

@@ -24,7 +24,7 @@ class Measured:
     Args:
         date: when, as YYYY-MM-DD; several of rounds that were added on other days.
         commit: what was measured; several of rounds that were added later.
-        machine: processor, cores, memory.
+        machine: processor, as `machine.processor` names it.
         outcomes: contender -> one outcome a round.
         notes: lines below the table, which were measured as well.
     """

@@ -148,6 +148,9 @@ def test_what_a_race_measured_is_drawn_again_once_a_quality_is_known(toy_race, m
     assert [line for line in first.splitlines() if line not in second.splitlines()]  # those with a quality, only
     assert second.splitlines()[:7] == first.splitlines()[:7]
     assert every.main(["warm_head", "--again"]) == 1
+    (toy_race / "RESULTS.md").write_text("")
+    assert every.main(["--again"]) == 0  # all that were kept
+    assert "0.9000 (kept)" in (toy_race / "RESULTS.md").read_text()
 
 
 def test_a_race_that_is_cut_keeps_its_rounds(toy_race, monkeypatch):

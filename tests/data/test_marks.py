@@ -110,6 +110,10 @@ def test_rows_of_one_text_stay_together_whatever_is_marked(tmp_path: Path):
     plain = [{item.plain for item in part.inputs} for part in parts.values()]
     assert plain[0].isdisjoint(plain[1]) and len(plain[0]) + len(plain[1]) == 20
     assert len(tv.data.overlap(examples.take([0]), examples)) == 3
+    own = tv.data.load(
+        ([tv.data.mark(text, *place) for text, place in zip(texts, places, strict=True)], columns["label"])
+    )
+    assert own.inputs == examples.inputs and len(tv.data.overlap(own.take([0]), own)) == 3
 
 
 def test_a_run_file_s_spans_are_checked_with_the_task(tmp_path: Path):

@@ -218,27 +218,6 @@ def test_steps_that_are_none_are_refused(learned, tmp_path: Path, steps: object)
         Tagger(folder, verify=False)
 
 
-def test_cached_is_uncached():
-    found = []
-    for cache in (True, False):
-        task = tiny.token_task(body_seed=3, crf=True)
-        history = task.fit(
-            tiny.sentences(24),
-            tiny.sentences(8, seed=1),
-            epochs=2,
-            cache=cache,
-            cache_disk=0,
-            batch_size=6,
-            learning_rate=0.01,
-            verbose=0,
-            precision="float32",
-            adaptation=tv.GradualUnfreezing(blocks=1),
-        )
-        found.append((history.history["loss"], tiny.values(task.model)))
-    np.testing.assert_allclose(found[0][0], found[1][0], rtol=1e-5)
-    assert tiny.largest_difference(found[0][1], found[1][1]) <= 1e-5
-
-
 def test_a_bundle_from_before_there_was_a_chain_has_none():
     task = tiny.token_task(layers=1)
     del task.head_options["crf"]

@@ -63,27 +63,6 @@ def test_there_are_only_so_many_blocks(count: int):
         tiny.token_task(layers=2, last_blocks=count)
 
 
-def test_cached_is_uncached():
-    found = []
-    for cache in (True, False):
-        task = tiny.token_task(body_seed=3, last_blocks=3)
-        history = task.fit(
-            tiny.sentences(24),
-            tiny.sentences(8, seed=1),
-            epochs=2,
-            cache=cache,
-            cache_disk=0,
-            batch_size=6,
-            learning_rate=0.01,
-            verbose=0,
-            precision="float32",
-            adaptation=tv.GradualUnfreezing(blocks=1),
-        )
-        found.append((history.history["loss"], tiny.values(task.model)))
-    np.testing.assert_allclose(found[0][0], found[1][0], rtol=1e-5)
-    assert tiny.largest_difference(found[0][1], found[1][1]) <= 1e-5
-
-
 @pytest.mark.parametrize("format", ["litert", "onnx"])
 def test_it_is_saved_and_exported(tmp_path: Path, format: str):
     task, examples = tiny.token_task(last_blocks=2), tiny.sentences(20)

@@ -136,11 +136,12 @@ def test_the_report_s_pages(learned, tmp_path: Path):
     assert all("text" not in row for row in hidden.errors)
 
 
-def test_cached_is_uncached():
+@pytest.mark.parametrize("head", [{}, {"crf": True}, {"last_blocks": 3}], ids=["last block", "chain", "all blocks"])
+def test_cached_is_uncached(head):
     train, test = tiny.sentences(24), tiny.sentences(8, seed=1)
     found = []
     for cache in (True, False):
-        task = tiny.token_task(body_seed=3)
+        task = tiny.token_task(body_seed=3, **head)
         history = task.fit(
             train,
             test,

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from tfvertical.codecs import pixels
+from tfvertical.codecs.marking import Marked
 from tfvertical.codecs.pairs import Pair
 from tfvertical.errors import DataError
 
@@ -61,7 +62,7 @@ def text(value: Any, max_bytes: int) -> str:
         raise Fault(f"the text takes {size:,} bytes, more than {max_bytes:,}")
     if not value.strip():
         raise Fault("the text is empty")
-    return str(value)
+    return value if isinstance(value, Marked) else str(value)  # NumPy's strings become Python's
 
 
 def pair(value: Any, max_bytes: int) -> Pair:
