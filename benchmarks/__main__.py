@@ -2,7 +2,7 @@
 
     python -m benchmarks                            # all
     python -m benchmarks gradual var_len --rounds 1
-    python -m benchmarks gradual --rounds 2 --more  # two rounds beside those that were kept, on the same processor
+    python -m benchmarks gradual --rounds 2 --more  # two rounds beside those that were kept of this processor
     python -m benchmarks gradual --again            # nothing is run: its section, with the qualities known by now
 
 Sections that are not run stay as they are, each with its own date and commit.
@@ -56,7 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(f"there is no benchmark {', '.join(unknown)}")
     well = True
     if options.again:
-        return again(options.names or [name for name in NAMES if kept_in(name).is_file()])
+        return again(options.names or [name for name in NAMES if measured.every(name)])
     for name in options.names or NAMES:
         section, good = run(name, ["--rounds", options.rounds, *(["--whole"] if options.whole else [])], options.more)
         well = well and good
@@ -72,22 +72,17 @@ def run(name: str, arguments: list[str], more: bool = False) -> tuple[str, bool]
         return module.main(), True
     if name in ("tags", "numbers", "growth", "edge", "faults", "distribution"):
         return module.main(arguments)
-    return show.main(module.RACE, arguments, kept_in(name), more)
+    return show.main(module.RACE, arguments, keeping=True, more=more)
 
 
 def again(names: Sequence[str]) -> int:
     """Draw sections anew from what was measured; 1 if of one nothing was kept."""
-    kept = [name for name in names if kept_in(name).is_file()]
+    kept = [name for name in names if measured.every(name)]
     for name in kept:
-        renew(name, show.again(importlib.import_module(f"benchmarks.{name}").RACE, kept_in(name)), None)
+        renew(name, show.again(importlib.import_module(f"benchmarks.{name}").RACE), None)
     for name in set(names) - set(kept):
         print(f"{name}: no race was kept; run it", file=sys.stderr)
     return 0 if len(kept) == len(names) else 1
-
-
-def kept_in(name: str) -> Path:
-    """Where a race's figures are kept."""
-    return measured.FOLDER / f"{name}.json"
 
 
 def renew(name: str, section: str, head: str | None) -> None:

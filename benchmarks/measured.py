@@ -1,12 +1,14 @@
 """What a race measured, kept round by round: a run that is cut keeps what it has, and a section is drawn again later.
 
 A peer's quality may become known only after the race (`--whole`); its section can then say so without a new race.
+Each kind of processor has a file of its own: rounds of one are never mixed with those of another.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -41,13 +43,7 @@ class Measured:
         return max((len(each) for each in self.outcomes.values()), default=0)
 
     def begun(self, before: Measured) -> Measured:
-        """These figures, to be added to those of rounds before.
-
-        Raises:
-            ValueError: those were measured on another processor.
-        """
-        if self.machine != before.machine:
-            raise ValueError(f"The rounds before were measured on another processor: {before.machine}.")
+        """These figures, to be added to those of rounds before."""
         joined = {
             name: ", ".join(dict.fromkeys([*getattr(before, name).split(", "), getattr(self, name)]))
             for name in ("date", "commit")
@@ -56,12 +52,23 @@ class Measured:
 
     def write(self, path: Path) -> None:
         """Keep it, in the place of what was measured before."""
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, json.dumps(dataclasses.asdict(self), indent=1, ensure_ascii=False) + "\n")
 
 
-def read(path: Path) -> Measured:
+def path(race: str, machine: str) -> Path:
+    """Where a race's figures of one kind of processor are kept."""
+    return FOLDER / race / (re.sub(r"[^a-z0-9]+", "-", machine.lower()).strip("-") + ".json")
+
+
+def read(file: Path) -> Measured:
     """What `write` kept."""
-    found = json.loads(path.read_text(encoding="utf-8"))
+    found = json.loads(file.read_text(encoding="utf-8"))
     outcomes = {key: [Outcome(**each) for each in rounds] for key, rounds in found.pop("outcomes").items()}
     return Measured(**found, outcomes=outcomes)
+
+
+def every(race: str) -> list[Measured]:
+    """What is kept of a race, one a kind of processor: that with most rounds first, of two the later one."""
+    found = [read(file) for file in sorted((FOLDER / race).glob("*.json"))]
+    return sorted(found, key=lambda each: (each.rounds, each.date), reverse=True)

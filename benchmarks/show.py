@@ -21,29 +21,30 @@ KEPT = Path(__file__).parent / "peers" / "quality.json"
 
 
 def main(
-    race: Race, arguments: Sequence[str] | None = None, path: Path | None = None, more: bool = False
+    race: Race, arguments: Sequence[str] | None = None, keeping: bool = False, more: bool = False
 ) -> tuple[str, bool]:
     """Run, print the table and the closing lines, and return them as a section of RESULTS.md.
 
     Args:
         race: the question.
         arguments: of the command line; None for `sys.argv`.
-        path: the file that keeps the figures, round by round; None to keep none.
-        more: add the rounds to those that are kept there.
+        keeping: keep the figures, round by round, in the place of those of this processor.
+        more: add the rounds to those that are kept of this processor.
 
     Returns:
         The section, and whether every contender that ran did so without an error.
     """
     options = racing.options(arguments, race.question)
     found = Measured(datetime.date.today().isoformat(), commit(), machine.processor())
+    path = measured.path(race.name, found.machine)
 
     def after(known: Mapping[str, Sequence[Outcome]], notes: Sequence[str] = ()) -> Measured:
         now = replace(found, outcomes=known, notes=notes)
-        if path:
+        if keeping:
             now.write(path)
         return now
 
-    if more and path and path.is_file():
+    if more and path.is_file():
         found = found.begun(measured.read(path))
     outcomes = racing.compete(race, options, after, found.outcomes)
     found = after(outcomes, [] if options.smoke else race.notes(outcomes))
@@ -51,7 +52,8 @@ def main(
     lines = drawn(race, found, kept)
     print("\n".join(lines), flush=True)
     failed = any(outcome.missing.startswith("failed") for each in outcomes.values() for outcome in each)
-    return headed(race.name, lines, found, found.rounds, options.smoke), not failed
+    text = again(race) if keeping else headed(race.name, lines, found, found.rounds, options.smoke)
+    return text, not failed
 
 
 def drawn(race: Race, found: Measured, kept: Mapping[str, float]) -> list[str]:
@@ -61,11 +63,18 @@ def drawn(race: Race, found: Measured, kept: Mapping[str, float]) -> list[str]:
     return [race.question, "", *table, "", *notes, *closing]
 
 
-def again(race: Race, path: Path) -> str:
-    """The section of a race that was run before, with the qualities that are known now."""
-    found = measured.read(path)
-    lines = drawn(race, found, keep(race.name, found.outcomes, whole=False))
-    return headed(race.name, lines, found, found.rounds)
+def again(race: Race) -> str:
+    """The section of a race that was run before, with the qualities that are known now.
+
+    The processor with most rounds has the tables; of each other one the closing lines stand below.
+    """
+    first, *others = measured.every(race.name)
+    kept = keep(race.name, first.outcomes, whole=False)
+    lines = drawn(race, first, kept)
+    for other in others:
+        lines += ["", f"Measured as well: {heading(other, other.rounds)}", ""]
+        lines += verdicts.closing(race, other.outcomes, kept)
+    return headed(race.name, lines, first, first.rounds)
 
 
 def run(race: Race) -> None:
@@ -81,10 +90,14 @@ def section(name: str, lines: Sequence[str], options: argparse.Namespace) -> str
 
 def headed(name: str, lines: Sequence[str], facts: Measured, rounds: int, smoke: bool = False) -> str:
     """A section: when, on what, from which commit, how many rounds, then the lines."""
-    times = f"{rounds} round{'s' * (rounds > 1)}" + (", smoke" if smoke else "")
-    head = f"{facts.date}, {facts.machine}, commit {facts.commit}, {times}."
     closing = [f"    {line}" if line.startswith(name) else line for line in lines]
-    return "\n".join([f"## {name}", "", head, "", *closing])
+    return "\n".join([f"## {name}", "", heading(facts, rounds, smoke), "", *closing])
+
+
+def heading(facts: Measured, rounds: int, smoke: bool = False) -> str:
+    """When, on what, from which commit, how many rounds."""
+    times = f"{rounds} round{'s' * (rounds > 1)}" + (", smoke" if smoke else "")
+    return f"{facts.date}, {facts.machine}, commit {facts.commit}, {times}."
 
 
 def commit() -> str:

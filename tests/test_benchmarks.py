@@ -162,7 +162,7 @@ def test_a_race_that_is_cut_keeps_its_rounds(toy_race, monkeypatch):
     monkeypatch.setattr(race.processes, "run", run)
     with pytest.raises(KeyboardInterrupt):
         every.main(["gradual", "--rounds", "2"])
-    found = measured.read(toy_race / "measured" / "gradual.json")
+    [found] = measured.every("gradual")
     assert found.rounds == 1 and found.outcomes["peer"][0].measures == {"seconds": 1.0}
 
 
@@ -181,9 +181,24 @@ def test_rounds_are_added_to_those_that_were_kept(toy_race, monkeypatch):
     assert seeds == [0, 0, 1, 1, 2, 2]
     text = (toy_race / "RESULTS.md").read_text()
     assert "commit one, two, 3 rounds." in text
-    monkeypatch.setattr(show.machine, "processor", lambda: "another")
-    with pytest.raises(ValueError, match="another processor"):
-        every.main(["gradual", "--rounds", "1", "--more"])
+
+
+def test_rounds_of_two_processors_stand_side_by_side(toy_race, monkeypatch):
+    def run(call, given, peer, expert):
+        return {"seconds": 3.0 if peer else 1.0, "quality": 0.9, "rows": {"steady": 2.0}}
+
+    monkeypatch.setattr(race.processes, "run", run)
+    monkeypatch.setattr(show.machine, "processor", lambda: "A (1) with avx2")
+    assert every.main(["gradual", "--rounds", "2"]) == 0
+    monkeypatch.setattr(show.machine, "processor", lambda: "B")
+    assert every.main(["gradual", "--rounds", "1", "--more"]) == 0
+    first, _, second = (toy_race / "RESULTS.md").read_text().partition("Measured as well: ")
+    assert "A (1) with avx2, commit" in first and "2 rounds." in first and "| contender |" in first
+    assert "B, commit" in second and "1 round." in second and "    gradual[peer, seconds]: ratio=3.00" in second
+    assert every.main(["gradual", "--rounds", "2", "--more"]) == 0
+    first, _, second = (toy_race / "RESULTS.md").read_text().partition("Measured as well: ")
+    assert "B, commit" in first and "3 rounds." in first and "A (1) with avx2, commit" in second
+    assert {each.machine: each.rounds for each in measured.every("gradual")} == {"B": 3, "A (1) with avx2": 2}
 
 
 def test_every_race_is_well_formed():

@@ -209,6 +209,10 @@ class TextPreprocessor(Preprocessor):
         """
 
     @abstractmethod
+    def pair_graph(self) -> Callable[[tf.Tensor, tf.Tensor], dict[str, tf.Tensor]]:
+        """A function for `tf.function`: two string tensors `(batch,)` to inputs as `wrap_pair` has them."""
+
+    @abstractmethod
     def inputs(
         self, token_ids: np.ndarray, mask: np.ndarray, segments: np.ndarray | None = None
     ) -> dict[str, np.ndarray]:
@@ -435,6 +439,10 @@ class Task(ABC):
     def sides(self, item: Any, length: int) -> Mapping[str, tuple[np.ndarray, np.ndarray | None]]:
         """What stands before the model's input names -> `wrapped`; several where texts of an item are read apart."""
         return {"": self.wrapped(item, length)}
+
+    def graph(self) -> Callable[..., dict[str, tf.Tensor]]:
+        """A function for `tf.function`: strings `(batch,)`, of pairs two of them, to the model's inputs."""
+        return self.preprocessor.graph()
 
     @abstractmethod
     def answered(self, items: Sequence[Any], answers: Sequence[np.ndarray]) -> np.ndarray:

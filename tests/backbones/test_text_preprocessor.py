@@ -140,6 +140,20 @@ def test_config_and_assets_rebuild_it() -> None:
         assert expected(again, AWKWARD) == expected(preprocessor, AWKWARD)
 
 
+@pytest.mark.parametrize("length", [4, 7, 8, 24, 25])
+def test_the_graph_packs_pairs_as_numpy_does(length: int) -> None:
+    preprocessor = make(length=length)
+    pairs = [(first, second) for first in AWKWARD for second in (AWKWARD[0], "", "the " * 30, AWKWARD[-1])]
+    sides = zip(*pairs, strict=True)
+    found = preprocessor.pair_graph()(*(tf.constant([text.encode() for text in side]) for side in sides))
+    ids, mask, segments = (found[name].numpy() for name in ("token_ids", "padding_mask", "segment_ids"))
+    for row, pair in enumerate(pairs):
+        wanted, parts = preprocessor.wrap_pair(*preprocessor.tokenize(pair), length)
+        assert ids[row][mask[row] > 0].tolist() == wanted.tolist()
+        assert segments[row][: len(parts)].tolist() == parts.tolist() and not segments[row][len(parts) :].any()
+        assert (ids[row][mask[row] == 0] == preprocessor.pad_id).all()
+
+
 def test_saved_model(tmp_path: Path) -> None:
     preprocessor = make()
     module = tf.Module()

@@ -198,6 +198,25 @@ def test_a_saved_model_preprocesses(made: tuple[Any, Path, Backbone], tmp_path: 
         np.testing.assert_array_equal(found[name], value)
 
 
+def test_a_saved_model_packs_pairs_as_numpy_does(made: tuple[Any, Path, Backbone], tmp_path: Path) -> None:
+    own = made[2].preprocessor
+    pairs = [(first, second) for first in TEXTS for second in TEXTS]
+    module = tf.Module()
+    module.preprocess = own.pair_graph()
+    module.serve = tf.function(module.preprocess, input_signature=[tf.TensorSpec((None,), tf.string)] * 2)
+    tf.saved_model.save(module, str(tmp_path))
+    serve = tf.saved_model.load(str(tmp_path)).serve
+    found = serve(*(tf.constant([text.encode() for text in side]) for side in zip(*pairs, strict=True)))
+    wrapped = [own.wrap_pair(*own.tokenize(pair), own.length) for pair in pairs]
+    width = max(len(ids) for ids, _ in wrapped)
+    ids, segments = np.full((len(pairs), width), own.pad_id), np.zeros((len(pairs), width), int)
+    for row, (tokens, sides) in enumerate(wrapped):
+        ids[row, : len(tokens)], segments[row, : len(tokens)] = tokens, sides
+    mask = np.arange(width) < np.array([[len(tokens)] for tokens, _ in wrapped])
+    for name, value in own.inputs(ids, mask, segments).items():
+        np.testing.assert_array_equal(found[name], value)
+
+
 def test_seeding_between_two_calls_does_no_harm(made: tuple[Any, Path, Backbone]) -> None:
     _, _, backbone = made
     before = backbone.preprocessor.tokenize(TEXTS)

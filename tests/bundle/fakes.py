@@ -54,6 +54,9 @@ class Hashing(TextPreprocessor):
     def wrap_pair(self, first: np.ndarray, second: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
         raise NotImplementedError
 
+    def pair_graph(self) -> Any:
+        raise NotImplementedError
+
     def inputs(
         self, token_ids: np.ndarray, mask: np.ndarray, segments: np.ndarray | None = None
     ) -> dict[str, np.ndarray]:

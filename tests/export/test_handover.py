@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import shutil
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -85,41 +83,6 @@ def test_the_normalizer_s_file_is_the_normalizer(text_folder: Path, text_classif
     assert np.array_equal(extras, whole.extras)
     for text in _samples.texts():
         assert normalized(text, packed) == normalizer(text)
-
-
-KOTLIN = """
-import tfvertical.*
-import java.io.File
-
-fun main(arguments: Array<String>) {
-    val folder = File(arguments[0])
-    val lines = File(folder, "vocab.txt").readText().removeSuffix("\\n").split("\\n")
-    val lengths = arguments[1].split(",").map { it.toInt() }
-    val tokenizer = Tokenizer(lines, Normalizer(File(folder, "normalizer.bin").readBytes()), lengths)
-    for (line in File(arguments[2]).readLines()) {
-        val text = String(line.chunked(2).map { it.toInt(16).toByte() }.toByteArray(), Charsets.UTF_8)
-        println(tokenizer.inputs(text).getValue("token_ids").joinToString(" "))
-    }
-}
-"""
-
-
-@pytest.mark.parametrize("lengths", [[16], [4, 8, 24]], ids=["one length", "several"])
-def test_the_kotlin_tokenizer_gives_the_same_ids(tmp_path: Path, text_classifier, lengths: list[int]):
-    compiler = shutil.which("kotlinc")
-    if compiler is None or shutil.which("java") is None:
-        pytest.skip("kotlinc is not installed (Debian: apt install kotlin)")
-    text_folder = export(text_classifier, tmp_path, length=lengths)
-    lines = golden(text_folder)
-    (tmp_path / "Main.kt").write_text(KOTLIN)
-    (tmp_path / "texts").write_text("".join(line["text"].encode().hex() + "\n" for line in lines))
-    jar = tmp_path / "check.jar"
-    sources = [str(text_folder / "snippets" / "Tokenizer.kt"), str(tmp_path / "Main.kt")]
-    subprocess.run([compiler, *sources, "-include-runtime", "-d", str(jar)], check=True, timeout=600)
-    command = ["java", "-jar", str(jar), str(text_folder), ",".join(map(str, lengths)), str(tmp_path / "texts")]
-    printed = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
-    found = [[int(each) for each in line.split()] for line in printed.splitlines()]
-    assert found == [line["token_ids"] for line in lines]
 
 
 def test_the_vocabulary_s_file_is_enough_for_ids(text_folder: Path, text_classifier):

@@ -31,8 +31,10 @@ KINDS = {
     "image_regressor": "image numbers",
     "pair_regressor": "pair numbers",
 }
-# a SavedModel takes one text, and knows no words
-FORMATS = {kind: ("litert", "onnx") for kind in ("token", "pair", "pair numbers", "answers")}
+# a SavedModel knows no words
+FORMATS = {kind: ("litert", "onnx") for kind in ("token", "answers")} | {
+    kind: ("litert", "onnx", "saved_model") for kind in ("pair", "pair numbers")
+}
 OPTIONS: dict[str, dict[str, Any]] = {
     "frozen": {},
     "gradual_unfreezing": {"blocks": 1, "head_epochs": 1, "epochs_per_block": 1},

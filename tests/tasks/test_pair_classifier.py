@@ -127,8 +127,21 @@ def test_a_file_reads_pairs_as_the_task_does(tmp_path: Path):
         np.testing.assert_allclose(predictor.scores([tuple(line["texts"])])[0], line["scores"], atol=1e-5)
     with pytest.raises(DataError, match="reads pairs of texts"):
         predictor.scores(["good"])
-    with pytest.raises(ConfigError, match="one text for each row"):
-        task.export(tmp_path, "saved_model")
+
+
+@pytest.mark.parametrize("make", [tiny.pair_task, tiny.apart_task])
+def test_a_saved_model_reads_two_tensors_of_texts(make, tmp_path: Path):
+    import tensorflow as tf
+
+    task = make(layers=1)
+    items = [*tiny.pairs(12, seed=3).inputs, ("the " * 40, "good"), ("good", "the " * 40), ("", ""), ("Ça va?", "")]
+    folder = task.export(tmp_path, "saved_model", examples=items)
+    serve = tf.saved_model.load(str(folder)).signatures["serving_default"]
+    first, second = (tf.constant([text.encode() for text in side]) for side in zip(*items, strict=True))
+    found = serve(first=first, second=second)
+    expected = task.scores(tiny.labelled(items, None))
+    np.testing.assert_allclose(found["scores"], expected, atol=1e-5)
+    assert [label.decode() for label in found["label"].numpy()] == [task.labels[best] for best in expected.argmax(1)]
 
 
 def test_texts_that_are_read_apart_give_what_each_gives_alone():

@@ -97,21 +97,43 @@ class WordPiecePreprocessor(TextPreprocessor):
 
     def graph(self, *, fixed: bool = False) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
         """Strings `(batch,)` to inputs, cut to `length`, padded to the batch's longest, or `fixed`ly to `length`."""
+        import tensorflow as tf
+
+        from tfvertical.backbones import _text_preprocessor_graph as twin
+
+        pieces = self._graph_pieces()
+
+        def preprocess(texts: tf.Tensor) -> dict[str, tf.Tensor]:
+            ids, mask = twin.pack(pieces(texts), [self._start], [self._end], self.length, self.pad_id, fixed)
+            return twin.model_inputs(self.input_names, ids, mask)
+
+        # Outside a graph KerasHub would take another road, in Python.
+        return tf.function(preprocess, input_signature=[tf.TensorSpec((None,), tf.string)], autograph=False)
+
+    def pair_graph(self) -> Callable[[tf.Tensor, tf.Tensor], dict[str, tf.Tensor]]:
+        """Two strings a row, `(batch,)` each, to inputs: `wrap_pair`, padded to the batch's longest."""
+        import tensorflow as tf
+
+        from tfvertical.backbones import _text_preprocessor_graph as twin
+
+        pieces, (start, end) = self._graph_pieces(), ([self._start], [self._end])
+
+        def preprocess(first: tf.Tensor, second: tf.Tensor) -> dict[str, tf.Tensor]:
+            made = twin.pack_pairs((pieces(first), pieces(second)), start, end, end, self.length, self.pad_id)
+            return twin.model_inputs(self.input_names, *made)
+
+        return tf.function(preprocess, input_signature=[tf.TensorSpec((None,), tf.string)] * 2, autograph=False)
+
+    def _graph_pieces(self) -> Callable[[tf.Tensor], tf.RaggedTensor]:
+        """Strings `(batch,)` to ids `(batch, pieces)`, without special tokens; for use in a graph."""
         import keras_hub
         import tensorflow as tf
 
         from tfvertical.backbones import _text_preprocessor_graph as twin
 
         # split=False: the words are ours, so KerasHub's own regular expressions have no say.
-        pieces = keras_hub.tokenizers.WordPieceTokenizer(self._unique(), lowercase=False, split=False)
-
-        def preprocess(texts: tf.Tensor) -> dict[str, tf.Tensor]:
-            words = tf.strings.split(twin.normalize(texts, self.normalizer))
-            ids, mask = twin.pack(pieces(words), [self._start], [self._end], self.length, self.pad_id, fixed)
-            return twin.model_inputs(self.input_names, ids, mask)
-
-        # Outside a graph KerasHub would take another road, in Python.
-        return tf.function(preprocess, input_signature=[tf.TensorSpec((None,), tf.string)], autograph=False)
+        tokenizer = keras_hub.tokenizers.WordPieceTokenizer(self._unique(), lowercase=False, split=False)
+        return lambda texts: tokenizer(tf.strings.split(twin.normalize(texts, self.normalizer)))
 
     def _unique(self) -> list[str]:
         """The vocabulary without repeated or empty pieces, which TensorFlow Text refuses: the last of each counts.

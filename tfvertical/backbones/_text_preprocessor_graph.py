@@ -47,17 +47,60 @@ def pack(
     """
     pieces = tf.cast(pieces[:, : length - len(start) - len(end)], tf.int32)
     rows = pieces.nrows()
-
-    def around(ids: Sequence[int]) -> tf.RaggedTensor:
-        return tf.RaggedTensor.from_tensor(tf.tile(np.array([ids], np.int32), [rows, 1]))
-
-    whole = tf.concat([around(ids) for ids in (start,) if ids] + [pieces] + [around(ids) for ids in (end,) if ids], 1)
+    whole = tf.concat([_same(start, rows), pieces, _same(end, rows)], axis=1)
     ids = whole.to_tensor(pad_id, shape=(None, length if fixed else None))
     mask = tf.sequence_mask(whole.row_lengths(), tf.shape(ids)[1])
     return ids, mask
 
 
-def model_inputs(names: Sequence[str], ids: tf.Tensor, mask: tf.Tensor) -> dict[str, tf.Tensor]:
+def pack_pairs(
+    pieces: tuple[tf.RaggedTensor, tf.RaggedTensor],
+    start: Sequence[int],
+    between: Sequence[int],
+    end: Sequence[int],
+    length: int,
+    pad_id: int,
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Two texts a row in one sequence of at most `length`, cut as `codecs.pairs.fitted` does, padded to the longest.
+
+    Returns:
+        int32 ids `(batch, tokens)`, their bool mask, and int32 segments: 1 from the second text on, 0 for padding.
+    """
+    room = length - len(start) - len(between) - len(end)
+    half = room // 2
+    firsts, seconds = (each.row_lengths() for each in pieces)
+    first = _cut(pieces[0], tf.minimum(firsts, tf.maximum(room - seconds, room - half)))
+    second = _cut(pieces[1], tf.minimum(seconds, tf.maximum(room - firsts, half)))
+    rows = first.nrows()
+    parts = [_same(start, rows), first, _same(between, rows), second, _same(end, rows)]
+    whole = tf.concat(parts, axis=1)
+    ids = whole.to_tensor(pad_id)
+    width = tf.shape(ids, tf.int64)[1]
+    mask = tf.sequence_mask(whole.row_lengths(), width)
+    begins = first.row_lengths() + len(start) + len(between)
+    return ids, mask, tf.cast(mask & (tf.range(width)[None] >= begins[:, None]), tf.int32)
+
+
+def _cut(pieces: tf.RaggedTensor, lengths: tf.Tensor) -> tf.RaggedTensor:
+    """The first `lengths` int64 `(batch,)` pieces of each row, none of which has fewer."""
+    before = pieces.row_lengths()
+    kept = tf.ragged.range(before).values < tf.repeat(lengths, before)
+    return tf.RaggedTensor.from_row_lengths(tf.boolean_mask(tf.cast(pieces.values, tf.int32), kept), lengths)
+
+
+def _same(ids: Sequence[int], rows: tf.Tensor) -> tf.RaggedTensor:
+    """The same ids in each of so many rows, int32."""
+    made = np.array([ids], np.int32).reshape(1, len(ids))
+    return tf.RaggedTensor.from_tensor(tf.tile(made, [rows, 1]))
+
+
+def model_inputs(
+    names: Sequence[str], ids: tf.Tensor, mask: tf.Tensor, segments: tf.Tensor | None = None
+) -> dict[str, tf.Tensor]:
     """What a backbone with inputs of these names takes, all int32."""
-    made = {"token_ids": ids, "padding_mask": tf.cast(mask, tf.int32), "segment_ids": tf.zeros_like(ids)}
+    made = {
+        "token_ids": ids,
+        "padding_mask": tf.cast(mask, tf.int32),
+        "segment_ids": tf.zeros_like(ids) if segments is None else segments,
+    }
     return {name: made[name] for name in names}

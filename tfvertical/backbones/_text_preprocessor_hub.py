@@ -74,9 +74,13 @@ class HubTextPreprocessor(TextPreprocessor):
 
     def wrap_pair(self, first: np.ndarray, second: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
         """As the model saw pairs when it was pretrained: RoBERTa and XLM-RoBERTa put two end tokens between them."""
-        between = self._end * (2 if type(self.tokenizer).__name__ in _TWICE else 1)
-        room = length - len(self._start) - len(between) - len(self._end)
-        return joined_pair(*fitted(first, second, room), self._start, between, self._end)
+        room = length - len(self._start) - len(self.between) - len(self._end)
+        return joined_pair(*fitted(first, second, room), self._start, self.between, self._end)
+
+    @property
+    def between(self) -> list[int]:
+        """The special tokens between two texts."""
+        return self._end * (2 if type(self.tokenizer).__name__ in _TWICE else 1)
 
     def inputs(
         self, token_ids: np.ndarray, mask: np.ndarray, segments: np.ndarray | None = None
@@ -90,6 +94,15 @@ class HubTextPreprocessor(TextPreprocessor):
         The callable is a `tf.Module` that holds tables: whoever saves a graph with it has to keep it as an attribute.
         """
         return self._twin(fixed)
+
+    def pair_graph(self) -> Callable[[tf.Tensor, tf.Tensor], dict[str, tf.Tensor]]:
+        """Two strings a row, `(batch,)` each, to inputs: `wrap_pair`, padded to the batch's longest.
+
+        The callable is a `tf.Module` that holds tables, as that of `graph`.
+        """
+        from tfvertical.backbones._text_preprocessor_hub_graph import HubPairGraph
+
+        return HubPairGraph(self, self._twin())
 
     def _twin(self, fixed: bool = False) -> Any:
         """The graph, made once a process; made again where it broke.

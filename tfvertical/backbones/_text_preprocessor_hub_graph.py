@@ -45,3 +45,25 @@ class HubGraph(tf.Module):
         pieces = self.pieces(twin.normalize(texts, self._normalizer))
         ids, mask = twin.pack(pieces, *self._pack)
         return twin.model_inputs(self._inputs, ids, mask)
+
+
+class HubPairGraph(tf.Module):
+    """Two strings a row to model inputs; a module for the same reason.
+
+    Args:
+        preprocessor: whose length and special tokens these are.
+        single: the graph of one text, whose tables these are.
+    """
+
+    def __init__(self, preprocessor: HubTextPreprocessor, single: HubGraph):
+        super().__init__(name="pair_preprocessor")
+        self.single = single
+        start, end = preprocessor._start, preprocessor._end
+        self._pack = (start, preprocessor.between, end, preprocessor.length, preprocessor.pad_id)
+        self._normalizer, self._inputs = preprocessor.normalizer, preprocessor.input_names
+
+    @tf.function(input_signature=[tf.TensorSpec((None,), tf.string)] * 2, autograph=False)
+    def __call__(self, first: tf.Tensor, second: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The model's inputs, int32 `(batch, tokens)`."""
+        pieces = tuple(self.single.pieces(twin.normalize(texts, self._normalizer)) for texts in (first, second))
+        return twin.model_inputs(self._inputs, *twin.pack_pairs(pieces, *self._pack))

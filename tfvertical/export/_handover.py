@@ -22,10 +22,14 @@ from tfvertical.files import write_bytes, write_json, write_text
 MAGIC = 0x314E5654  # "TVN1", little-endian
 _ANY = 2**31 - 1  # tokens: a text as it is
 _SNIPPETS = Path(__file__).parent / "snippets"
-_OF_KIND = {
-    "words": ("Tokenizer.kt", "Tokenizer.swift", "TextExample.kt", "TextExample.swift", "example.py"),
-    "image": ("ImageExample.kt", "ImageExample.swift", "example.py"),
+_TOKENIZER = ("Tokenizer.kt", "Tokenizer.swift")
+_PLACES = ("Words.kt", "Words.swift", "Model.kt")
+_OF_TEXTS = {
+    "entities": (*_PLACES, "Entities.kt", "Entities.swift", "EntityExample.kt"),
+    "answers": (*_PLACES, "Answers.kt", "Answers.swift", "AnswerExample.kt"),
+    "label": ("TextExample.kt", "TextExample.swift", "example.py"),
 }
+_OF_PICTURES = ("ImageExample.kt", "ImageExample.swift", "example.py")
 
 
 def preprocessing(task: Task, folder: Path, lengths: Sequence[int]) -> None:
@@ -91,13 +95,19 @@ def write(
         inputs = fixed_inputs(task, item, lengths or None)
         lines.append(_example(item, inputs) | _golden(task, item, output, run(inputs)[output][0]))
     write_text(folder / "golden.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
-    kind = "words" if normalizer is not None else preprocessor.kind
-    for name in _OF_KIND.get(kind, ()):
-        plain = output == "scores" and task.target == "label" and task.items != "pair"
-        if not plain and "example" in name.lower():
-            continue  # they print the label of one text
+    for name in _sources(task, output, words=normalizer is not None):
         (folder / "snippets").mkdir(exist_ok=True)
         write_bytes(folder / "snippets" / name, (_SNIPPETS / name).read_bytes())
+
+
+def _sources(task: Task, output: str, words: bool) -> tuple[str, ...]:
+    """The files of `snippets/` that say something of this export; examples print the label of one item."""
+    target = task.target if output == "scores" else None
+    if target == "label" and task.items == "pair":
+        target = None
+    if words:
+        return (*_TOKENIZER, *_OF_TEXTS.get(target or "", ()))
+    return _OF_PICTURES if task.preprocessor.kind == "image" and target == "label" else ()
 
 
 def reads_words(preprocessor: Preprocessor) -> bool:

@@ -13,15 +13,17 @@ from tfvertical.contracts import Exporter, Margin, Predict, Task
 from tfvertical.errors import ConfigError
 from tfvertical.export._inputs import call
 
+_READERS = {"entities": "Tagger", "answers": "Answerer"}  # what finds places in texts, from the files of other formats
+
 
 @dataclass(frozen=True)
 class SavedModel(Exporter):
     """A SavedModel for TensorFlow Serving or plain TensorFlow.
 
-    `serving_default` takes `inputs`, strings `(batch,)` (UTF-8 texts, or the bytes of JPEG, PNG and the like), and
-    returns `label` (string `(batch,)`), `score` (float32 `(batch,)`) and `scores` (float32 `(batch, labels)`). The
-    signature `classes` takes nothing and returns `classes`, the label names in the order of `scores`. A text model's
-    graph needs `import tensorflow_text` in the process that loads it.
+    `serving_default` takes `inputs`, strings `(batch,)` (UTF-8 texts, or the bytes of JPEG, PNG and the like), of pairs
+    `first` and `second`, and returns `label` (string `(batch,)`), `score` (float32 `(batch,)`) and `scores` (float32
+    `(batch, labels)`). The signature `classes` takes nothing and returns `classes`, the label names in the order of
+    `scores`. A text model's graph needs `import tensorflow_text` in the process that loads it.
 
     Args:
         precision: `"float32"`.
@@ -34,13 +36,11 @@ class SavedModel(Exporter):
             raise ConfigError(f"saved_model has no precision {self.precision!r}.", expected="'float32'")
 
     def chosen(self, items: str, target: str = "label") -> str:
-        """The one there is; ConfigError for pairs, and for entities, whose places in a text a graph does not know."""
-        if items == "pair":
-            raise ConfigError("A SavedModel takes one text for each row.", fix="export pairs as litert or onnx")
-        if target == "entities":
+        """The one there is; ConfigError for entities and answers, whose places in a text a graph does not know."""
+        if target in _READERS:
             raise ConfigError(
                 "A SavedModel takes texts as bytes, and does not know where their words stand.",
-                fix="export entities as litert or onnx, and find them with tfvertical.runtime.Tagger",
+                fix=f"export {target} as litert or onnx, and find them with tfvertical.runtime.{_READERS[target]}",
             )
         return self.precision
 
@@ -49,18 +49,29 @@ class SavedModel(Exporter):
     ) -> dict[str, Any]:
         import tensorflow as tf
 
-        preprocess, labels = task.preprocessor.graph(), tf.constant(task.outputs)
+        preprocess, labels = task.graph(), tf.constant(task.outputs)
         thresholds = tf.constant(getattr(task, "thresholds", ()), tf.float32)
 
-        @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, name="inputs")], autograph=False)
-        def serve(inputs: tf.Tensor) -> dict[str, tf.Tensor]:
-            scores = tf.cast(task.activation(call(task.model, preprocess(inputs))), tf.float32)
+        def answer(inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+            scores = tf.cast(task.activation(call(task.model, inputs)), tf.float32)
             if task.target == "numbers":
                 return {"scores": scores}
             if task.target == "labels":
                 return {"applies": scores >= thresholds, "scores": scores}
             best = tf.argmax(scores, axis=-1)
             return {"label": tf.gather(labels, best), "score": tf.reduce_max(scores, axis=-1), "scores": scores}
+
+        if task.items == "pair":
+
+            def texts(first: tf.Tensor, second: tf.Tensor) -> dict[str, tf.Tensor]:
+                return answer(preprocess(first, second))
+        else:
+
+            def texts(inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+                return answer(preprocess(inputs))
+
+        taken = [tf.TensorSpec((None,), tf.string, name=name) for name in names(task)]
+        serve = tf.function(texts, input_signature=taken, autograph=False)
 
         @tf.function(input_signature=[], autograph=False)
         def classes() -> dict[str, tf.Tensor]:
@@ -82,13 +93,19 @@ class SavedModel(Exporter):
         serve = tf.saved_model.load(str(folder)).signatures["serving_default"]
 
         def predict(items: Sequence[Any]) -> np.ndarray:
-            scores = [serve(inputs=tf.constant([raw(item)]))["scores"].numpy() for item in items]
-            return np.concatenate(scores)
+            given = [zip(names(task), item if task.items == "pair" else (item,), strict=True) for item in items]
+            tensors = [{name: tf.constant([raw(part)]) for name, part in each} for each in given]
+            return np.concatenate([serve(**each)["scores"].numpy() for each in tensors])
 
         return predict
 
     def measured(self, task: Task, folder: Path, items: Sequence[Any]) -> dict[str, Any]:
         return {"bytes": sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())}
+
+
+def names(task: Task) -> tuple[str, ...]:
+    """What the signature takes."""
+    return ("first", "second") if task.items == "pair" else ("inputs",)
 
 
 def raw(item: Any) -> bytes:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal, get_args
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 import keras
 import numpy as np
@@ -17,6 +17,9 @@ from tfvertical.kinds import Encoder
 from tfvertical.tasks._heads import TEXT_HEAD, compared_head, text_head
 from tfvertical.tasks._task import BackboneTask, label_ids, row_weights
 from tfvertical.tasks._texts import Tokens, unknown_share
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 SIDES = ("first_", "second_")  # what stands before an input's name where texts are read apart
 
@@ -98,6 +101,14 @@ class PairReader(BackboneTask):
         room = length - self.preprocessor.specials
         texts = self.preprocessor.tokenize(list(as_pair(item)))
         return {side: (self.preprocessor.wrap(ids[:room]), None) for side, ids in zip(SIDES, texts, strict=True)}
+
+    def graph(self) -> Callable[[tf.Tensor, tf.Tensor], dict[str, tf.Tensor]]:
+        """Two texts a row to the model's inputs, in one sequence or each in its own."""
+        if not self._bi:
+            return self.preprocessor.pair_graph()
+        from tfvertical.tasks._apart_graph import ApartGraph
+
+        return ApartGraph(self.preprocessor.graph())
 
     def _build(self, body: keras.Model) -> keras.Model:
         """Where texts are read apart, the body reads each of them, and the head compares."""

@@ -37,7 +37,7 @@ class ImageExample(context: Context) {
         val scores = FloatArray(labels.size) {
             if (whole) (raw.get().toInt().and(255) - steps.zeroPoint) * steps.scale else raw.getFloat()
         }
-        val best = scores.indices.maxByOrNull { scores[it] }!!
+        val best = scores.indices.reduce { most, at -> if (scores[at] > scores[most]) at else most }
         return labels[best] to scores[best]
     }
 }

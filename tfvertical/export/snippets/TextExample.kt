@@ -29,7 +29,7 @@ class TextExample(context: Context, private vararg val lengths: Int) {
         val inputs = made.filterKeys { it in wanted }.mapValues { arrayOf(it.value) as Any }
         val scores = arrayOf(FloatArray(labels.size))
         interpreter.runSignature(inputs, mapOf<String, Any>("scores" to scores), signature)
-        val best = scores[0].indices.maxByOrNull { scores[0][it] }!!
+        val best = scores[0].indices.reduce { most, at -> if (scores[0][at] > scores[0][most]) at else most }
         return labels[best] to scores[0][best]
     }
 }

@@ -51,7 +51,7 @@ class Tokenizer(vocabulary: List<String>, private val normalizer: Normalizer, pr
 
     private val starts = HashMap<String, Int>()
     private val continues = HashMap<String, Int>()
-    private val longest = vocabulary.maxOf { it.length }
+    private val longest = vocabulary.fold(0) { most, piece -> maxOf(most, piece.length) }
     private val unknown: Int
     private val first: Int
     private val last: Int
@@ -68,17 +68,47 @@ class Tokenizer(vocabulary: List<String>, private val normalizer: Normalizer, pr
         pad = starts.getValue("[PAD]")
     }
 
+    /** How many pieces of a text the model takes. */
+    val room: Int get() = lengths.last() - 2
+
     /** The model's inputs by name, each of as many numbers as the first of [lengths] that holds the text. */
-    fun inputs(text: String): Map<String, IntArray> {
-        val pieces = normalizer.normalize(text).split(' ').filter { it.isNotEmpty() }.flatMap { cut(it) }
-        val wrapped = listOf(first) + pieces.take(lengths.last() - 2) + last
-        val length = lengths.first { it >= wrapped.size }
-        return mapOf(
-            "token_ids" to IntArray(length) { if (it < wrapped.size) wrapped[it] else pad },
-            "padding_mask" to IntArray(length) { if (it < wrapped.size) 1 else 0 },
-            "segment_ids" to IntArray(length),
-        )
+    fun inputs(text: String): Map<String, IntArray> = inputs(pieces(text))
+
+    /** The same of pieces; those for which there is no [room] are cut off. */
+    fun inputs(pieces: List<Int>): Map<String, IntArray> = padded(listOf(first) + pieces.take(room) + last)
+
+    /** The inputs of two texts that are read together; the longer one is cut first. */
+    fun inputs(one: String, other: String): Map<String, IntArray> = inputs(pieces(one), pieces(other))
+
+    /** The same of their pieces. */
+    fun inputs(one: List<Int>, other: List<Int>): Map<String, IntArray> {
+        val both = room - 1
+        val kept = one.take(maxOf(both - other.size, both - both / 2))
+        return padded(listOf(first) + kept + last + other.take(maxOf(both - one.size, both / 2)) + last, kept.size + 2)
     }
+
+    /** The inputs of two texts that are read apart (`"encoder": "bi"` in preprocessing.json). */
+    fun inputsApart(one: String, other: String): Map<String, IntArray> {
+        val sides = listOf(one, other).map { listOf(first) + pieces(it).take(room) + last }
+        val length = lengths.first { it >= maxOf(sides[0].size, sides[1].size) }
+        return listOf("first_", "second_").zip(sides).flatMap { (side, wrapped) ->
+            padded(wrapped, length = length).map { (name, numbers) -> side + name to numbers }
+        }.toMap()
+    }
+
+    /** The ids of a text's pieces, without those that stand around them. */
+    fun pieces(text: String): List<Int> =
+        normalizer.normalize(text).split(' ').filter { it.isNotEmpty() }.flatMap { cut(it) }
+
+    private fun padded(
+        wrapped: List<Int>,
+        second: Int = wrapped.size,
+        length: Int = lengths.first { it >= wrapped.size }
+    ): Map<String, IntArray> = mapOf(
+        "token_ids" to IntArray(length) { if (it < wrapped.size) wrapped[it] else pad },
+        "padding_mask" to IntArray(length) { if (it < wrapped.size) 1 else 0 },
+        "segment_ids" to IntArray(length) { if (it >= second && it < wrapped.size) 1 else 0 }
+    )
 
     private fun cut(word: String): List<Int> {
         if (word.toByteArray(Charsets.UTF_8).size > 100) return listOf(unknown)

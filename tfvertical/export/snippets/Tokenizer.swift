@@ -83,17 +83,51 @@ public struct Tokenizer {
         pad = special("[PAD]", starts)
     }
 
+    /// How many pieces of a text the model takes.
+    public var room: Int { lengths.last! - 2 }
+
     /// The model's inputs by name, each of as many numbers as the first of `lengths` that holds the text.
-    public func inputs(_ text: String) -> [String: [Int32]] {
-        let words = Normalizer.words(normalizer.normalize(text))
-        let pieces = words.flatMap { cut($0.map { $0.value }) }
-        let wrapped = [first] + pieces.prefix(lengths.last! - 2) + [last]
-        let length = lengths.first { $0 >= wrapped.count }!
-        let empty = length - wrapped.count
+    public func inputs(_ text: String) -> [String: [Int32]] { inputs(pieces: pieces(text)) }
+
+    /// The same of pieces; those for which there is no `room` are cut off.
+    public func inputs(pieces: [Int32]) -> [String: [Int32]] { padded([first] + pieces.prefix(room) + [last]) }
+
+    /// The inputs of two texts that are read together; the longer one is cut first.
+    public func inputs(_ one: String, _ other: String) -> [String: [Int32]] {
+        inputs(pieces: pieces(one), pieces(other))
+    }
+
+    /// The same of their pieces.
+    public func inputs(pieces one: [Int32], _ other: [Int32]) -> [String: [Int32]] {
+        let both = room - 1
+        let kept = one.prefix(max(both - other.count, both - both / 2))
+        let rest = other.prefix(max(both - one.count, both / 2))
+        return padded([first] + kept + [last] + rest + [last], second: kept.count + 2)
+    }
+
+    /// The inputs of two texts that are read apart (`"encoder": "bi"` in preprocessing.json).
+    public func inputsApart(_ one: String, _ other: String) -> [String: [Int32]] {
+        let sides = [one, other].map { [first] + pieces($0).prefix(room) + [last] }
+        let length = lengths.first { $0 >= max(sides[0].count, sides[1].count) }!
+        var made: [String: [Int32]] = [:]
+        for (side, wrapped) in zip(["first_", "second_"], sides) {
+            for (name, numbers) in padded(wrapped, length: length) { made[side + name] = numbers }
+        }
+        return made
+    }
+
+    /// The ids of a text's pieces, without those that stand around them.
+    public func pieces(_ text: String) -> [Int32] {
+        Normalizer.words(normalizer.normalize(text)).flatMap { cut($0.map { $0.value }) }
+    }
+
+    private func padded(_ wrapped: [Int32], second: Int? = nil, length: Int? = nil) -> [String: [Int32]] {
+        let length = length ?? lengths.first { $0 >= wrapped.count }!
+        let ones = second.map { $0..<wrapped.count } ?? 0..<0
         return [
-            "token_ids": wrapped + Array(repeating: pad, count: empty),
-            "padding_mask": Array(repeating: 1, count: wrapped.count) + Array(repeating: 0, count: empty),
-            "segment_ids": Array(repeating: 0, count: length),
+            "token_ids": (0..<length).map { $0 < wrapped.count ? wrapped[$0] : pad },
+            "padding_mask": (0..<length).map { $0 < wrapped.count ? 1 : 0 },
+            "segment_ids": (0..<length).map { ones.contains($0) ? 1 : 0 },
         ]
     }
 

@@ -1,0 +1,62 @@
+// What the tests ask of the Kotlin sources: Main WHAT FOLDER LENGTHS LINES [MORE...], the lines hexadecimal UTF-8.
+import java.io.File
+import tfvertical.Answerer
+import tfvertical.Normalizer
+import tfvertical.Tagger
+import tfvertical.Tokenizer
+
+fun texts(line: String): List<String> = line.split(" ").map { hex ->
+    String(hex.chunked(2).filter { it.isNotEmpty() }.map { it.toInt(16).toByte() }.toByteArray(), Charsets.UTF_8)
+}
+
+/** In the place of a model: numbers that depend on a piece and on the one behind it. */
+fun drawn(made: Map<String, IntArray>, outputs: Int): Array<DoubleArray> {
+    val ids = made.getValue("token_ids")
+    return Array(ids.size) { at ->
+        val both = ids[at] * 7919 + ids[(at + 1) % ids.size] * 104729
+        DoubleArray(outputs) { 1.0 + (both + it * 1299709) % 10007 }
+    }
+}
+
+fun main(arguments: Array<String>) {
+    val (what, path, lengths, lines) = arguments
+    val folder = File(path)
+    val vocabulary = File(folder, "vocab.txt").readText().removeSuffix("\n").split("\n")
+    val normalizer = Normalizer(File(folder, "normalizer.bin").readBytes())
+    val tokenizer = Tokenizer(vocabulary, normalizer, lengths.split(",").map { it.toInt() })
+    for (line in File(lines).readLines()) {
+        val (first, second) = texts(line).let { it[0] to it.getOrElse(1) { "" } }
+        fun place(text: String, at: Int) = text.codePointCount(0, at)
+        when (what) {
+            "text" -> println(tokenizer.inputs(first).getValue("token_ids").joinToString(" "))
+            "pair" -> println(tokenizer.inputs(first, second).let {
+                it.getValue("token_ids").joinToString(" ") + ";" + it.getValue("segment_ids").joinToString(" ")
+            })
+            "apart" -> println(tokenizer.inputsApart(first, second).let {
+                it.getValue("first_token_ids").joinToString(" ") + ";" +
+                    it.getValue("second_token_ids").joinToString(" ")
+            })
+            "entities" -> {
+                val tags = File(folder, "labels.txt").readText().removeSuffix("\n").split("\n")
+                val rows = arguments.drop(5).map { row -> row.split(",").map { it.toFloat() }.toFloatArray() }
+                val steps = if (rows.isEmpty()) null else rows
+                val tagger = Tagger(tokenizer, tags, arguments[4] == "all", steps) { made ->
+                    drawn(made, tags.size).map { row ->
+                        FloatArray(row.size) { (row[it] / row.sum()).toFloat() }
+                    }.toTypedArray()
+                }
+                println(tagger.find(first).joinToString(";") {
+                    "${place(first, it.start)} ${place(first, it.end)} ${it.label} ${it.score}"
+                })
+            }
+            "answers" -> {
+                val threshold = if (arguments[6] == "null") null else arguments[6].toDouble()
+                val answerer = Answerer(tokenizer, arguments[4].toInt(), arguments[5].toInt(), threshold) { made ->
+                    drawn(made, 2).map { row -> FloatArray(2) { (row[it] / 1000 - 5).toFloat() } }.toTypedArray()
+                }
+                val told = answerer.answer(first, second)
+                println("${place(second, told.start)} ${place(second, told.end)} ${told.score}")
+            }
+        }
+    }
+}

@@ -1,0 +1,119 @@
+// Entities in texts of any length: copy this file into the app beside Tokenizer.kt and Words.kt.
+// Plain Kotlin; the same steps as tfvertical.runtime.Tagger, which golden.jsonl lets you check.
+package tfvertical
+
+import kotlin.math.exp
+import kotlin.math.ln
+
+/** [start] and [end] count UTF-16 units, as String.substring does; [score] is the mean of its words' tags. */
+data class Entity(val text: String, val label: String, val start: Int, val end: Int, val score: Float)
+
+/**
+ * Finds what a text names.
+ *
+ * [tags] are the lines of labels.txt, [every] is whether preprocessing.json says `"pieces": "all"`, [steps] are its
+ * `steps` where it has them, and [run] takes a model's inputs by name to its `scores`, a row for each position.
+ */
+class Tagger(
+    private val tokenizer: Tokenizer,
+    private val tags: List<String>,
+    private val every: Boolean = false,
+    private val steps: List<FloatArray>? = null,
+    private val run: (Map<String, IntArray>) -> Array<FloatArray>
+) {
+    fun find(text: String): List<Entity> {
+        val words = words(text)
+        val scores = scores(words.map { text.substring(it.first, it.second) })
+        val best = decode(scores)
+        val found = ArrayList<Entity>()
+        var at = 0
+        while (at < words.size) {
+            val start = at++
+            if (best[start] % 2 == 0) continue // outside: B- is odd, I- follows it
+            while (at < words.size && best[at] == best[start] + 1) at++
+            val score = (start until at).map { scores[it][best[it]] }.average().toFloat()
+            val (first, last) = words[start].first to words[at - 1].second
+            found.add(Entity(text.substring(first, last), tags[best[start]].substring(2), first, last, score))
+        }
+        return found
+    }
+
+    /** Probabilities of the tags of each word, read in windows. */
+    private fun scores(words: List<String>): List<FloatArray> {
+        val cut = words.map { tokenizer.pieces(it).take(tokenizer.room) }
+        val total = words.map { FloatArray(tags.size) }
+        val count = IntArray(words.size)
+        for (window in windows(cut.map { it.size }, tokenizer.room)) {
+            val made = run(tokenizer.inputs((window.first until window.last).flatMap { cut[it] }))
+            var position = 1 // behind [CLS]
+            for (word in window.first until window.last) {
+                for (piece in cut[word].indices) {
+                    if (word >= window.ownFirst && word < window.ownLast && (every || piece == 0)) {
+                        for (tag in tags.indices) total[word][tag] += made[position][tag]
+                        count[word]++
+                    }
+                    position++
+                }
+            }
+        }
+        val mean = total.mapIndexed { word, sums ->
+            FloatArray(tags.size) { if (count[word] > 0) sums[it] / count[word] else 1f / tags.size }
+        }
+        return if (steps == null || words.isEmpty()) mean else chained(mean, steps)
+    }
+
+    /** The most probable tags that make sense: Viterbi's search, in which I- follows B- and I- of its own type only. */
+    private fun decode(scores: List<FloatArray>): IntArray {
+        val came = scores.map { IntArray(tags.size) }
+        var total = FloatArray(tags.size)
+        scores.forEachIndexed { word, row ->
+            val before = total
+            val best = before.indices.fold(0) { most, tag -> if (before[tag] > before[most]) tag else most }
+            total = FloatArray(tags.size) { tag ->
+                val inside = tag > 0 && tag % 2 == 0
+                val from = if (!inside) best else if (before[tag - 1] >= before[tag]) tag - 1 else tag
+                came[word][tag] = from
+                val own = ln(maxOf(row[tag], SMALLEST))
+                if (word > 0) own + before[from] else if (inside) Float.NEGATIVE_INFINITY else own
+            }
+        }
+        val found = IntArray(scores.size)
+        var now = total.indices.fold(0) { most, tag -> if (total[tag] > total[most]) tag else most }
+        for (word in scores.indices.reversed()) {
+            found[word] = now
+            now = came[word][now]
+        }
+        return found
+    }
+
+    /** Each tag's probability given all words: the forward-backward algorithm of a conditional random field. */
+    private fun chained(scores: List<FloatArray>, steps: List<FloatArray>): List<FloatArray> {
+        fun of(row: FloatArray, most: Float) = DoubleArray(row.size) { exp((row[it] - most).toDouble()) }
+        fun even(row: DoubleArray): DoubleArray = row.sum().let { sum -> DoubleArray(row.size) { row[it] / sum } }
+        fun most(rows: List<FloatArray>) = rows.flatMap { it.toList() }.reduce { one, other -> maxOf(one, other) }
+        val count = tags.size
+        val between = steps.take(count).let { rows -> rows.map { of(it, most(rows)) } }
+        val (first, last) = steps.drop(count).map { of(it, most(listOf(it))) }
+        val here = scores.map { row -> DoubleArray(count) { maxOf(row[it], SMALLEST).toDouble() } }
+        val forward = ArrayList<DoubleArray>()
+        for (row in here) {
+            val before = forward.lastOrNull()
+            fun came(tag: Int) =
+                if (before == null) first[tag] else (0 until count).map { before[it] * between[it][tag] }.sum()
+            forward.add(even(DoubleArray(count) { row[it] * came(it) }))
+        }
+        var backward = last
+        val found = ArrayList<FloatArray>()
+        for (word in here.indices.reversed()) {
+            val both = even(DoubleArray(count) { forward[word][it] * backward[it] })
+            found.add(FloatArray(count) { both[it].toFloat() })
+            val behind = DoubleArray(count) { here[word][it] * backward[it] }
+            backward = even(DoubleArray(count) { tag -> (0 until count).map { between[tag][it] * behind[it] }.sum() })
+        }
+        return found.reversed()
+    }
+
+    private companion object {
+        const val SMALLEST = 1.17549435e-38f
+    }
+}
