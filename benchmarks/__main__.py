@@ -17,7 +17,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import machine, measured, show
+from benchmarks import machine, measured, picture, show
 from tfvertical.files import write_text
 
 NAMES = (
@@ -86,9 +86,11 @@ def again(names: Sequence[str]) -> int:
 
 
 def renew(name: str, section: str, head: str | None) -> None:
-    """Put a section into RESULTS.md; `head` None keeps machine and versions as they stand there."""
+    """Put a section into RESULTS.md, and draw the picture; `head` None keeps machine and versions as they stand."""
     old = RESULTS.read_text(encoding="utf-8") if RESULTS.is_file() else ""
-    write_text(RESULTS, renewed(old, name, section, head))
+    new = renewed(old, name, section, head)
+    write_text(RESULTS, new)
+    picture.draw(picture.ratios(new), picture.PICTURE)
 
 
 def renewed(old: str, name: str, section: str, head: str | None) -> str:

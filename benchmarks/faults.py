@@ -27,7 +27,7 @@ QUESTION = (
 )
 SETTINGS = {"length": 64, "epochs": 2, "rate": 1e-3, "decay": 0.01, "dropout": 0.1, "clip": 1.0, "whole": True}
 KILLS = 2  # a run
-FULL, SHORT = (50, 500, 640), (5, 50, 160)  # runs, damages, texts
+FULL, SHORT = (50, 500, 640), (5, 50, 96)  # runs, damages, texts
 LEAST = 0.98  # of the speed that a run has without saving
 
 

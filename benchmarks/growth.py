@@ -17,6 +17,7 @@ BLOCKS = 6
 def main(arguments: Sequence[str] | None = None) -> tuple[str, bool]:
     """Three tables and the closing line; the section of RESULTS.md, and whether every run ended well."""
     options = race.options(arguments, QUESTION)
+    options.rounds = 1
     tables = {"examples": _examples, "epochs": _epochs, "blocks": _blocks}
     lines, peaks = [QUESTION, ""], []
     for name, runs in tables.items():

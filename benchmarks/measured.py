@@ -43,7 +43,13 @@ class Measured:
         return max((len(each) for each in self.outcomes.values()), default=0)
 
     def begun(self, before: Measured) -> Measured:
-        """These figures, to be added to those of rounds before."""
+        """These figures, to be added to those of rounds before.
+
+        Raises:
+            ValueError: those were measured on another processor, whose name makes the same name of a file.
+        """
+        if self.machine != before.machine:
+            raise ValueError(f"The rounds before were measured on another processor: {before.machine}.")
         joined = {
             name: ", ".join(dict.fromkeys([*getattr(before, name).split(", "), getattr(self, name)]))
             for name in ("date", "commit")
@@ -71,4 +77,4 @@ def read(file: Path) -> Measured:
 def every(race: str) -> list[Measured]:
     """What is kept of a race, one a kind of processor: that with most rounds first, of two the later one."""
     found = [read(file) for file in sorted((FOLDER / race).glob("*.json"))]
-    return sorted(found, key=lambda each: (each.rounds, each.date), reverse=True)
+    return sorted(found, key=lambda each: (each.rounds, each.date.split(", ")[-1]), reverse=True)

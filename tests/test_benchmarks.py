@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from benchmarks import __main__ as every
-from benchmarks import faults, gradual, measured, processes, race, show, verdicts, work
+from benchmarks import faults, gradual, measured, picture, processes, race, show, verdicts, work
 from benchmarks.contenders import clock
 from benchmarks.race import Contender, Outcome, Race, Row
 from tfvertical import kernels
@@ -128,6 +128,7 @@ def toy_race(monkeypatch, tmp_path):
     monkeypatch.setattr(every, "RESULTS", tmp_path / "RESULTS.md")
     monkeypatch.setattr(measured, "FOLDER", tmp_path / "measured")
     monkeypatch.setattr(show, "KEPT", tmp_path / "quality.json")
+    monkeypatch.setattr(picture, "PICTURE", tmp_path / "performance.svg")
     monkeypatch.setattr(race.processes, "missing", lambda peer, flags: "")
     return tmp_path
 
@@ -199,6 +200,29 @@ def test_rounds_of_two_processors_stand_side_by_side(toy_race, monkeypatch):
     first, _, second = (toy_race / "RESULTS.md").read_text().partition("Measured as well: ")
     assert "B, commit" in first and "3 rounds." in first and "A (1) with avx2, commit" in second
     assert {each.machine: each.rounds for each in measured.every("gradual")} == {"B": 3, "A (1) with avx2": 2}
+
+
+def test_what_was_reached_is_drawn(toy_race, monkeypatch):
+    def run(call, given, peer, expert):
+        return {"seconds": 3.0 if peer else 1.0, "quality": 0.9, "rows": {"steady": 2.0}}
+
+    monkeypatch.setattr(race.processes, "run", run)
+    assert every.main(["gradual", "--rounds", "1"]) == 0
+    drawn = picture.ratios((toy_race / "RESULTS.md").read_text())
+    assert [(row.name, row.against, row.ratio, row.target) for row in drawn] == [
+        ("gradual", "Peer", 3.0, 5.0),
+        ("gradual", "Peer (steady)", 1.0, 2.0),
+    ]
+    assert all(row.comparable for row in drawn)
+    content = (toy_race / "performance.svg").read_text()
+    assert "<svg" in content and "Peer (steady)" in content and "gradual" in content
+
+
+def test_the_picture_is_of_the_results_that_stand_there():
+    drawn = picture.ratios(every.RESULTS.read_text())
+    assert len(drawn) > 15
+    content = picture.PICTURE.read_text()
+    assert all(f">{row.ratio:.3g}<" in content for row in drawn)
 
 
 def test_every_race_is_well_formed():

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from annotated_types import Ge, Gt, Le, Lt
 
 Count = Annotated[int, Ge(1)]
+Layers = Annotated[int, Ge(0), Le(10)]  # the tenth reaches 512 positions to each side
 Seed = Annotated[int, Ge(0)]
 Share = Annotated[float, Ge(0), Lt(1)]  # of what is dropped, held out, …
 Drop = Annotated[float, Ge(0), Le(1)]  # of accuracy

@@ -22,6 +22,7 @@ from tfvertical.contracts import Backbone, Encoded
 from tfvertical.errors import AddressError, ConfigError, TrainingError
 from tfvertical.evaluating import bootstrap, metrics
 from tfvertical.files import check_place, refuse_filled, write_json
+from tfvertical.jobs import reading
 from tfvertical.registry import Registry
 from tfvertical.report import Report
 from tfvertical.reporting import trials as tables
@@ -32,7 +33,7 @@ from tfvertical.runfiles.run import Run
 SCHEMA_VERSION = 1
 SERVED = ("training.learning_rate", "training.seed")  # trials that differ in these only begin with one's graphs
 # options of a task that change nothing about its inputs
-UNREAD = ("hidden", "dropout", "seed", "pooling", "normalize", "crf", "last_blocks")
+UNREAD = ("hidden", "dropout", "seed", "pooling", "normalize", "crf", "last_blocks", "convolutions")
 KINDS = 4  # of trials whose graphs are kept
 FAILURES = (TrainingError, ConfigError, AddressError)  # of one trial; the next may do better
 
@@ -89,10 +90,10 @@ class Study:
         self.target, measure = jobs.target_of(base.task), jobs.measure_of(base.task)
         by_loss = self.target == "label" and base.training.monitor != f"val_{measure}"
         self.metric = "loss" if by_loss else measure
-        self.parts = jobs.read(base.data, jobs.kind_of(base.task), base.labels, self.target)
+        self.parts = reading.read(base.data, jobs.kind_of(base.task), base.labels, self.target)
         if "validation" not in self.parts:
             raise ConfigError("A study needs validation data.", fix="give data.validation or data.split")
-        self.labels = jobs.names_of(base.data, base.labels, self.target, self.parts["train"])
+        self.labels = reading.names_of(base.data, base.labels, self.target, self.parts["train"])
         self.parts.pop("test", None)  # nothing is chosen by them
         self.say = say
         self._backbones: dict[str, _Shared] = {}
@@ -201,7 +202,7 @@ class Study:
         train = task._weighted(self.parts["train"], run.data.class_weight)
         if key not in self._encoded:
             if run.data.load.get("strict"):
-                jobs.refuse_unknown_tokens(task, self.parts)
+                reading.refuse_unknown_tokens(task, self.parts)
             self._encoded[key] = {
                 "train": task._labelled(train),
                 "validation": task._labelled(self.parts["validation"]),

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +14,7 @@ import pytest
 
 import tfvertical as tv
 from tests.cli.conftest import Place
+from tests.forking import Forked
 from tfvertical.checkpoint import Checkpoint
 from tfvertical.cli import main
 from tfvertical.errors import CheckpointError
@@ -28,14 +27,10 @@ def command(place: Place, out: Path) -> list[str]:
     return ["train", str(place.run), "--out", str(out), *LONG]
 
 
-def interrupted(
-    place: Place, out: Path, number: int, unfinished: Path, more: Sequence[str] = ()
-) -> subprocess.Popen[str]:
+def interrupted(place: Place, out: Path, number: int, unfinished: Path, more: Sequence[str] = ()) -> Forked:
     """The command in a process of its own, sent a signal once it has saved a position in the folder `unfinished`."""
     environment = os.environ | {"PYTHONPATH": str(Path(tv.__file__).parent.parent)}
-    started = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, *command(place, out), *more], env=environment, stderr=subprocess.PIPE, text=True
-    )
+    started = Forked(["-c", PROGRAM, *command(place, out), *more], env=environment)
     until = time.monotonic() + 120
     while not list(unfinished.glob("position-*/about.json")) and started.poll() is None and time.monotonic() < until:
         time.sleep(0.01)

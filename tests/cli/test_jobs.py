@@ -15,6 +15,7 @@ from tests.cli.conftest import Place, lines
 from tfvertical import bundle, config, jobs
 from tfvertical.cli import main
 from tfvertical.errors import DataError
+from tfvertical.jobs import trained as trained_by
 from tfvertical.registry import Registry
 from tfvertical.runfiles.run import DataPlan
 
@@ -131,7 +132,7 @@ def test_tables_are_read_as_in_training(trained: Place, tmp_path: Path, monkeypa
     (tmp_path / "new.csv").write_bytes("cards;stolen caf\xe9 card\ntravel;visa; border\n".encode("latin-1"))
     first, second = jobs.predict(trained.bundle, str(tmp_path / "new.csv"))
     assert (first["label"], second["id"]) == ("cards", "new.csv:2") and "3 cells" in second["error"]
-    assert jobs._columns(trained.bundle, "new.jsonl", text=None, label="topic") == {"text": "1", "label": "topic"}
+    assert trained_by.columns(trained.bundle, "new.jsonl", text=None, label="topic") == {"text": "1", "label": "topic"}
 
 
 def test_no_examples_keeps_texts_out_of_the_report(trained: Place) -> None:
@@ -262,7 +263,7 @@ def test_a_bad_row_stops_training_before_anything_is_written(place: Place, tmp_p
 
 def test_predicting_reads_the_places_that_were_marked_in_training(monkeypatch) -> None:
     trained = {"config": {"data": {"train": "rows.jsonl", "text": "note", "spans": ["head", "tail"], "separator": ";"}}}
-    monkeypatch.setattr(jobs.bundle, "run", lambda path: trained)
-    monkeypatch.setattr(jobs.bundle, "description", lambda path: ("text_classifier", ("a", "b")))
-    found = jobs._columns("anywhere", "new.jsonl", text=None, label=None)
+    monkeypatch.setattr(bundle, "run", lambda path: trained)
+    monkeypatch.setattr(bundle, "description", lambda path: ("text_classifier", ("a", "b")))
+    found = trained_by.columns("anywhere", "new.jsonl", text=None, label=None)
     assert found == {"text": "note", "spans": ["head", "tail"], "separator": ";"}

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from tests.cli.conftest import TOPICS, Place
-from tfvertical import bundle, chunks, config, features, jobs, proof, sweeps, training
+from tfvertical import bundle, chunks, config, features, proof, sweeps, training
 from tfvertical.cli import main
 from tfvertical.errors import ConfigError, TrainingError
+from tfvertical.jobs import reading
 from tfvertical.reporting import trials as tables
 from tfvertical.reporting.trials import Trial
 from tfvertical.runfiles import grid
@@ -68,7 +69,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, int]]:
         monkeypatch.setattr(room, name, call)
 
     counting(features, "compute", lambda result: result.source)
-    counting(jobs, "read", lambda result: "read")
+    counting(reading, "read", lambda result: "read")
     counting(backbones, "load", lambda result: "loaded")
     features.forget()
     yield found
@@ -116,7 +117,7 @@ def test_the_backbone_is_put_back(written: Written) -> None:
 def test_mistakes_are_told_at_once_and_nothing_is_loaded(
     written: Written, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jobs, "read", lambda *_: pytest.fail("data were read"))
+    monkeypatch.setattr(reading, "read", lambda *_: pytest.fail("data were read"))
     wrong = """\
 sweep:
   training.learning_rat: [1e-3]

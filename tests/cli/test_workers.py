@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -15,20 +14,21 @@ import tfvertical as tv
 from tests.cli.conftest import Place
 from tests.data import builders
 from tests.distribution.starting import addresses
-from tfvertical import distribution, jobs, replicas
+from tests.forking import Forked
+from tfvertical import distribution, replicas
 from tfvertical.errors import ClusterError
+from tfvertical.jobs import training
 
 PROGRAM = "import sys; from tfvertical.cli import main; sys.exit(main())"
 
 
-def started(index: int, where: list[str], arguments: list[str]) -> subprocess.Popen[str]:
+def started(index: int, where: list[str], arguments: list[str]) -> Forked:
     config = {"cluster": {"worker": where}, "task": {"type": "worker", "index": index}}
     environment = os.environ | {"PYTHONPATH": str(Path(tv.__file__).parent.parent), "TF_CONFIG": json.dumps(config)}
-    command = [sys.executable, "-c", PROGRAM, *arguments]
-    return subprocess.Popen(command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    return Forked(["-c", PROGRAM, *arguments], env=environment)
 
 
-def ended(running: list[subprocess.Popen[str]]) -> list[tuple[int, str]]:
+def ended(running: list[Forked]) -> list[tuple[int, str]]:
     try:
         told = [process.communicate(timeout=300) for process in running]
     finally:
@@ -78,9 +78,9 @@ def test_rows_that_differ_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(replicas, "sharing", lambda strategy: Differ())
     where = distribution.Distribution("one_device", devices=(), why="")
-    jobs._same_rows(where, "40 rows, 0123")
+    training._same_rows(where, "40 rows, 0123")
     with pytest.raises(ClusterError, match="40 rows, 4567"):
-        jobs._same_rows(where, "40 rows, 4567")
+        training._same_rows(where, "40 rows, 4567")
     assert len(set(asked)) == 2
 
 

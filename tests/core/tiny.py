@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -140,7 +141,10 @@ def answer_task(layers: int = 2, body_dropout: float = 0.1, length: int = 24, bo
 
 
 def make_task(kind: str, **options: Any) -> Any:
-    """`text`, `image`, `token`, `pair`, `apart` or `answers`; `text numbers`, `image labels` and the like."""
+    """`text`, `image`, `token`, `chain`, `pair`, `apart` or `answers`; `text numbers`, `image labels` and the like.
+
+    `chain` is `token` with all that its head can have.
+    """
     if kind.endswith(" numbers"):
         return number_task(kind.split()[0], **options)
     if kind.endswith(" labels"):
@@ -149,6 +153,7 @@ def make_task(kind: str, **options: Any) -> Any:
         "text": text_task,
         "image": image_task,
         "token": token_task,
+        "chain": functools.partial(token_task, crf=True, last_blocks=2, hidden=[6], convolutions=2),
         "pair": pair_task,
         "apart": apart_task,
         "answers": answer_task,
@@ -262,9 +267,15 @@ def make_examples(kind: str, count: int, seed: int = 0) -> Examples:
         return numbered(kind.split()[0], count, seed)
     if kind.endswith(" labels"):
         return sets(kind.split()[0], count, seed)
-    return {"text": texts, "image": pictures, "token": sentences, "pair": pairs, "apart": pairs, "answers": questions}[
-        kind
-    ](count, seed)
+    return {
+        "text": texts,
+        "image": pictures,
+        "token": sentences,
+        "chain": sentences,
+        "pair": pairs,
+        "apart": pairs,
+        "answers": questions,
+    }[kind](count, seed)
 
 
 def values(model: keras.Model) -> dict[str, np.ndarray]:

@@ -6,11 +6,12 @@ import json
 import os
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from tests.forking import Forked
 
 
 def addresses(count: int) -> list[str]:
@@ -22,20 +23,13 @@ def addresses(count: int) -> list[str]:
     return found
 
 
-def start(index: int, where: list[str], root: Path, **asked: Any) -> subprocess.Popen[str]:
+def start(index: int, where: list[str], root: Path, **asked: Any) -> Forked:
     given = {"index": index, "addresses": where, "epochs": 2, "checkpoint": None, "pause": 0.0} | asked
     environment = {key: value for key, value in os.environ.items() if key != "TF_CONFIG"}
-    return subprocess.Popen(
-        [sys.executable, "-m", "tests.distribution.worker", json.dumps(given)],
-        cwd=root,
-        env=environment,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
+    return Forked(["-m", "tests.distribution.worker", json.dumps(given)], root, environment)
 
 
-def ended(process: subprocess.Popen[str], seconds: float = 180) -> dict[str, Any]:
+def ended(process: Forked, seconds: float = 180) -> dict[str, Any]:
     try:
         out, error = process.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:
@@ -51,7 +45,7 @@ def together(root: Path, count: int, **asked: Any) -> list[dict[str, Any]]:
     return [ended(process) for process in [start(at, where, root, **asked) for at in range(count)]]
 
 
-def until_saved(folder: Path, running: Sequence[subprocess.Popen[str]], seconds: float = 120) -> None:
+def until_saved(folder: Path, running: Sequence[Forked], seconds: float = 120) -> None:
     """Wait for the first position in a folder."""
     until = time.monotonic() + seconds
     while not list(folder.glob("position-*")):

@@ -195,7 +195,7 @@ def test_a_probe_that_resets_its_connection_ends_nothing():
 
 
 def test_what_differs_between_run_files_is_told_by_its_key():
-    from tfvertical.jobs import flat
+    from tfvertical.jobs.training import flat
 
     one, two = (flat({"training": {"epochs": epochs}, "data": {"text": "message"}}) for epochs in (3, 5))
     found = meeting(2, [one, two])

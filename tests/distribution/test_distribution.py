@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 
 import pytest
 
 from tests.core import tiny
+from tests.forking import Forked
 from tfvertical import distribution
 from tfvertical.errors import ClusterError, ConfigError, TrainingError
 
@@ -85,21 +84,17 @@ CASES = {  # batches of 3 on 4 replicas, and a last batch of 1: replicas that ha
         {"kind": "text labels", "how": "full", "batch": 8, "count": 22, "class_weight": "balanced"},
         {"kind": "answers", "how": "full", "batch": 8, "count": 21, "as_tpu": True},
         {"kind": "apart", "how": "full", "batch": 8, "count": 20},
+        {"kind": "chain", "how": "frozen", "batch": 8, "count": 21},
     ],
 }
 
 
 @pytest.mark.parametrize("replicas", CASES)
 def test_replicas_train_as_one_device_does(root, replicas):
-    ran = subprocess.run(
-        [sys.executable, "-m", "tests.distribution.pairs", str(replicas), json.dumps(CASES[replicas])],
-        capture_output=True,
-        text=True,
-        cwd=root,
-        timeout=600,
-    )
-    assert ran.returncode == 0, ran.stderr[-3000:]
-    for case, found in zip(CASES[replicas], json.loads(ran.stdout.splitlines()[-1]), strict=True):
+    ran = Forked(["-m", "tests.distribution.pairs", str(replicas), json.dumps(CASES[replicas])], root)
+    out, error = ran.communicate(timeout=600)
+    assert ran.returncode == 0, error[-3000:]
+    for case, found in zip(CASES[replicas], json.loads(out.splitlines()[-1]), strict=True):
         assert found["moved"] > 1e-3, case
         assert found["weights"] <= 1e-6, (case, found["weights"])
         for name, values in found["alone"].items():

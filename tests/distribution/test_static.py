@@ -19,7 +19,9 @@ from tfvertical.settings import Settings
 ADAPTATIONS = ("frozen", "full", "gradual", "discriminative")
 
 
-@pytest.mark.parametrize(("kind", "how"), [*itertools.product(("text", "image"), ADAPTATIONS), ("token", "full")])
+@pytest.mark.parametrize(
+    ("kind", "how"), [*itertools.product(("text", "image"), ADAPTATIONS), ("token", "full"), ("chain", "gradual")]
+)
 def test_compiled_steps_train_as_others_do(kind, how):
     plain, compiled = trained(kind, how, 8, 37), trained(kind, how, 8, 37, jit_compile=True)
     assert tiny.largest_difference(plain[1], compiled[1]) <= 1e-6

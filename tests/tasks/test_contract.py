@@ -43,7 +43,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 HEADS = {
     "frozen": {"dropout": 0.3},
-    "gradual_unfreezing": {"pooling": "max", "hidden": [6], "last_blocks": 2},
+    "gradual_unfreezing": {"pooling": "max", "hidden": [6], "last_blocks": 2, "convolutions": 2},
     "full_fine_tuning": {"normalize": True, "crf": True},
     "discriminative": {"pooling": "mean", "normalize": False, "dropout": 0.0},
 }
@@ -60,7 +60,8 @@ def make(task: str, **options: Any) -> Any:
     if kind in ("token", "answers"):  # their heads pool nothing
         options = {name: value for name, value in options.items() if name not in ("pooling", "normalize")}
     if kind != "token":
-        options = {name: value for name, value in options.items() if name not in ("crf", "last_blocks")}
+        only = ("crf", "last_blocks", "convolutions")
+        options = {name: value for name, value in options.items() if name not in only}
     return tiny.make_task(kind, **small, **options)
 
 

@@ -129,6 +129,11 @@ def test_a_file_reads_pairs_as_the_task_does(tmp_path: Path):
         predictor.scores(["good"])
 
 
+def test_a_file_has_no_length_that_holds_no_pair(tmp_path: Path):
+    with pytest.raises(ConfigError, match="A length of 3 tokens"):
+        tiny.pair_task(layers=1).export(tmp_path, "litert", length=3)
+
+
 @pytest.mark.parametrize("make", [tiny.pair_task, tiny.apart_task])
 def test_a_saved_model_reads_two_tensors_of_texts(make, tmp_path: Path):
     import tensorflow as tf

@@ -124,6 +124,7 @@ def test_the_report_s_pages(learned, tmp_path: Path):
     )
     for told in (page, text, str(report)):
         assert "wrong type" in told and "thing" in told
+    assert "<th>Kind</th>" in page and "| row | kind | true |" in text
     assert "30 texts" in text and "Types (2): thing, time" in card and "[" in report.errors[0]["text"]
     with pytest.raises(ConfigError, match="An overlap is not a row"):
         learned.evaluate(wrong, resamples=20, overlap=[30])
@@ -136,7 +137,11 @@ def test_the_report_s_pages(learned, tmp_path: Path):
     assert all("text" not in row for row in hidden.errors)
 
 
-@pytest.mark.parametrize("head", [{}, {"crf": True}, {"last_blocks": 3}], ids=["last block", "chain", "all blocks"])
+@pytest.mark.parametrize(
+    "head",
+    [{}, {"crf": True, "hidden": [6], "convolutions": 2}, {"last_blocks": 3}],
+    ids=["last block", "chain", "all blocks"],
+)
 def test_cached_is_uncached(head):
     train, test = tiny.sentences(24), tiny.sentences(8, seed=1)
     found = []
@@ -306,6 +311,8 @@ def test_a_file_finds_what_the_task_finds(learned, precision: str, tmp_path: Pat
             [replace(each, score=0) for each in row] for row in theirs
         ]
     assert len(tagger.predict([long])[0]) > 10  # longer than the file: in windows
+    sources = {f"{name}.{language}" for name in ("Tokenizer", "Words", "Entities") for language in ("kt", "swift")}
+    assert {path.name for path in (folder / "snippets").iterdir()} == sources | {"Model.kt", "EntityExample.kt"}
     golden = [json.loads(line) for line in (folder / "golden.jsonl").read_text().splitlines()]
     assert len(golden) > 30
     for line in golden:

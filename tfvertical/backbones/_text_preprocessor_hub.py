@@ -74,8 +74,15 @@ class HubTextPreprocessor(TextPreprocessor):
 
     def wrap_pair(self, first: np.ndarray, second: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
         """As the model saw pairs when it was pretrained: RoBERTa and XLM-RoBERTa put two end tokens between them."""
-        room = length - len(self._start) - len(self.between) - len(self._end)
+        room = self._room_of_pairs(length)
         return joined_pair(*fitted(first, second, room), self._start, self.between, self._end)
+
+    def _room_of_pairs(self, length: int) -> int:
+        """Pieces that fit in beside the special tokens; PresetError if those alone do not."""
+        room = length - len(self._start) - len(self.between) - len(self._end)
+        if room < 0:
+            raise PresetError(f"A length of {length} tokens leaves no room for two texts.", expected=f"{length - room}")
+        return room
 
     @property
     def between(self) -> list[int]:
@@ -102,6 +109,7 @@ class HubTextPreprocessor(TextPreprocessor):
         """
         from tfvertical.backbones._text_preprocessor_hub_graph import HubPairGraph
 
+        self._room_of_pairs(self.length)
         return HubPairGraph(self, self._twin())
 
     def _twin(self, fixed: bool = False) -> Any:

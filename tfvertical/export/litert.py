@@ -204,6 +204,8 @@ class LiteRT(Exporter):
                 raise ConfigError("`length` counts tokens; this task reads no text.", fix="leave `length` out")
             return ()
         most, least = task.preprocessor.length, task.preprocessor.specials + 1
+        if task.items == "pair":
+            least = 1 + max(len(ids) for ids, _ in task.sides(("", ""), most).values())
         if task.target == "answers":
             least = 3 + int(task.config()["head"]["max_question"]) + LEAST_ROOM
         if self.length is None:

@@ -61,17 +61,15 @@ class SavedModel(Exporter):
             best = tf.argmax(scores, axis=-1)
             return {"label": tf.gather(labels, best), "score": tf.reduce_max(scores, axis=-1), "scores": scores}
 
-        if task.items == "pair":
+        def of_items(inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+            return answer(preprocess(inputs))
 
-            def texts(first: tf.Tensor, second: tf.Tensor) -> dict[str, tf.Tensor]:
-                return answer(preprocess(first, second))
-        else:
+        def of_pairs(first: tf.Tensor, second: tf.Tensor) -> dict[str, tf.Tensor]:
+            return answer(preprocess(first, second))
 
-            def texts(inputs: tf.Tensor) -> dict[str, tf.Tensor]:
-                return answer(preprocess(inputs))
-
+        raw_to_scores = of_pairs if task.items == "pair" else of_items
         taken = [tf.TensorSpec((None,), tf.string, name=name) for name in names(task)]
-        serve = tf.function(texts, input_signature=taken, autograph=False)
+        serve = tf.function(raw_to_scores, input_signature=taken, autograph=False)
 
         @tf.function(input_signature=[], autograph=False)
         def classes() -> dict[str, tf.Tensor]:

@@ -242,13 +242,14 @@ def _confused(found: Report) -> str:
 def _errors(found: Report) -> str:
     if not found.errors:
         return "None are listed.\n"
-    rows = []
+    rows, kinds = [], "kind" in found.errors[0]
     for error in found.errors:
-        cells = [escape(error["id"]), escape(error["true"]), escape(error["predicted"]), number(error["score"])]
+        cells = [escape(error["id"]), *([ERRORS[error["kind"]]] if kinds else [])]
+        cells += [escape(error["true"]), escape(error["predicted"]), number(error["score"])]
         shown = error.get("text") or error.get("file") or ""
         rows.append([*cells, escape(shown)] if found.examples_shown else cells)
-    head = ["row", "true", "predicted", SCORE[found.kind], "example"]
-    return grid(head[: 5 if found.examples_shown else 4], rows)
+    head = ["row", *(["kind"] if kinds else []), "true", "predicted", SCORE[found.kind]]
+    return grid([*head, "example"] if found.examples_shown else head, rows)
 
 
 def _limits(found: Report) -> str:

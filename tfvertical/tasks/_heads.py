@@ -108,6 +108,50 @@ class Steps(keras.layers.Layer):
         return (batch, None if length is None else length + tags + 2, tags)
 
 
+@keras.saving.register_keras_serializable("tfvertical")
+class Neighbours(keras.layers.Layer):
+    """A convolution over three positions of `(batch, length, width)`, added to what stands there, and normalized.
+
+    Padding is seen as zeros, so that what comes out of a text does not depend on how far it is padded.
+
+    Args:
+        distance: of the positions before and behind from the one between (a dilated convolution; Yu and Koltun 2016).
+        seed: of the first weights.
+    """
+
+    def __init__(self, distance: int = 1, seed: int = 0, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.distance, self.seed = distance, seed
+
+    def build(self, states_shape: Any, padding_mask_shape: Any) -> None:
+        """One kernel for all three positions: products of matrices are faster than convolutions of one dimension."""
+        width = states_shape[-1]
+        initializer = keras.initializers.GlorotUniform(seed=self.seed)
+        self.kernel = self.add_weight(shape=(3 * width, width), initializer=initializer, name="kernel")
+        self.bias = self.add_weight(shape=(width,), initializer="zeros", name="bias")
+        self.scale = self.add_weight(shape=(width,), initializer="ones", name="scale")
+        self.offset = self.add_weight(shape=(width,), initializer="zeros", name="offset")
+
+    def call(self, states: Any, padding_mask: Any) -> Any:
+        """The same shape as `states`."""
+        seen = states * ops.cast(padding_mask, states.dtype)[..., None]
+        far, length = self.distance, ops.shape(seen)[1]
+        wide = ops.pad(seen, [[0, 0], [far, far], [0, 0]])
+        three = ops.concatenate([wide[:, :length], seen, wide[:, 2 * far :]], axis=-1)
+        found = states + ops.gelu(ops.matmul(three, self.kernel) + self.bias, approximate=False)
+        mean = ops.mean(found, axis=-1, keepdims=True)
+        spread = ops.mean(ops.square(found - mean), axis=-1, keepdims=True)
+        return (found - mean) * ops.rsqrt(spread + 1e-6) * self.scale + self.offset
+
+    def compute_output_shape(self, states_shape: Any, padding_mask_shape: Any) -> Any:
+        """That of the states."""
+        return states_shape
+
+    def get_config(self) -> dict[str, Any]:
+        """Plain values."""
+        return super().get_config() | {"distance": self.distance, "seed": self.seed}
+
+
 TEXT_HEAD = ("pooling", "normalize", "hidden", "dropout", "seed")  # options of `text_head`
 IMAGE_HEAD = TEXT_HEAD
 Answer = Callable[[Any], Any]  # symbolic numbers `(batch, outputs)` to what the head gives of them
@@ -189,14 +233,21 @@ def token_head(
     seed: int,
     answer: Answer = lambda numbers: numbers,
     bias: bool = True,
+    convolutions: int = 0,
 ) -> keras.Model:
-    """A functional head on each token state by itself; arguments as for `text_head`.
+    """A functional head on each token state; arguments as for `text_head`.
 
     Without `bias` where positions compete with each other: what is added to all of them changes nothing, and only
-    rounding would move it.
+    rounding would move it. `convolutions` are layers of `Neighbours` between the hidden layers and the output, each
+    twice as far apart as the one before, dropout before each; with any, the mask is a second input.
     """
-    inputs = keras.Input((None, states.shape[-1]), name="states")
-    return keras.Model(inputs, answer(_dense(inputs, outputs, hidden, dropout, seed, bias)), name="head")
+    seen = keras.Input((None, states.shape[-1]), name="states")
+    mask = keras.Input((None,), dtype="int32", name="mask")
+    between = [
+        Neighbours(2**at, seed + 100 + at, dtype="float32", name=f"neighbours_{at}") for at in range(convolutions)
+    ]
+    inputs = [seen, mask] if between else seen
+    return keras.Model(inputs, answer(_dense(seen, outputs, hidden, dropout, seed, bias, between, mask)), name="head")
 
 
 def image_head(
@@ -230,18 +281,31 @@ def _normalized(vectors: Any) -> Any:
     return keras.layers.Rescaling(math.sqrt(vectors.shape[-1]), name="scale")(unit)
 
 
-def _dense(x: Any, outputs: int, hidden: Sequence[int], dropout: float, seed: int, bias: bool = True) -> Any:
+def _dense(
+    x: Any,
+    outputs: int,
+    hidden: Sequence[int],
+    dropout: float,
+    seed: int,
+    bias: bool = True,
+    between: Sequence[Neighbours] = (),
+    mask: Any = None,
+) -> Any:
     if not 0 <= dropout < 1:
         raise ConfigError(f"dropout is {dropout}.", expected="0 or more, below 1")
     if any(width < 1 for width in hidden):
         raise ConfigError(f"hidden is {list(hidden)}.", expected="widths of 1 or more")
     for at, width in enumerate([*hidden, outputs]):
+        for layer in between if at == len(hidden) else ():
+            if dropout:
+                x = keras.layers.Dropout(dropout, seed=layer.seed, name=f"dropout_before_{layer.name}")(x)
+            x = layer(x, mask)
         if dropout:
             x = keras.layers.Dropout(dropout, seed=seed + at, name=f"dropout_before_{at}")(x)
         first = keras.initializers.GlorotUniform(seed=seed + at)
         last = at == len(hidden)
         name = "logits" if last else f"hidden_{at}"
-        layer = keras.layers.Dense(
+        dense = keras.layers.Dense(
             width,
             None if last else "gelu",
             use_bias=bias or not last,
@@ -249,7 +313,7 @@ def _dense(x: Any, outputs: int, hidden: Sequence[int], dropout: float, seed: in
             dtype="float32",
             name=name,
         )
-        x = layer(x)
+        x = dense(x)
     return x
 
 

@@ -20,7 +20,7 @@ from tfvertical.data import class_weights
 from tfvertical.data._labels import ClassWeight
 from tfvertical.errors import ConfigError
 from tfvertical.evaluating import entity_report
-from tfvertical.kinds import Count, Length, Seed, Share
+from tfvertical.kinds import Count, Layers, Length, Seed, Share
 from tfvertical.objectives.conditional_random_field import ConditionalRandomField
 from tfvertical.objectives.token_cross_entropy import TokenCrossEntropy
 from tfvertical.tasks._depth import side_by_side
@@ -46,6 +46,8 @@ class TokenClassifier(BackboneTask):
             field; Lafferty et al. 2001); each word's probabilities then take the others into account.
         last_blocks: how many of the backbone's last blocks the head reads, side by side. Where few or none of them
             learn, 4 find more than the last one (Devlin et al. 2019, section 5.3).
+        convolutions: layers behind the hidden ones through which the head sees a word's neighbours, each over three
+            positions twice as far apart as in the layer before (Strubell et al. 2017): of 3 layers, 7 on each side.
         hidden: widths of hidden layers before the output.
         dropout: share of features dropped before each dense layer while training.
         seed: of the head's first weights.
@@ -77,11 +79,12 @@ class TokenClassifier(BackboneTask):
         pieces: Literal["first", "all"] = "first",
         crf: bool = False,
         last_blocks: int = 1,
+        convolutions: int = 0,
         hidden: Sequence[int] = (),
         dropout: float = 0.1,
         seed: int = 0,
     ):
-        head: dict[str, Any] = {"pieces": pieces, "crf": crf, "last_blocks": last_blocks}
+        head: dict[str, Any] = {"pieces": pieces, "crf": crf, "last_blocks": last_blocks, "convolutions": convolutions}
         head |= {"hidden": list(hidden), "dropout": dropout, "seed": seed}
         super().__init__(side_by_side(backbone, last_blocks), labels, head)
 
@@ -95,6 +98,7 @@ class TokenClassifier(BackboneTask):
         pieces: Literal["first", "all"] = "first",
         crf: bool = False,
         last_blocks: Count = 1,
+        convolutions: Layers = 0,
         hidden: Sequence[Count] = (),
         dropout: Share = 0.1,
         seed: Seed = 0,
@@ -105,11 +109,19 @@ class TokenClassifier(BackboneTask):
             preset: `minilm_l6_v2`, a KerasHub preset, a local folder; see `tfvertical presets list`.
             labels: the types of entities.
             length: most tokens that are read at once, special ones included.
-            pieces, crf, last_blocks, hidden, dropout, seed: as for the class.
+            pieces, crf, last_blocks, convolutions, hidden, dropout, seed: as for the class.
         """
         backbone = cls._checked(labels, preset, {"length": length}, {"pieces": pieces, "crf": crf})
         return cls(
-            backbone, labels, pieces=pieces, crf=crf, last_blocks=last_blocks, hidden=hidden, dropout=dropout, seed=seed
+            backbone,
+            labels,
+            pieces=pieces,
+            crf=crf,
+            last_blocks=last_blocks,
+            convolutions=convolutions,
+            hidden=hidden,
+            dropout=dropout,
+            seed=seed,
         )
 
     @classmethod
@@ -255,7 +267,15 @@ class TokenClassifier(BackboneTask):
         options = {name: self.head_options[name] for name in ("hidden", "dropout", "seed")}
         if self._below:
             options["answer"] = Steps(name="steps", dtype="float32")
-        return token_head(features, len(self.outputs), **options)(features)
+        convolutions = self.head_options.get("convolutions", 0)  # bundles of 0.1.0 do not say
+        if convolutions and "padding_mask" not in inputs:
+            raise ConfigError(
+                "The backbone has no input `padding_mask`, which convolutions need.",
+                received=", ".join(inputs),
+                fix="leave convolutions out",
+            )
+        head = token_head(features, len(self.outputs), convolutions=convolutions, **options)
+        return head([features, inputs["padding_mask"]] if convolutions else features)
 
     def _weighed_together(self, what: str) -> ConfigError:
         return ConfigError(

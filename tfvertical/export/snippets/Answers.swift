@@ -11,7 +11,8 @@ public struct Answer {
 ///
 /// `maxQuestion`, `mostWords` and `threshold` stand in preprocessing.json as `max_question`, `codec.most_words` and
 /// `codec.threshold` (nil always answers), and `run` takes a model's inputs by name to its `scores`, a row for each
-/// position.
+/// position. Of a file with several lengths it takes the signature `serving_default` for the longest `token_ids`, and
+/// `tokens_N` for any other; only the inputs that the signature has are given.
 public struct Answerer {
     private let tokenizer: Tokenizer, maxQuestion: Int, mostWords: Int, threshold: Double?
     private let run: ([String: [Int32]]) throws -> [[Float]]
@@ -40,7 +41,9 @@ public struct Answerer {
                 }
             }
         }
-        let sure = Float(1 / (1 + exp(-min(max(best, -60), 60))))
+        let clipped: Double = min(max(best, -60.0), 60.0)
+        let odds: Double = exp(-clipped)
+        let sure = Float(1.0 / (1.0 + odds))
         guard let found = place, threshold.map({ best >= $0 }) ?? true else {
             return Answer(text: "", range: nil, score: 1 - sure)
         }

@@ -110,7 +110,7 @@ class Tagger(
             val behind = DoubleArray(count) { here[word][it] * backward[it] }
             backward = even(DoubleArray(count) { tag -> (0 until count).map { between[tag][it] * behind[it] }.sum() })
         }
-        return found.reversed()
+        return found.asReversed()
     }
 
     private companion object {

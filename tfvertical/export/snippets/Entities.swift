@@ -10,7 +10,9 @@ public struct Entity {
 /// Finds what a text names.
 ///
 /// `tags` are the lines of labels.txt, `every` is whether preprocessing.json says `"pieces": "all"`, `steps` are its
-/// `steps` where it has them, and `run` takes a model's inputs by name to its `scores`, a row for each position.
+/// `steps` where it has them, and `run` takes a model's inputs by name to its `scores`, a row for each position. Of a
+/// file with several lengths it takes the signature `serving_default` for the longest `token_ids`, and `tokens_N` for
+/// any other; only the inputs that the signature has are given.
 public struct Tagger {
     private let tokenizer: Tokenizer, tags: [String], every: Bool, steps: [[Float]]?
     private let run: ([String: [Int32]]) throws -> [[Float]]
@@ -39,7 +41,7 @@ public struct Tagger {
             while at < places.count && best[at] == best[start] + 1 { at += 1 }
             let sum = (start..<at).reduce(Float(0)) { $0 + scores[$1][best[$1]] }
             let range = places[start].lowerBound..<places[at - 1].upperBound
-            let label = String(tags[best[start]].dropFirst(2))
+            let label = String(tags[best[start]].unicodeScalars.dropFirst(2))
             found.append(
                 Entity(
                     text: String(text.unicodeScalars[range]), label: label, range: range,
@@ -112,9 +114,11 @@ public struct Tagger {
         var forward: [[Double]] = []
         for row in here {
             let before = forward.last
-            let came = (0..<count).map { tag -> Double in
+            let came = (0..<count).map { (tag: Int) -> Double in
                 guard let before = before else { return first[tag] }
-                return (0..<count).reduce(0) { $0 + before[$1] * between[$1][tag] }
+                var sum = 0.0
+                for last in 0..<count { sum += before[last] * between[last][tag] }
+                return sum
             }
             forward.append(even((0..<count).map { row[$0] * came[$0] }))
         }
@@ -122,7 +126,12 @@ public struct Tagger {
         for word in here.indices.reversed() {
             found[word] = even((0..<count).map { forward[word][$0] * backward[$0] }).map { Float($0) }
             let behind = (0..<count).map { here[word][$0] * backward[$0] }
-            backward = even((0..<count).map { tag in (0..<count).reduce(0) { $0 + between[tag][$1] * behind[$1] } })
+            let before = (0..<count).map { (tag: Int) -> Double in
+                var sum = 0.0
+                for next in 0..<count { sum += between[tag][next] * behind[next] }
+                return sum
+            }
+            backward = even(before)
         }
         return found
     }

@@ -9,7 +9,8 @@ public struct Normalizer {
     public init(table: Data) {
         let bytes = [UInt8](table)
         func number(_ at: Int) -> Int32 {
-            let value = (0..<4).reduce(UInt32(0)) { $0 | UInt32(bytes[4 * at + $1]) << UInt32(8 * $1) }
+            var value: UInt32 = 0
+            for place in 0..<4 { value |= UInt32(bytes[4 * at + place]) << UInt32(8 * place) }
             return Int32(bitPattern: value)
         }
         precondition(number(0) == 0x314E_5654, "this is no normalizer.bin of version 1")
@@ -33,7 +34,8 @@ public struct Normalizer {
         }
         for scalar in text.unicodeScalars {
             let point = Int32(bitPattern: scalar.value)
-            let code = codes[Int(pages[Int(point >> 8)]) * 256 + Int(point & 255)]
+            let page = Int(pages[Int(point >> 8)]), within = Int(point & 255)
+            let code = codes[page * 256 + within]
             let value = code >> 2
             switch code & 3 {
             case 0: append(point + value)
@@ -90,7 +92,7 @@ public struct Tokenizer {
     public func inputs(_ text: String) -> [String: [Int32]] { inputs(pieces: pieces(text)) }
 
     /// The same of pieces; those for which there is no `room` are cut off.
-    public func inputs(pieces: [Int32]) -> [String: [Int32]] { padded([first] + pieces.prefix(room) + [last]) }
+    public func inputs(pieces: [Int32]) -> [String: [Int32]] { padded(wrapped(pieces.prefix(room))) }
 
     /// The inputs of two texts that are read together; the longer one is cut first.
     public func inputs(_ one: String, _ other: String) -> [String: [Int32]] {
@@ -102,16 +104,17 @@ public struct Tokenizer {
         let both = room - 1
         let kept = one.prefix(max(both - other.count, both - both / 2))
         let rest = other.prefix(max(both - one.count, both / 2))
-        return padded([first] + kept + [last] + rest + [last], second: kept.count + 2)
+        return padded(wrapped(kept, rest), second: kept.count + 2)
     }
 
     /// The inputs of two texts that are read apart (`"encoder": "bi"` in preprocessing.json).
     public func inputsApart(_ one: String, _ other: String) -> [String: [Int32]] {
-        let sides = [one, other].map { [first] + pieces($0).prefix(room) + [last] }
-        let length = lengths.first { $0 >= max(sides[0].count, sides[1].count) }!
+        let sides = [one, other].map { (text: String) -> [Int32] in wrapped(pieces(text).prefix(room)) }
+        let longest = max(sides[0].count, sides[1].count)
+        let length = lengths.first { $0 >= longest }!
         var made: [String: [Int32]] = [:]
-        for (side, wrapped) in zip(["first_", "second_"], sides) {
-            for (name, numbers) in padded(wrapped, length: length) { made[side + name] = numbers }
+        for (side, ids) in zip(["first_", "second_"], sides) {
+            for (name, numbers) in padded(ids, length: length) { made[side + name] = numbers }
         }
         return made
     }
@@ -121,18 +124,34 @@ public struct Tokenizer {
         Normalizer.words(normalizer.normalize(text)).flatMap { cut($0.map { $0.value }) }
     }
 
-    private func padded(_ wrapped: [Int32], second: Int? = nil, length: Int? = nil) -> [String: [Int32]] {
-        let length = length ?? lengths.first { $0 >= wrapped.count }!
-        let ones = second.map { $0..<wrapped.count } ?? 0..<0
-        return [
-            "token_ids": (0..<length).map { $0 < wrapped.count ? wrapped[$0] : pad },
-            "padding_mask": (0..<length).map { $0 < wrapped.count ? 1 : 0 },
-            "segment_ids": (0..<length).map { ones.contains($0) ? 1 : 0 },
-        ]
+    /// [CLS], and each part with a [SEP] behind it.
+    private func wrapped(_ parts: ArraySlice<Int32>...) -> [Int32] {
+        var made: [Int32] = [first]
+        for part in parts {
+            made.append(contentsOf: part)
+            made.append(last)
+        }
+        return made
+    }
+
+    private func padded(_ tokens: [Int32], second: Int? = nil, length: Int? = nil) -> [String: [Int32]] {
+        let length: Int = length ?? lengths.first { $0 >= tokens.count }!
+        let empty = [Int32](repeating: 0, count: length)
+        var ids = [Int32](repeating: pad, count: length), mask = empty, segments = empty
+        for (at, id) in tokens.enumerated() {
+            ids[at] = id
+            mask[at] = 1
+            if let second = second, at >= second { segments[at] = 1 }
+        }
+        return ["token_ids": ids, "padding_mask": mask, "segment_ids": segments]
     }
 
     private func cut(_ word: [UInt32]) -> [Int32] {
-        let bytes = word.reduce(0) { $0 + ($1 < 0x80 ? 1 : $1 < 0x800 ? 2 : $1 < 0x10000 ? 3 : 4) }
+        let bytes = word.reduce(0) { (sum: Int, point: UInt32) -> Int in
+            if point < 0x80 { return sum + 1 }
+            if point < 0x800 { return sum + 2 }
+            return sum + (point < 0x10000 ? 3 : 4)
+        }
         if bytes > 100 { return [unknown] }
         var pieces: [Int32] = [], start = 0
         while start < word.count {

@@ -1,0 +1,89 @@
+"""Predictions of a bundle, row by row."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import IO, Any
+
+from tfvertical import bundle
+from tfvertical._console import load_tensorflow
+from tfvertical.codecs.answers import Answer
+from tfvertical.codecs.entities import Entity
+from tfvertical.codecs.label_sets import LabelSet
+from tfvertical.codecs.labels import Prediction
+from tfvertical.codecs.numbers import Number
+from tfvertical.data._stream import Item, stream
+from tfvertical.jobs import trained
+from tfvertical.jobs.declared import kind_of, target_of
+
+_PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+
+
+def predict(
+    path: str | Path, source: str | IO[bytes], *, text: str | None = None, batch: int = 256
+) -> Iterator[dict[str, Any]]:
+    """A mapping for each row: its `id`, and what `written` makes of its prediction or, if it cannot be used, `error`.
+
+    At most `batch` rows are held in memory.
+
+    Args:
+        path: the bundle.
+        source: a table, a `.txt` file, a folder of pictures or one picture, or an open binary stream of lines.
+        text: column of the text; None for the one that the bundle was trained on.
+        batch: rows predicted at a time.
+    """
+    rows = rows_of(path, source, text)
+    chunk, task = list(itertools.islice(rows, batch)), None
+    while chunk:
+        # the first rows before TensorFlow: a column that is not there is told at once
+        task = task or trained.loaded(path)
+        yield from _predicted(task, chunk)
+        chunk = list(itertools.islice(rows, batch))
+
+
+def rows_of(path: str | Path, source: str | IO[bytes], text: str | None = None) -> Iterator[Item]:
+    """What `predict` predicts from, row by row, usable or not; the arguments are its own."""
+    name = bundle.description(path)[0]
+    kind = kind_of(name)
+    columns = trained.columns(path, source, text=text, label=None)
+    for of_labels in ("label", "separator"):
+        columns.pop(of_labels, None)
+    if str(source).startswith("tfds:"):
+        load_tensorflow()
+    if kind == "image" and isinstance(source, str | Path) and Path(source).suffix.lower() in _PICTURES:
+        yield from (replace(item, id=str(source)) for item in stream([Path(source)], kind=kind, **columns))
+        return
+    yield from stream(source, kind=kind, target=target_of(name), **columns)
+
+
+def _predicted(task: Any, chunk: list[Item]) -> Iterator[dict[str, Any]]:
+    found = iter(task.predict([item.value for item in chunk if item.fault is None]))
+    for item in chunk:
+        row = {"id": item.id}
+        if item.fault is not None:
+            yield row | {"error": item.fault}
+        else:
+            yield row | written(next(found))
+
+
+def written(found: Prediction | LabelSet | Answer | Sequence[Entity] | Sequence[Number]) -> dict[str, Any]:
+    """A prediction as JSON values.
+
+    `label` and `score`; or `labels` and `scores`; or `entities`; or `numbers`; or `answer`, None where there is none,
+    with `start`, `end` and `score`.
+    """
+    if isinstance(found, Answer):
+        place = {"start": found.start, "end": found.end} if found.text else {}
+        return {"answer": found.text or None, **place, "score": round(found.score, 6)}
+    if isinstance(found, Prediction):
+        return {"label": found.label, "score": round(found.score, 6)}
+    if isinstance(found, LabelSet):
+        return {"labels": list(found.labels), "scores": [round(float(each), 6) for each in found.scores]}
+    numbers = [each for each in found if isinstance(each, Number)]
+    if numbers:
+        return {"numbers": [{k: v for k, v in asdict(each).items() if v not in (None, "")} for each in numbers]}
+    entities = [each for each in found if isinstance(each, Entity)]
+    return {"entities": [asdict(each) | {"score": round(each.score, 6)} for each in entities]}

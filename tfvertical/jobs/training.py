@@ -1,0 +1,219 @@
+"""A run from its data to a bundle, its report and its exports."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import math
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from tfvertical import bundle, data, distribution
+from tfvertical._console import load_tensorflow, quiet
+from tfvertical.checkpoint import Checkpoint
+from tfvertical.contracts import Examples
+from tfvertical.errors import CheckpointError, ClusterError, ConfigError, ExportError
+from tfvertical.events import Events
+from tfvertical.export import _summary
+from tfvertical.files import check_place, check_room, refuse_filled, write_text
+from tfvertical.jobs import reading
+from tfvertical.jobs.declared import kind_of, target_of
+from tfvertical.registry import Registry
+from tfvertical.report import Report
+from tfvertical.runfiles.run import ExportPlan, Run
+
+Say = Callable[[str], None]
+
+
+def train(
+    run: Run,
+    out: str | Path,
+    *,
+    overwrite: bool = False,
+    fresh: bool = False,
+    checkpoint: str | Path | None = None,
+    say: Say = print,
+) -> Report | None:
+    """Read the data, adapt the backbone, measure, save a bundle and its exports.
+
+    Args:
+        run: a checked run file.
+        out: the folder that gets `bundle/`, `exports/` and `events.jsonl`, which says what happened in the run.
+        overwrite: replace what stands there.
+        fresh: begin anew, though an unfinished run of the same stands there.
+        checkpoint: where the run's position is kept until the bundle is saved: a folder, or an address such as
+            `gs://bucket/run`; None for `OUT.unfinished`, beside `out`.
+        say: gets a line for the person now and then.
+
+    Returns:
+        The report on the test data, which also stands in the bundle; None where there are none, and in workers that are
+        not the first: that one alone saves.
+
+    Raises:
+        BundleError: `out` is filled.
+        CheckpointError: an unfinished run of another configuration stands there, or another process trains.
+        ClusterError: the strategy's devices or workers are not there, or a worker is gone.
+        DataError: rows that cannot be used.
+        Interrupted: a signal ended the run; the same call goes on with it.
+        PresetError: the backbone cannot be had.
+        TrainingError: the run broke a promise.
+    """
+    refuse_filled(Path(out), overwrite=overwrite)
+    check_place(Path(out))
+    unfinished = Checkpoint(checkpoint or Path(out).with_name(f"{Path(out).name}.unfinished"))
+    where = None
+    if distribution.several(run.strategy) and any(source.startswith("tfds:") for source in run.data.sources.values()):
+        load_tensorflow()  # tfds computes while it reads, and nothing may before the workers have met
+        where = distribution.resolve(run.strategy, about=_agreed(run))
+    # what is wrong there is told before TensorFlow is loaded
+    parts = reading.read(run.data, kind_of(run.task), run.labels, target_of(run.task))
+    if where is None:
+        load_tensorflow()
+        where = distribution.resolve(run.strategy, about=_agreed(run) | {"rows": _rows(run, parts)})
+    else:
+        _same_rows(where, _rows(run, parts))
+    if not where.first:
+        say = _silent
+    if fresh and where.first:
+        unfinished.clear()
+    elif unfinished.load() is not None:
+        say(f"An unfinished run stands in {unfinished.place} (--fresh begins anew).")
+    events = Events()  # in memory until there is a bundle to stand beside
+    for name, part in parts.items():
+        events.emit("data_read", part=name, rows=len(part), **_account(part))
+    for account in dict.fromkeys(data.describe(part.report) for part in parts.values()):
+        say(account)
+    say("Rows: " + ", ".join(f"{name} {len(part):,}" for name, part in parts.items()) + ".")
+    labels = reading.names_of(run.data, run.labels, target_of(run.task), parts["train"])
+    say(where.describe(run.training.batch_size, len(parts["train"])))
+    say(f"Loading {run.preset} for {len(labels)} labels.")
+    with distribution.together(where.strategy), where.scope():
+        task = Registry("tasks").get(run.task).from_preset(run.preset, labels=labels, **run.options)
+    check_room(Path(out), 4 * sum(math.prod(variable.shape) for variable in task.model.variables))
+    if run.data.load.get("strict"):
+        reading.refuse_unknown_tokens(task, parts)
+    before = task.scores(parts["test"]) if run.evaluation.before and "test" in parts and where.first else None
+    settings = {name: getattr(run.training, name) for name in run.training.__dataclass_fields__}
+    with contextlib.redirect_stdout(sys.stderr):  # Keras' progress is no result
+        task.fit(
+            parts["train"],
+            parts.get("validation"),
+            adaptation=run.adaptation,
+            class_weight=run.data.class_weight,
+            augment=run.augment,
+            verbose=0 if not where.first else 1 if sys.stderr.isatty() else 2,  # bars for people, lines for files
+            events=events,
+            checkpoint=str(unfinished.place),
+            checkpoint_every=run.checkpoint_every,
+            **settings,
+        )
+    if not where.first:
+        return None
+    task.run["config"] = dict(run.written)
+    report: Report | None = None
+    if "test" in parts:
+        report = task.evaluate(parts["test"], before=before, show_examples=run.evaluation.examples)
+    saved = task.save(out, overwrite=overwrite)
+    seal = bundle.verify(out).hash
+    events.emit("bundle_saved", hash=seal)
+    _write(events, out)
+    say(f"Saved: {saved}")
+    try:
+        unfinished.clear()
+    except CheckpointError as error:  # the bundle is there, and its exports are still to be written
+        say(f"The run's last position stays in {unfinished.place}. {error}")
+    refused = []
+    for plan in run.export:
+        measured_on = _for_export(plan, parts)
+        try:
+            with quiet():
+                written = task.export(
+                    out, plan.format, overwrite=overwrite, bundle_hash=seal, **plan.options, **measured_on
+                )
+        except (ConfigError, ExportError) as error:  # the bundle is there, and other exports may be good
+            refused.append(f"{plan.format}: {error}")
+            continue
+        events.emit("exported", name=written.name)
+        _write(events, out)
+        say(f"Exported and compared with Keras: {written}")
+    if run.export and report is not None:
+        report = replace(report, exports=_summary.rows(Path(out) / "exports", seal))
+    if refused:
+        if report is not None:
+            say(str(report))
+        counts = f"{len(refused)} of {len(run.export)} exports are not"
+        raise ExportError(f"The bundle is saved in {out}, but {counts}:\n" + "\n".join(refused))
+    return report
+
+
+def _agreed(run: Run) -> dict[str, str]:
+    """What has to be the same in all workers besides the rows: the run, and this package."""
+    about = {f"run file, {key}": value for key, value in flat(run.written).items()}
+    about = {
+        key: value if len(value) < 200 else hashlib.sha256(value.encode()).hexdigest() for key, value in about.items()
+    }
+    return about | {"tfvertical": version("tfvertical")}
+
+
+def _rows(run: Run, parts: Mapping[str, Examples]) -> str:
+    """How many rows, and a digest of them."""
+    rows, texts = hashlib.sha256(), kind_of(run.task) != "image"  # pictures may lie in another folder there
+    for part in parts.values():
+        rows.update(json.dumps([list(part.labels or ()), list(part.inputs) if texts else len(part)]).encode())
+    return f"{sum(map(len, parts.values()))} rows, {rows.hexdigest()[:16]}"
+
+
+def _same_rows(where: distribution.Distribution, rows: str) -> None:
+    """Compare rows that were read after the workers had met."""
+    from tfvertical import replicas  # imports TensorFlow
+
+    with distribution.together(where.strategy):
+        shared = replicas.sharing(where.strategy)
+        if shared is not None and not shared.alike(int(hashlib.sha256(rows.encode()).hexdigest()[:15], 16)):
+            raise ClusterError(
+                f"The workers read different rows; here they are {rows}.", fix="give all of them the same data set"
+            )
+
+
+def flat(value: Any, place: str = "") -> dict[str, str]:
+    """Nested mappings as dotted keys with JSON values.
+
+    Example:
+        >>> flat({"training": {"epochs": 3}})
+        {'training.epochs': '3'}
+    """
+    if not isinstance(value, Mapping):
+        return {place: json.dumps(value, default=str)}
+    found: dict[str, str] = {}
+    for key, each in value.items():
+        found |= flat(each, f"{place}.{key}" if place else str(key))
+    return found
+
+
+def _silent(line: str) -> None:
+    """What workers say that are not the first."""
+
+
+def _for_export(plan: ExportPlan, parts: Mapping[str, Examples]) -> dict[str, Any]:
+    """What a lower precision is calibrated and measured on: not the test data, where there are others."""
+    if plan.options.get("precision", "float32") == "float32":
+        return {}
+    return {"calibration": parts["train"], "examples": parts["validation"] if "validation" in parts else parts["test"]}
+
+
+def _account(part: Examples) -> dict[str, Any]:
+    """The numbers of a reading; no row of it, so that events may be shown to anybody."""
+    report = part.report
+    counts = {"read": report.read, "kept": report.kept, "rejected": len(report.rejected)}
+    return {"source": report.name, **counts, "warnings": {one.kind: one.count for one in report.warnings}}
+
+
+def _write(events: Events, out: str | Path) -> None:
+    """`events.jsonl` beside the bundle, whole."""
+    lines = (json.dumps(event, ensure_ascii=False) + "\n" for event in events.seen)
+    write_text(Path(out) / "events.jsonl", "".join(lines))
