@@ -100,6 +100,7 @@ def _export(task: Task, path: Path, length: int | None) -> None:
     def spec(tensor: Any) -> keras.InputSpec:
         return keras.InputSpec(shape=(None, *sample[tensor.name].shape[1:]), dtype=tensor.dtype, name=tensor.name)
 
+    _teach()
     structure = whole.input[0] if isinstance(whole.input, list) and len(whole.input) == 1 else whole.input
     signature = [keras.tree.map_structure(spec, structure)]
     whole.export(str(path), format="onnx", verbose=False, input_signature=signature)
@@ -108,6 +109,29 @@ def _export(task: Task, path: Path, length: int | None) -> None:
     model.graph.node.append(onnx.helper.make_node("Identity", [output.name], ["scores"]))
     output.name = "scores"
     write_bytes(path, model.SerializeToString())
+
+
+def _teach() -> None:
+    """Let tf2onnx write TensorFlow's complementary error function, which exact GELUs are computed with: 1 - erf.
+
+    It has no handler of it (tf2onnx 1.17).
+    """
+    from tf2onnx.handler import tf_op
+
+    if any("Erfc" in handlers for opsets in tf_op.get_opsets().values() for handlers in opsets):
+        return
+
+    @tf_op("Erfc")
+    class Erfc:
+        @classmethod
+        def version_9(cls, context: Any, node: Any, **_: Any) -> None:
+            (output,), name = node.output, node.name
+            shape, kind = context.get_shape(output), context.get_dtype(output)
+            context.remove_node(name)
+            found = context.make_node("Erf", node.input, shapes=[shape], dtypes=[kind])
+            one = context.make_const(f"{name}_one", np.ones((), np.float32))
+            given = [one.output[0], found.output[0]]
+            context.make_node("Sub", given, name=name, outputs=[output], shapes=[shape], dtypes=[kind])
 
 
 def _session_class() -> Any:
