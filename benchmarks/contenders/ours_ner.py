@@ -14,16 +14,17 @@ from tfvertical import data
 from tfvertical.codecs.alignment import Sentence
 from tfvertical.contracts import Adaptation, Examples
 
-DEEP = {"last_blocks": 7, "hidden": [256], "crf": True, "dropout": 0.2}  # chosen on the development part
+# chosen on the development part
+DEEP = {"last_blocks": 7, "hidden": [256], "convolutions": 3, "crf": True, "dropout": 0.2}
 
 
 def full(work: dict[str, Any]) -> dict[str, Any]:
-    """Every weight, one rate."""
-    return _fitted(work, tv.FullFineTuning(backbone_rate=1.0))
+    """Every weight, one rate, tags trained together."""
+    return _fitted(work, tv.FullFineTuning(backbone_rate=1.0), {"crf": True})
 
 
 def top(work: dict[str, Any]) -> dict[str, Any]:
-    """A head that reads all blocks, and the top two, behind a frozen part that runs once."""
+    """A head that reads all blocks and a word's neighbours, and the top two, behind a frozen part that runs once."""
     how = tv.GradualUnfreezing(2, step=2, head_epochs=0, backbone_rate=1.0)
     return _fitted(work | work["top"], how, DEEP)
 

@@ -131,7 +131,7 @@ def test_a_file_reads_pairs_as_the_task_does(tmp_path: Path):
 
 def test_a_file_has_no_length_that_holds_no_pair(tmp_path: Path):
     with pytest.raises(ConfigError, match="A length of 3 tokens"):
-        tiny.pair_task(layers=1).export(tmp_path, "litert", length=3)
+        tiny.pair_task(layers=1).export(tmp_path, "litert", length=3, examples=[("", "")])
 
 
 @pytest.mark.parametrize("make", [tiny.pair_task, tiny.apart_task])
