@@ -77,9 +77,10 @@ def run(name: str, arguments: list[str], more: bool = False) -> tuple[str, bool]
 
 def again(names: Sequence[str]) -> int:
     """Draw sections anew from what was measured; 1 if of one nothing was kept."""
-    kept = [name for name in names if measured.every(name)]
+    races = {name: importlib.import_module(f"benchmarks.{name}").RACE for name in names if measured.every(name)}
+    kept = [name for name, race in races.items() if show.kept(race)]
     for name in kept:
-        renew(name, show.again(importlib.import_module(f"benchmarks.{name}").RACE), None)
+        renew(name, show.again(races[name]), None)
     for name in set(names) - set(kept):
         print(f"{name}: no race was kept; run it", file=sys.stderr)
     return 0 if len(kept) == len(names) else 1

@@ -1,4 +1,4 @@
-"""The ratios of RESULTS.md with a target, as one picture: `docs/performance.svg`, drawn anew with every section."""
+"""The ratios of all races that have a target, as one picture: `docs/performance.svg`, drawn anew with every section."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Ratio:
 
 
 def ratios(text: str) -> list[Ratio]:
-    """The rows with a target of all sections of RESULTS.md."""
+    """The rows with a target in the tables of all races in RESULTS.md."""
     found = []
     for section in re.split(r"^(?=## )", text, flags=re.MULTILINE)[1:]:
         name = section.split()[1]
@@ -49,7 +49,7 @@ def ratios(text: str) -> list[Ratio]:
 
 
 def draw(found: Sequence[Ratio], path: Path) -> None:
-    """Dots with ranges on a logarithmic axis, a bar at what is to be reached; hollow where a quality is not known."""
+    """Dots with ranges on a logarithmic axis, a bar at what is to be reached; hollow without comparable quality."""
     import matplotlib
 
     matplotlib.use("svg")
@@ -77,14 +77,14 @@ def draw(found: Sequence[Ratio], path: Path) -> None:
                 name, (0, place), (-8, -3), ("axes fraction", "data"), "offset points", ha="right", weight="bold"
             )
         axes.set_xscale("log")
-        axes.set_xlim(0.7, 700)
+        axes.set_xlim(min([0.7, *(0.9 * row.low for row in found)]), max([700, *(1.3 * row.high for row in found)]))
         axes.set_xticks([1, 2, 5, 10, 20, 50, 100, 200, 500], ["1", "2", "5", "10", "20", "50", "100", "200", "500"])
         axes.minorticks_off()
         axes.axvline(1, color="#d0d4d8", linewidth=1, zorder=0)
         axes.set_yticks(places, [row.against for row in found])
         axes.tick_params(left=False)
         axes.set_ylim(at + 0.8, 0.4)
-        axes.set_xlabel("times as long as tfvertical takes; | to reach; hollow: a quality is not known yet")
+        axes.set_xlabel("times as long as tfvertical takes; | to reach; hollow: a quality was not known, or too low")
         axes.spines[["top", "left", "right"]].set_visible(False)
         content = io.StringIO()
         figure.savefig(content, format="svg", bbox_inches="tight", metadata={"Date": None, "Creator": None})

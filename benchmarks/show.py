@@ -48,8 +48,8 @@ def main(
         found = found.begun(measured.read(path))
     outcomes = racing.compete(race, options, after, found.outcomes)
     found = after(outcomes, [] if options.smoke else race.notes(outcomes))
-    kept = {} if options.smoke else keep(race.name, outcomes, options.whole)
-    lines = drawn(race, found, kept)
+    qualities = {} if options.smoke else keep(race.name, outcomes, options.whole)
+    lines = drawn(race, found, qualities)
     print("\n".join(lines), flush=True)
     failed = any(outcome.missing.startswith("failed") for each in outcomes.values() for outcome in each)
     text = again(race) if keeping else headed(race.name, lines, found, found.rounds, options.smoke)
@@ -63,17 +63,22 @@ def drawn(race: Race, found: Measured, kept: Mapping[str, float]) -> list[str]:
     return [race.question, "", *table, "", *notes, *closing]
 
 
+def kept(race: Race) -> list[Measured]:
+    """What was measured of the contenders that the race has now, by processor, most rounds first."""
+    return [each for each in measured.every(race.name) if set(each.outcomes) == set(race.contenders)]
+
+
 def again(race: Race) -> str:
     """The section of a race that was run before, with the qualities that are known now.
 
     The processor with most rounds has the tables; of each other one the closing lines stand below.
     """
-    first, *others = measured.every(race.name)
-    kept = keep(race.name, first.outcomes, whole=False)
-    lines = drawn(race, first, kept)
+    first, *others = kept(race)
+    qualities = keep(race.name, first.outcomes, whole=False)
+    lines = drawn(race, first, qualities)
     for other in others:
         lines += ["", f"Measured as well: {heading(other, other.rounds)}", ""]
-        lines += verdicts.closing(race, other.outcomes, kept)
+        lines += verdicts.closing(race, other.outcomes, qualities)
     return headed(race.name, lines, first, first.rounds)
 
 

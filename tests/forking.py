@@ -1,8 +1,9 @@
 """Processes that need not import TensorFlow first, which takes longer than what most tests have them do.
 
 Servers import it once, without computing anything, and fork themselves for each process that a test asks for. What is
-asked looks like `subprocess.Popen` with `sys.executable`, text pipes and `-m` or `-c`. There are two that take turns:
-forks of one hash strings alike, and what depends on the order of a set would be the same in two workers.
+asked looks like `subprocess.Popen` with `sys.executable`, text pipes and `-m` or `-c`. There are three that take turns:
+forks of one hash strings alike, and what depends on the order of a set would be the same in two workers, or in a worker
+and in the one that goes on for it.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 PRELOADED = ("tensorflow", "keras", "keras_hub", "tfvertical.jobs", "tfvertical.training", "tests.core.tiny")
+SERVERS = 3
 _turns: list[subprocess.Popen[str]] = []
 
 
@@ -61,6 +63,7 @@ class Forked:
             if time.monotonic() > until:
                 raise subprocess.TimeoutExpired(str(self.pid), timeout)
             if self._server.poll() is not None and self.poll() is None:
+                self.kill()
                 raise RuntimeError("The server that forks is gone.")
             time.sleep(0.01)
         assert self.returncode is not None
@@ -93,7 +96,9 @@ class Forked:
 
 def _ask(asked: Mapping[str, Any]) -> tuple[int, subprocess.Popen[str]]:
     """The new process' number, and the server that forked it."""
-    server = _turns.pop(0) if len(_turns) == 2 else _server()
+    while len(_turns) < SERVERS:
+        _turns.append(_server())
+    server = _turns.pop(0)
     assert server.stdin and server.stdout
     server.stdin.write(json.dumps(asked) + "\n")
     server.stdin.flush()
@@ -110,8 +115,12 @@ def _server() -> subprocess.Popen[str]:
 
     def end() -> None:
         assert started.stdin
-        started.stdin.close()
-        started.wait(10)
+        with contextlib.suppress(BrokenPipeError):
+            started.stdin.close()
+        try:
+            started.wait(10)
+        except subprocess.TimeoutExpired:
+            started.kill()
 
     atexit.register(end)
     return started
@@ -127,6 +136,19 @@ def serve() -> None:
 
     assert not context.context()._initialized, "a fork of a process that has computed would hang"
     running: dict[int, Path] = {}
+    asked = None
+    try:
+        asked = _listen(running)
+    finally:
+        if asked is None:  # in the server itself: nobody asks any more, or something broke
+            for pid in running:
+                os.kill(pid, signal.SIGKILL)
+    if asked is not None:
+        _become(asked)
+
+
+def _listen(running: dict[int, Path]) -> dict[str, Any] | None:
+    """What a child is to run, in that child; None in the server, once nobody can ask any more."""
     stream = os.fdopen(os.dup(0), "rb", buffering=0)
     rest = b""
     while True:
@@ -134,23 +156,22 @@ def serve() -> None:
         for pid, folder in list(running.items()):
             ended, status = os.waitpid(pid, os.WNOHANG)
             if ended:
-                (folder / "partly").write_text(str(status))
-                (folder / "partly").rename(folder / "status")
                 del running[pid]
+                with contextlib.suppress(FileNotFoundError):  # whoever asked has ended, too
+                    (folder / "partly").write_text(str(status))
+                    (folder / "partly").rename(folder / "status")
         if not ready:
             continue
         read = os.read(stream.fileno(), 1 << 20)
         if not read:
-            for pid in running:
-                os.kill(pid, signal.SIGKILL)
-            os._exit(0)
+            return None
         *lines, rest = (rest + read).split(b"\n")
         for line in lines:
-            asked = json.loads(line)
+            asked: dict[str, Any] = json.loads(line)
             pid = os.fork()
             if not pid:
                 stream.close()
-                return _become(asked)
+                return asked
             running[pid] = Path(asked["folder"])
             print(pid, flush=True)
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import html
 import re
 import subprocess
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -210,19 +212,40 @@ def test_what_was_reached_is_drawn(toy_race, monkeypatch):
     assert every.main(["gradual", "--rounds", "1"]) == 0
     drawn = picture.ratios((toy_race / "RESULTS.md").read_text())
     assert [(row.name, row.against, row.ratio, row.target) for row in drawn] == [
-        ("gradual", "Peer", 3.0, 5.0),
-        ("gradual", "Peer (steady)", 1.0, 2.0),
+        ("gradual", "Theirs", 3.0, 2.0),
+        ("gradual", "Theirs (steady)", 1.0, 5.0),
     ]
     assert all(row.comparable for row in drawn)
     content = (toy_race / "performance.svg").read_text()
-    assert "<svg" in content and "Peer (steady)" in content and "gradual" in content
+    assert "<svg" in content and "Theirs (steady)" in content and "gradual" in content
 
 
 def test_the_picture_is_of_the_results_that_stand_there():
     drawn = picture.ratios(every.RESULTS.read_text())
     assert len(drawn) > 15
-    content = picture.PICTURE.read_text()
-    assert all(f">{row.ratio:.3g}<" in content for row in drawn)
+    told = [html.unescape(each) for each in re.findall(r">([^<>]+)</text>", picture.PICTURE.read_text())]
+    counted = Counter(told) - Counter(["1", "2", "5", "10", "20", "50", "100", "200", "500"])
+    wanted = Counter(f"{row.ratio:.3g}" for row in drawn) + Counter(row.against for row in drawn)
+    wanted += Counter(dict.fromkeys((row.name for row in drawn), 1))
+    assert counted - wanted == Counter([next(each for each in told if each.startswith("times as long"))])
+    assert not wanted - counted
+
+
+def test_what_was_measured_of_other_contenders_is_left_out(toy_race, monkeypatch):
+    def run(call, given, peer, expert):
+        return {"seconds": 3.0 if peer else 1.0, "quality": 0.9, "rows": {"steady": 2.0}}
+
+    monkeypatch.setattr(race.processes, "run", run)
+    monkeypatch.setattr(show.machine, "processor", lambda: "A")
+    assert every.main(["gradual", "--rounds", "2"]) == 0
+    only = {"ours": gradual.RACE.contenders["ours"], "new": gradual.RACE.contenders["peer"]}
+    monkeypatch.setattr(
+        gradual, "RACE", replace(gradual.RACE, contenders=only, rows=(Row("new", 2.0, tolerance=0.01),))
+    )
+    assert every.main(["gradual", "--again"]) == 1
+    monkeypatch.setattr(show.machine, "processor", lambda: "B")
+    assert every.main(["gradual", "--rounds", "1"]) == 0
+    assert "Measured as well" not in (toy_race / "RESULTS.md").read_text()
 
 
 def test_every_race_is_well_formed():

@@ -35,7 +35,7 @@ def head(work: dict[str, Any]) -> dict[str, Any]:
 
 
 def float32(work: dict[str, Any]) -> dict[str, Any]:
-    """Every weight, in float32."""
+    """The same in float32."""
     return full(work | {"precision": "float32"})
 
 

@@ -52,10 +52,19 @@ def test_a_word_is_seen_from_as_far_as_the_layers_reach():
 
 
 def test_none_is_the_head_as_it_was():
-    task = tiny.token_task(layers=1, hidden=[4])
+    """Bundles that do not know the option are read."""
+    task, examples = tiny.token_task(layers=1, hidden=[4]), tiny.sentences(5)
     assert [tensor.name for tensor in task.components["head"].inputs] == ["states"]
     config = task.config()
     assert config["head"].pop("convolutions") == 0
+    again = tv.TokenClassifier.restore(task.model, config, task.preprocessor.assets())
+    np.testing.assert_array_equal(again.scores(examples), task.scores(examples))
+
+
+@pytest.mark.parametrize("count", [-1, 11])
+def test_there_are_only_so_many(count: int):
+    with pytest.raises(ConfigError, match=rf"convolutions is {count}(.|\n)*0 to 10"):
+        tiny.token_task(layers=1, convolutions=count)
 
 
 @pytest.mark.slow

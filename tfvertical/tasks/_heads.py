@@ -241,6 +241,8 @@ def token_head(
     rounding would move it. `convolutions` are layers of `Neighbours` between the hidden layers and the output, each
     twice as far apart as the one before, dropout before each; with any, the mask is a second input.
     """
+    if not 0 <= convolutions <= 10:
+        raise ConfigError(f"convolutions is {convolutions}.", expected="0 to 10; the tenth reaches 512 positions away")
     seen = keras.Input((None, states.shape[-1]), name="states")
     mask = keras.Input((None,), dtype="int32", name="mask")
     between = [

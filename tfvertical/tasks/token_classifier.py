@@ -267,7 +267,7 @@ class TokenClassifier(BackboneTask):
         options = {name: self.head_options[name] for name in ("hidden", "dropout", "seed")}
         if self._below:
             options["answer"] = Steps(name="steps", dtype="float32")
-        convolutions = self.head_options.get("convolutions", 0)  # bundles of 0.1.0 do not say
+        convolutions = self.head_options["convolutions"]
         if convolutions and "padding_mask" not in inputs:
             raise ConfigError(
                 "The backbone has no input `padding_mask`, which convolutions need.",
