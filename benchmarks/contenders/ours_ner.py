@@ -15,7 +15,7 @@ from tfvertical.codecs.alignment import Sentence
 from tfvertical.contracts import Adaptation, Examples
 
 # chosen on the development part
-DEEP = {"last_blocks": 7, "hidden": [256], "convolutions": 3, "crf": True, "dropout": 0.2}
+DEEP = {"last_blocks": 7, "hidden": [256], "convolutions": 3, "crf": True}
 
 
 def full(work: dict[str, Any]) -> dict[str, Any]:
@@ -25,7 +25,7 @@ def full(work: dict[str, Any]) -> dict[str, Any]:
 
 def top(work: dict[str, Any]) -> dict[str, Any]:
     """A head that reads all blocks and a word's neighbours, and the top two, behind a frozen part that runs once."""
-    how = tv.GradualUnfreezing(2, step=2, head_epochs=0, backbone_rate=1.0)
+    how = tv.GradualUnfreezing(2, step=2, head_epochs=0, backbone_rate=0.4)
     return _fitted(work | work["top"], how, DEEP)
 
 
