@@ -56,10 +56,10 @@ def main(
     return text, not failed
 
 
-def drawn(race: Race, found: Measured, kept: Mapping[str, float]) -> list[str]:
+def drawn(race: Race, found: Measured, qualities: Mapping[str, float]) -> list[str]:
     """The question, the tables, the notes and the closing lines."""
     notes = [*found.notes, ""] if found.notes else []
-    table, closing = verdicts.table(race, found.outcomes, kept), verdicts.closing(race, found.outcomes, kept)
+    table, closing = verdicts.table(race, found.outcomes, qualities), verdicts.closing(race, found.outcomes, qualities)
     return [race.question, "", *table, "", *notes, *closing]
 
 

@@ -122,9 +122,13 @@ def test_a_section_is_renewed_and_the_others_stay():
     assert every.renewed(new, "gradual", "## gradual\n\nthird", "machine B").endswith("## gradual\n\nthird\n")
 
 
+def _ran(call, given, peer, expert):
+    return {"seconds": 3.0 if peer else 1.0, "quality": 0.9, "rows": {"steady": 2.0}}
+
+
 @pytest.fixture
 def toy_race(monkeypatch, tmp_path):
-    """`python -m benchmarks gradual` is a toy, its files stand in a folder of their own."""
+    """`python -m benchmarks gradual` is a toy, of which nothing runs; its files stand in a folder of their own."""
     toy = replace(TOY, name="gradual")
     monkeypatch.setattr(gradual, "RACE", toy)
     monkeypatch.setattr(every, "RESULTS", tmp_path / "RESULTS.md")
@@ -132,6 +136,7 @@ def toy_race(monkeypatch, tmp_path):
     monkeypatch.setattr(show, "KEPT", tmp_path / "quality.json")
     monkeypatch.setattr(picture, "PICTURE", tmp_path / "performance.svg")
     monkeypatch.setattr(race.processes, "missing", lambda peer, flags: "")
+    monkeypatch.setattr(race.processes, "run", _ran)
     return tmp_path
 
 
@@ -174,7 +179,7 @@ def test_rounds_are_added_to_those_that_were_kept(toy_race, monkeypatch):
 
     def run(call, given, peer, expert):
         seeds.append(given["seed"])
-        return {"seconds": 3.0 if peer else 1.0, "quality": 0.9, "rows": {"steady": 2.0}}
+        return _ran(call, given, peer, expert)
 
     monkeypatch.setattr(race.processes, "run", run)
     monkeypatch.setattr(show, "commit", lambda: "one")
@@ -187,10 +192,6 @@ def test_rounds_are_added_to_those_that_were_kept(toy_race, monkeypatch):
 
 
 def test_rounds_of_two_processors_stand_side_by_side(toy_race, monkeypatch):
-    def run(call, given, peer, expert):
-        return {"seconds": 3.0 if peer else 1.0, "quality": 0.9, "rows": {"steady": 2.0}}
-
-    monkeypatch.setattr(race.processes, "run", run)
     monkeypatch.setattr(show.machine, "processor", lambda: "A (1) with avx2")
     assert every.main(["gradual", "--rounds", "2"]) == 0
     monkeypatch.setattr(show.machine, "processor", lambda: "B")
@@ -204,11 +205,7 @@ def test_rounds_of_two_processors_stand_side_by_side(toy_race, monkeypatch):
     assert {each.machine: each.rounds for each in measured.every("gradual")} == {"B": 3, "A (1) with avx2": 2}
 
 
-def test_what_was_reached_is_drawn(toy_race, monkeypatch):
-    def run(call, given, peer, expert):
-        return {"seconds": 3.0 if peer else 1.0, "quality": 0.9, "rows": {"steady": 2.0}}
-
-    monkeypatch.setattr(race.processes, "run", run)
+def test_what_was_reached_is_drawn(toy_race):
     assert every.main(["gradual", "--rounds", "1"]) == 0
     drawn = picture.ratios((toy_race / "RESULTS.md").read_text())
     assert [(row.name, row.against, row.ratio, row.target) for row in drawn] == [
@@ -232,10 +229,6 @@ def test_the_picture_is_of_the_results_that_stand_there():
 
 
 def test_what_was_measured_of_other_contenders_is_left_out(toy_race, monkeypatch):
-    def run(call, given, peer, expert):
-        return {"seconds": 3.0 if peer else 1.0, "quality": 0.9, "rows": {"steady": 2.0}}
-
-    monkeypatch.setattr(race.processes, "run", run)
     monkeypatch.setattr(show.machine, "processor", lambda: "A")
     assert every.main(["gradual", "--rounds", "2"]) == 0
     only = {"ours": gradual.RACE.contenders["ours"], "new": gradual.RACE.contenders["peer"]}
