@@ -130,7 +130,10 @@ class TokenClassifier(BackboneTask):
         return EntityCodec.of(labels, head or {})
 
     def encode(self, examples: Examples) -> Encoded:
-        """Token ids by window, tag ids by position, weights by words; nothing is cut.
+        """Token ids by window, tag ids by position; nothing is cut.
+
+        Each text counts the same, by the mean over its words: a batch of like lengths then moves the weights as far as
+        any other. Of a text in several windows, each window counts by its words.
 
         A text is divided into words where its entities begin and end, too, if they are given.
 
@@ -157,15 +160,15 @@ class TokenClassifier(BackboneTask):
         ragged, units = Ragged.of(tokens, self.preprocessor.pad_id), Ragged.of(answers, -1)
         tags = None if labels is None else self._tags(examples, sentences)
         found = None if tags is None else _of_units(units, tags)
-        each = np.array([int((answer >= 0).sum()) for answer in answers], np.float32)
         where = np.array(rows, np.int64)
+        words = np.array([int((answer >= 0).sum()) for answer in answers], np.float32)
         unknown = self.preprocessor.unknown_id
         return Encoded(
             columns={tensor.name: Tokens(ragged, self.preprocessor, tensor.name) for tensor in self.model.inputs},
             lengths=ragged.lengths,
             rows=where,
             labels=found,
-            weights=row_weights(examples)[where] * each / max(float(each.mean()) if len(each) else 1.0, 1e-6),
+            weights=row_weights(examples)[where] * _of_windows(words, where),
             unknown=unknown_share(pieces, unknown),
             unknown_rows=tuple(row for row, ids in enumerate(pieces) if unknown_share([ids], unknown) > 0.5),
             units=Units(units, splits),
@@ -334,6 +337,18 @@ class TokenClassifier(BackboneTask):
 def _borders(item: Any, label: Any) -> list[int]:
     """The characters at which an item's entities begin and end; none where they are given in words."""
     return [place for span in label for place in span[:2]] if isinstance(item, str) else []
+
+
+def _of_windows(words: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """What windows count, float32: as many as there are of a text together, each by its words; 0 without any.
+
+    Example:
+        >>> _of_windows(np.array([7.0, 30.0, 10.0, 0.0]), np.array([0, 1, 1, 2])).tolist()
+        [1.0, 1.5, 0.5, 0.0]
+    """
+    total, count = np.bincount(rows, words), np.bincount(rows)
+    mean = np.maximum(total / np.maximum(count, 1), 1e-6)
+    return np.asarray(words / mean[rows], np.float32)
 
 
 def _of_units(units: Ragged, tags: np.ndarray) -> Ragged:
