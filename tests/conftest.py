@@ -43,8 +43,27 @@ ROOT = Path(__file__).resolve().parents[1]
 SHARED_DATA = ROOT.parent / "shared" / "data"
 
 
+# the files that take longest, the longest first: begun last, one of them would keep one worker busy and the other idle
+LONG = (
+    "core/test_resume.py",
+    "distribution/test_distribution.py",
+    "distribution/test_static.py",
+    "tasks/test_contract.py",
+    "distribution/test_workers.py",
+    "tasks/test_token_classifier.py",
+    "test_notebook.py",
+    "core/test_remat.py",
+    "test_benchmarks.py",
+    "cli/test_interrupted.py",
+    "test_examples.py",
+    "core/test_features.py",
+)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what needs the shared data sets where they are not."""
+    """Begin with what takes longest; skip what needs the shared data sets where they are not."""
+    places = {ROOT / "tests" / name: at for at, name in enumerate(LONG)}
+    items.sort(key=lambda item: places.get(item.path, len(LONG)))
     if SHARED_DATA.is_dir():
         return
     skip = pytest.mark.skip(reason=f"no labelled data sets at {SHARED_DATA}")

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import copy
+import functools
+import operator
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +17,7 @@ from tfvertical import config
 from tfvertical.adaptations.gradual_unfreezing import GradualUnfreezing
 from tfvertical.errors import ConfigError
 from tfvertical.registry import Registry
-from tfvertical.runfiles import schema
+from tfvertical.runfiles import runfile, schema
 from tfvertical.settings import Settings
 
 GOOD = """\
@@ -192,6 +196,53 @@ def test_an_export_s_options_are_taken(folder: Path, task: str, export: str) -> 
         text = text.replace("minilm_l6_v2\n  length: 64", "efficientnet_lite0")
     run = config.load(written(folder, text))
     assert run.export[0].options["precision"] in ("auto", "int8")
+
+
+def test_what_does_not_fit_together_is_told_beside_other_mistakes(folder: Path) -> None:
+    text = GOOD.replace("epochs: 2", "epochs: two\n  augment: {flip: false}\n  warmup: 7").replace(
+        "length: 64", "size: 6"
+    )
+    text = text.replace("saved_model}", "litert, precision: dynamic}").replace(
+        "  split: {fractions: {train: 0.8, ", "  #"
+    )
+    message = mistakes(folder, text)
+    assert "has 6 mistakes" in message
+    for place in ("task.size", "training.epochs", "training.warmup", "training.augment: is for pictures"):
+        assert place in message
+    assert "training.early_stopping: judges by" in message and "export.1.precision: is measured on" in message
+
+
+def test_what_a_mistake_says_is_not_said_twice(folder: Path) -> None:
+    """A validation file that does not exist is one mistake; of a task that does not exist, nothing is known."""
+    split = "  split: {fractions: {train: 0.8, validation: 0.2}}\n"
+    text = GOOD.replace(split, "  validation: no.csv\n").replace("- litert", "- {format: litert, precision: dynamic}")
+    assert "has 1 mistake" in mistakes(folder, text)
+    assert "has 1 mistake" in mistakes(folder, GOOD.replace("TextClassifier", "TextClasifier"), "training.augment={}")
+
+
+@pytest.mark.parametrize("wrong", [3, "x", [], [1], ["a", "b", "c"], {}, {"a": 1}, None, True, -1e9], ids=repr)
+def test_whatever_stands_anywhere_is_taken_or_told(folder: Path, wrong: Any) -> None:
+    document = runfile.parse(GOOD.replace("- litert", "- {format: litert, length: 8, precision: dynamic}"))
+    more = {"task": {"labels": ["a", "b"]}, "data": {"text": "text", "spans": [], "validation": None}}
+    content = document.value | {name: document.value[name] | keys for name, keys in more.items()}
+    assert config.build(runfile.Document("run.yaml", content), folder).labels == ("a", "b")
+    told, places = 0, list(places_of(content))
+    for place in places:
+        changed = copy.deepcopy(content)
+        functools.reduce(operator.getitem, place[:-1], changed)[place[-1]] = wrong
+        try:
+            config.build(runfile.Document("run.yaml", changed), folder)
+        except ConfigError:
+            told += 1
+    assert 10 < told < len(places)
+
+
+def places_of(value: Any, place: runfile.Place = ()) -> Iterator[runfile.Place]:
+    """Where anything stands in a run file's content."""
+    inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, each in inside:
+        yield (*place, key)
+        yield from places_of(each, (*place, key))
 
 
 @pytest.mark.parametrize("text", ["", "[]", "3", "task: 3\ndata: x\n", "task:\ndata:\n"])

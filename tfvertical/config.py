@@ -6,25 +6,23 @@ adaptation's fields, `Settings`, `Augment`, an exporter's fields. Nothing of tha
 
 from __future__ import annotations
 
-import functools
 import inspect
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
 from tfvertical.augment import Augment
 from tfvertical.distribution import Strategy
-from tfvertical.errors import ConfigError, TfverticalError, nearest
-from tfvertical.export import folder_name
+from tfvertical.errors import ConfigError, nearest
 from tfvertical.kinds import Drop, Seconds
 from tfvertical.registry import Registry
-from tfvertical.runfiles import runfile, schema
+from tfvertical.runfiles import runfile, schema, together
 from tfvertical.runfiles.run import DataPlan, EvaluationPlan, ExportPlan, Run
-from tfvertical.runfiles.runfile import Document, Mistake, Place
+from tfvertical.runfiles.runfile import Document, Mistake, Place, named, said
+from tfvertical.runfiles.together import PARTS
 from tfvertical.settings import Settings
 
-PARTS = ("train", "validation", "test")
 SWEEP = "asks for many trainings: use `tfvertical sweep`, or leave it out here (--set sweep=null)."
 _HERE = Path(__file__).parent
 
@@ -57,7 +55,7 @@ def build(document: Document, folder: Path) -> Run:
           line 1, data: is missing, and must be given.
           line 1, training.epoch: unknown key. Nearest: 'epochs'.
     """
-    mistakes = [*document.mistakes, *check(document.value, folder)]
+    mistakes = [*document.mistakes, *check(document.value, folder, known=document.mistakes)]
     if mistakes:
         raise ConfigError(listing(document, mistakes))
     content: dict[str, Any] = document.value
@@ -65,7 +63,7 @@ def build(document: Document, folder: Path) -> Run:
     augment = training.pop("augment", None)
     beside = {name: training.pop(name) for name in ("strategy", "checkpoint_every") if name in training}
     labels = task.pop("labels", None)
-    adaptation = dict(_named(content.get("adaptation") or "Frozen", "name"))
+    adaptation = dict(named(content.get("adaptation") or "Frozen", "name"))
     return Run(
         task=Registry("tasks").module(task.pop("name")),
         preset=_preset(task.pop("preset"), folder),
@@ -76,19 +74,20 @@ def build(document: Document, folder: Path) -> Run:
         training=schema.build(Settings, training),
         augment=None if augment is None else schema.build(Augment, augment),
         evaluation=schema.build(EvaluationPlan, content.get("evaluation") or {}),
-        export=tuple(_export_plan(_named(item, "format")) for item in content.get("export") or ()),
+        export=tuple(_export_plan(named(item, "format")) for item in content.get("export") or ()),
         written=content,
         **beside,
     )
 
 
-def check(content: Any, folder: Path, only: str | None = None) -> list[Mistake]:
+def check(content: Any, folder: Path, only: str | None = None, known: Collection[Mistake] = ()) -> list[Mistake]:
     """Every mistake in a run file's content; reads no data, loads no weight, imports no TensorFlow.
 
     Args:
         content: the file's value.
         folder: what relative paths are taken from.
         only: the one section that is looked at and compared with the others, which are known to be right.
+        known: what was found before, and is not told again.
     """
     if not isinstance(content, dict):
         return [Mistake((), f"expected a mapping with {', '.join(_SECTIONS)}; received {described(content)}.")]
@@ -104,95 +103,7 @@ def check(content: Any, folder: Path, only: str | None = None) -> list[Mistake]:
             found += section(content[name], (name,), folder)
         elif name in ("task", "data"):
             found.append(Mistake((name,), "is missing, and must be given."))
-    return found or _check_together(content)
-
-
-def _check_together(content: Mapping[str, Any]) -> list[Mistake]:
-    """What fits in its own section and not with another; said when each section is right by itself."""
-    from tfvertical.backbones.package_index import PRESETS
-
-    task, data, found = content["task"], content["data"], []
-    training = schema.build(Settings, {k: v for k, v in (content.get("training") or {}).items() if k not in _BESIDE})
-    module = Registry("tasks").module(task["name"])
-    kind, items, target = (
-        schema.constant(_HERE / "tasks" / f"{module}.py", module, name) for name in ("kind", "items", "target")
-    )
-    made_for = PRESETS[task["preset"]][0] if task["preset"] in PRESETS else kind
-    if made_for != kind:
-        found.append(Mistake(("task", "preset"), f"takes {made_for}s; {task['name']} needs one that takes {kind}s."))
-    if kind != "image" and (content.get("training") or {}).get("augment") is not None:
-        found.append(Mistake(("training", "augment"), f"is for pictures; {task['name']} has no augmentation."))
-    split = data.get("split")
-    parts = {} if split is None else split.get("fractions") or PARTS
-    judged_on = any(data.get(part) or part in parts for part in ("validation", "test"))
-    columns = data.get("text", "text")
-    if items == "pair" and not isinstance(columns, list) and str(data["train"]).endswith((".csv", ".tsv")):
-        what = f"{task['name']} reads two texts of each row: give both columns, text: [first, second]."
-        found.append(Mistake(("data", "text"), what))
-    if items != "pair" and isinstance(columns, list):
-        found.append(Mistake(("data", "text"), f"names {len(columns)} columns; {task['name']} reads one."))
-    if data.get("spans") and (len(data["spans"]) != 2 or items != "text" or target in ("entities", "answers")):
-        received = f"{len(data['spans'])} for {task['name']}"
-        what = f"expected two columns of places in a text that has a label, received {received}."
-        found.append(Mistake(("data", "spans"), what))
-    if target not in ("labels", "numbers") and isinstance(data.get("label"), list):
-        found.append(Mistake(("data", "label"), f"names several columns; {task['name']} learns one."))
-    if target == "numbers" and task.get("labels") is None:  # they are called as their columns
-        from tfvertical.codecs.numbers import NumberCodec
-
-        column = data.get("label") or "label"
-        names = [str(each) for each in (column if isinstance(column, list) else [column])]
-        found += _said(lambda: NumberCodec.of(names, task), ("task",))
-    if target == "entities":
-        from tfvertical.codecs.entities import EntityCodec
-
-        found += _said(lambda: EntityCodec.of(["any"], task), ("task", "pieces"))
-    if target in ("numbers", "answers") or task.get("crf"):
-        which = task["name"] + " with crf" * bool(task.get("crf"))
-        of_labels = {("training", name): getattr(training, name) for name in ("label_smoothing", "focal")}
-        of_labels |= {("data", "class_weight"): data.get("class_weight")}
-        found += [
-            Mistake(at, f"is for a cross-entropy of labels; {which} has none.")
-            for at, each in of_labels.items()
-            if each
-        ]
-    found += _check_exports(content.get("export") or (), items, target, task, judged_on)
-    monitor = training.monitor or "val_loss"
-    judged = training.early_stopping is not None and monitor.startswith("val_")
-    if judged and data.get("validation") is None and "validation" not in parts:
-        what = f"judges by {monitor!r}, but there are no validation data. Give data.validation or data.split."
-        found.append(Mistake(("training", "early_stopping"), what))
-    return found
-
-
-def _check_exports(
-    plans: Sequence[Any], items: str, target: str, task: Mapping[str, Any], judged_on: bool
-) -> list[Mistake]:
-    """What an export needs of the task and the data; two that would be written to one folder."""
-    found, folders = [], set()
-    for index, plan in enumerate(plans):
-        named = _named(plan, "format")
-        module = Registry("export").module(named["format"])
-        own = {key: value for key, value in named.items() if key not in ("format", "max_drop")}
-        exporter = Registry("export").build({"name": module, **own})
-        if wrong := _said(functools.partial(exporter.chosen, items, target), ("export", index)):
-            found += wrong
-            continue
-        precision = exporter.chosen(items, target)
-        if precision != "float32" and not judged_on:
-            what = "is measured on validation data, and there are none. Give data.validation or data.split."
-            found.append(Mistake(("export", index, "precision"), what))
-        if (folder := folder_name(exporter, precision)) in folders:
-            what = f"a second export to {folder}; one would replace the other."
-            found.append(Mistake(("export", index), what))
-        folders.add(folder)
-        length, most = named.get("length"), task.get("length")
-        longest = length if isinstance(length, int | None) else max(length)
-        if longest is not None and items == "image":
-            found.append(Mistake(("export", index, "length"), f"counts tokens; {task['name']} reads no text."))
-        elif longest is not None and most is not None and longest > most:
-            found.append(Mistake(("export", index, "length"), f"is {longest}; the task reads {most} tokens."))
-    return found
+    return found + together.check(content, [*known, *found])
 
 
 def listing(document: Document, mistakes: Sequence[Mistake]) -> str:
@@ -210,9 +121,9 @@ def _check_task(values: Any, place: Place, folder: Path) -> list[Mistake]:
         found += schema.check(takes, rest, place, given=("labels",), extra={"labels": list[str] | None})
     preset, labels = rest.get("preset"), rest.get("labels")
     if isinstance(preset, str):
-        found += _said(lambda: _check_preset(preset, folder), (*place, "preset"))
+        found += said(lambda: _check_preset(preset, folder), (*place, "preset"))
     if isinstance(labels, list) and all(isinstance(label, str) for label in labels):
-        found += _said(lambda: _check_labels(labels, module, {} if found else rest), (*place, "labels"))
+        found += said(lambda: _check_labels(labels, module, {} if found else rest), (*place, "labels"))
     return found
 
 
@@ -276,7 +187,7 @@ def _check_policy(values: Mapping[str, Any], place: Place) -> list[Mistake]:
     policy, file = values.get("policy", "raise"), values.get("quarantine")
     if policy not in get_args(_policy.Policy) or not isinstance(file, str | None):
         return []  # a mistake already
-    return _said(lambda: _policy.check_policy(policy, file), (*place, "policy"))
+    return said(lambda: _policy.check_policy(policy, file), (*place, "policy"))
 
 
 def _check_shares(split: Any, place: Place) -> list[Mistake]:
@@ -285,7 +196,7 @@ def _check_shares(split: Any, place: Place) -> list[Mistake]:
     shares = split.get("fractions") if isinstance(split, dict) else None
     if not isinstance(shares, dict) or not all(type(share) in (int, float) for share in shares.values()):
         return []  # none, or a mistake already
-    return _said(lambda: _split.check_fractions(shares), place)
+    return said(lambda: _split.check_fractions(shares), place)
 
 
 def _source_options() -> dict[str, Any]:
@@ -363,7 +274,7 @@ def _export_plan(values: Mapping[str, Any]) -> ExportPlan:
 
 def _registered(room: str, key: str, values: Any, place: Place) -> tuple[str | None, dict[str, Any], list[Mistake]]:
     """The file of the class that `key` names, and the other keys; a mistake where there is none."""
-    values = _named(values, key)
+    values = named(values, key)
     if not isinstance(values, dict):
         return None, {}, [Mistake(place, f"expected a mapping with {key}, received {described(values)}.")]
     rest = {name: value for name, value in values.items() if name != key}
@@ -375,19 +286,6 @@ def _registered(room: str, key: str, values: Any, place: Place) -> tuple[str | N
         return Registry(room).module(name), rest, []
     except ConfigError as error:
         return None, rest, [Mistake((*place, key), str(error))]
-
-
-def _said(action: Callable[[], Any], place: Place) -> list[Mistake]:
-    try:
-        action()
-    except TfverticalError as error:
-        return [Mistake(place, str(error))]
-    return []
-
-
-def _named(values: Any, key: str) -> Any:
-    """`Frozen` alone is short for `{name: Frozen}`."""
-    return {key: values} if isinstance(values, str) else values
 
 
 def near(name: str, known: Sequence[str] | Mapping[str, Any]) -> str:

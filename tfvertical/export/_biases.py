@@ -7,10 +7,10 @@ Bias correction (Nagel et al. 2019, "Data-Free Quantization Through Weight Equal
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -33,13 +33,13 @@ class Biases:
         self._floats = floats
 
     def by_weights(self, model: bytes) -> bytes:
-        """`model` without what the rounding of weights does to the mean of each layer, its inputs as in float.
+        """`model`, each layer's bias corrected for the rounding of its weights, as if its inputs were those in float.
 
         One run over the examples serves any number of files of a model.
         """
         buffer = bytearray(model)
         values = _interpreter(model)
-        for layer in _layers(buffer):
+        for layer in _layers(buffer, integers=True):
             if (known := self._known(layer)) is not None:
                 layer.move(-_drift(layer.kind, layer.weights(values) - known.weights, known.input))
         return bytes(buffer)
@@ -50,7 +50,7 @@ class Biases:
         Nearer than `by_weights`, activations' rounding included, and a run over the examples for every layer.
         """
         buffer = bytearray(model)
-        for layer in _layers(buffer):
+        for layer in _layers(buffer, integers=True):
             if (known := self._known(layer)) is not None:
                 layer.move(known.output - self._means(bytes(buffer), [layer.output])[layer.output])
         return bytes(buffer)
@@ -62,7 +62,7 @@ class Biases:
     @cached_property
     def _expected(self) -> dict[bytes, _Float]:
         """What the float file's layers have and compute, by the names of their outputs."""
-        layers = _layers(bytearray(self._floats))
+        layers = _layers(bytearray(self._floats), integers=False)
         means = self._means(self._floats, [at for layer in layers for at in (layer.input, layer.output)])
         values = _interpreter(self._floats)
         return {
@@ -102,11 +102,11 @@ class _Layer:
     """An operator with weights and a bias of its own.
 
     Args:
-        names: of its output, and of that output as float numbers again, where an integer file has it.
+        names: of its output; in an integer file also that of the DEQUANTIZE behind it.
         kind: the operator's name.
         input: tensor's number; so are `weight` and `output`.
-        steps: what one counts in the bias, by channel; none in a float file.
-        bias: int32 `(channels,)`, in place in the file; none in a float file.
+        steps: what one counts in the bias, by channel; empty in float.
+        bias: int32 `(channels,)`, in place in the file; its bytes in float.
     """
 
     names: tuple[bytes, ...]
@@ -114,8 +114,8 @@ class _Layer:
     input: int
     weight: int
     output: int
-    steps: np.ndarray | None
-    bias: np.ndarray | None
+    steps: np.ndarray
+    bias: np.ndarray
 
     def weights(self, interpreter: Any) -> np.ndarray:
         """As float numbers."""
@@ -128,8 +128,6 @@ class _Layer:
 
     def move(self, by: np.ndarray) -> None:
         """Add to the bias, in the output's unit."""
-        if self.bias is None or self.steps is None:
-            return
         limits = np.iinfo(np.int32)
         self.bias[:] = np.clip(self.bias + np.rint(by / self.steps), limits.min, limits.max).astype(np.int32)
 
@@ -145,18 +143,21 @@ def _drift(kind: str, moved: np.ndarray, inputs: np.ndarray) -> np.ndarray:
     """
     if kind == "DEPTHWISE_CONV_2D":
         return np.asarray(moved.sum((0, 1, 2)) * inputs.repeat(moved.shape[-1] // len(inputs)))
+    if kind == "FULLY_CONNECTED" and moved.shape[1] != len(inputs):  # it takes all places at once
+        return np.zeros(len(moved))
     moved = moved.reshape(len(moved), -1, moved.shape[-1]).sum(1)
     groups = len(inputs) // moved.shape[1]
-    if groups * moved.shape[1] != len(inputs):  # a dense layer that takes all places at once
-        return np.zeros(len(moved))
     by_output = inputs.reshape(groups, -1).repeat(len(moved) // groups, axis=0)
     return np.asarray((moved * by_output).sum(1))
 
 
-def _layers(buffer: bytearray) -> list[_Layer]:
-    """The layers of a file, in the order of computation; in an integer file those in integers alone.
+def _layers(buffer: bytearray, integers: bool) -> list[_Layer]:
+    """The layers of a file, in the order of computation.
 
-    A bias that several layers read is nobody's to move: such layers are left out.
+    Args:
+        buffer: the file.
+        integers: those in integers, whose biases can be moved; else those in float. A bias that something else reads
+            too is nobody's to move: such layers are left out.
     """
     from ai_edge_litert import schema_py_generated as schema
 
@@ -171,7 +172,7 @@ def _layers(buffer: bytearray) -> list[_Layer]:
         names.setdefault(operator.Outputs(0), []).append(graph.Tensors(operator.Outputs(0)).Name())
         if model.OperatorCodes(operator.OpcodeIndex()).BuiltinCode() == schema.BuiltinOperator.DEQUANTIZE:
             names.setdefault(operator.Inputs(0), []).append(graph.Tensors(operator.Outputs(0)).Name())
-    made, read = [], []
+    found, readers = [], _readers(model)
     for operator in operators:
         kind = kinds.get(model.OperatorCodes(operator.OpcodeIndex()).BuiltinCode())
         if kind is None or operator.InputsLength() < 3 or operator.Inputs(2) < 0:
@@ -180,23 +181,35 @@ def _layers(buffer: bytearray) -> list[_Layer]:
         values = model.Buffers(bias.Buffer()).DataAsNumpy()
         if not isinstance(values, np.ndarray) or not model.Buffers(weight.Buffer()).DataLength():
             continue  # computed, not kept
-        integers = bias.Type() == schema.TensorType.INT32
-        read.append(bias.Buffer())
-        made.append(
+        of = bias.Quantization()
+        whole = bias.Type() == schema.TensorType.INT32 and of is not None and of.ScaleLength() > 0
+        if whole != integers or (whole and readers[bias.Buffer()] > 1):
+            continue
+        found.append(
             _Layer(
                 names=tuple(names[operator.Outputs(0)]),
                 kind=kind,
                 input=operator.Inputs(0),
                 weight=operator.Inputs(1),
                 output=operator.Outputs(0),
-                steps=bias.Quantization().ScaleAsNumpy() if integers else None,
-                bias=values.view(np.int32) if integers else None,
+                steps=of.ScaleAsNumpy() if whole else np.zeros(0),
+                bias=values.view(np.int32),
             )
         )
-    if all(layer.bias is None for layer in made):
-        return made
-    own = [layer.bias is not None and read.count(number) == 1 for layer, number in zip(made, read, strict=True)]
-    return list(compress(made, own))
+    return found
+
+
+def _readers(model: Any) -> Counter[int]:
+    """By buffer, how many inputs of operators it is."""
+    graphs = [model.Subgraphs(at) for at in range(model.SubgraphsLength())]
+    inputs = [
+        graph.Tensors(index).Buffer()
+        for graph in graphs
+        for operator in (graph.Operators(at) for at in range(graph.OperatorsLength()))
+        for index in (operator.Inputs(at) for at in range(operator.InputsLength()))
+        if index >= 0
+    ]
+    return Counter(inputs)
 
 
 def _interpreter(model: bytes) -> Any:

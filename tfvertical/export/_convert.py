@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -16,6 +16,7 @@ from tfvertical.contracts import Task
 from tfvertical.errors import ExportError, TfverticalError
 from tfvertical.export import _selective
 from tfvertical.export._biases import Biases
+from tfvertical.export._dynamic import Dynamic
 from tfvertical.export._inputs import fixed_inputs
 from tfvertical.runtime.contents import Contents, contents
 
@@ -66,7 +67,8 @@ def convert(
             (weights and activations).
         calibration: raw training examples, from which `int8` takes the ranges of activations.
         integer_io: with `int8`, whether pixels come in, and scores go out, as uint8; then nothing stays in float.
-        margin: how far a candidate in `int8` is above what it must hold; operators stay in float until it is 0 or more.
+        margin: how far a candidate in `int8` or `dynamic` is above what it must hold; operators stay in float until it
+            is 0 or more.
 
     Returns:
         The file, and what `parity.json` tells of it.
@@ -83,11 +85,13 @@ def convert(
                 if precision == "int8":
                     examples = partial(_representative, task, shapes.named()[SIGNATURE], calibration, names)
                     made.representative_dataset = examples
-                    biases = _biases(signatures, examples())
+                    biases = Biases(_floats(signatures), islice(examples(), CORRECTING))
                 if precision == "int8" and not integer_io:
                     model, how = _selective.smallest(_selective.Integers(made, biases), margin)
                 elif precision == "int8":
                     model = biases.by_outputs(bytes(made.convert()))
+                elif precision == "dynamic":
+                    model, how = _lighter(bytes(made.convert()), partial(_floats, signatures), margin)
                 else:
                     model = bytes(made.convert())
         except TfverticalError:
@@ -146,10 +150,20 @@ def converter(signatures: Mapping[str, Any], precision: str, integer_io: bool = 
         yield made
 
 
-def _biases(signatures: Mapping[str, Any], examples: Iterable[Mapping[str, np.ndarray]]) -> Biases:
-    """What corrects integer files of the same functions."""
+def _floats(signatures: Mapping[str, Any]) -> bytes:
+    """The same functions as a file in float."""
     with converter(signatures, "float32") as made:
-        return Biases(bytes(made.convert()), islice(examples, CORRECTING))
+        return bytes(made.convert())
+
+
+def _lighter(
+    whole: bytes, floats: Callable[[], bytes], margin: Callable[[bytes], float]
+) -> tuple[bytes, dict[str, Any]]:
+    """A file in dynamic range with as few layers in float as it needs; as it is where none holds, to be refused."""
+    try:
+        return _selective.smallest(Dynamic(whole, floats), margin)
+    except ExportError:
+        return whole, {}
 
 
 def _representative(

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from tfvertical.export._packing import packed, unpacked
 from tfvertical.export._tables import Byte, Table, Unsigned, written
 
 IDENTIFIER, ENTRY = b"M001", "TFLITE_METADATA"
@@ -85,25 +86,9 @@ def _picture(size: tuple[int, int], mean: Sequence[float], std: Sequence[float])
 
 def attach(model: bytes, metadata: bytes, files: Mapping[str, bytes]) -> bytes:
     """The TFLite file with `metadata` in the place of any that it had, and `files` as a ZIP behind it."""
-    import flatbuffers
     from ai_edge_litert import schema_py_generated as schema
 
-    class Aligned(schema.BufferT):  # type: ignore[misc, name-defined, unused-ignore]
-        """A buffer at a multiple of 16, as the schema demands and the generated Python code does not do."""
-
-        def Pack(self, builder: Any) -> Any:
-            offset = None
-            if self.data is not None:
-                builder.StartVector(1, len(self.data), 16)
-                builder.head -= len(self.data)
-                builder.Bytes[builder.head : builder.head + len(self.data)] = self.data.tobytes()
-                offset = builder.EndVector()
-            schema.BufferStart(builder)
-            if offset is not None:
-                schema.BufferAddData(builder, offset)
-            return schema.BufferEnd(builder)
-
-    root = schema.ModelT.InitFromPackedBuf(model, 0)
+    root = unpacked(model)
     root.metadata = [entry for entry in root.metadata or () if entry.name != ENTRY.encode()]
     entry = schema.MetadataT()
     entry.name, entry.buffer = ENTRY, len(root.buffers)
@@ -111,11 +96,7 @@ def attach(model: bytes, metadata: bytes, files: Mapping[str, bytes]) -> bytes:
     added = schema.BufferT()
     added.data = np.frombuffer(metadata, np.uint8)
     root.buffers.append(added)
-    for buffer in root.buffers:
-        buffer.__class__ = Aligned
-    builder = flatbuffers.Builder(len(model) + len(metadata) + 4096)
-    builder.Finish(root.Pack(builder), b"TFL3")
-    return bytes(builder.Output()) + _zip(files)
+    return packed(root) + _zip(files)
 
 
 def _zip(files: Mapping[str, bytes]) -> bytes:

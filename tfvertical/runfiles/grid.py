@@ -14,6 +14,7 @@ from tfvertical import config
 from tfvertical.errors import ConfigError
 from tfvertical.runfiles import runfile
 from tfvertical.runfiles.runfile import Document, Mistake, Place
+from tfvertical.runfiles.together import PARTS
 
 MOST = 1_000
 ROOMS = ("task", "training", "adaptation")
@@ -141,7 +142,7 @@ class _Checked:
         """Each value with the first ones of all other keys, so that a mistake is said once and on its line."""
         first = {key: values[0] for key, values in self.lists.items()}
         document = runfile.override(self.base, settings(first))
-        rest = [*document.mistakes, *config.check(document.value, self.folder)]
+        rest = [*document.mistakes, *config.check(document.value, self.folder, known=document.mistakes)]
         self.found += [mistake for mistake in rest if not any(_meets(mistake.place, _place(key)) for key in first)]
         for key, values in self.lists.items():
             # one section is enough, and a tenth of the time, where the others are right
@@ -159,7 +160,8 @@ class _Checked:
 
     def _note(self, options: Mapping[str, Any], varied: tuple[str, int] | None, only: str | None) -> None:
         document = runfile.override(self.base, settings(options))
-        for mistake in [*document.mistakes, *config.check(document.value, self.folder, only)]:
+        found = config.check(document.value, self.folder, only, document.mistakes)
+        for mistake in [*document.mistakes, *found]:
             place = self._blamed(mistake.place, options, varied)
             if place is not None and Mistake(place, mistake.what) not in self.found:
                 self.found.append(Mistake(place, mistake.what))
@@ -192,7 +194,7 @@ def _validation(base: Document) -> list[Mistake]:
         return []  # a mistake already
     split = data.get("split")
     fractions = split.get("fractions") if isinstance(split, dict) else None
-    parts = () if split is None else fractions or config.PARTS
+    parts = () if split is None else fractions or PARTS
     if data.get("validation") is not None or (isinstance(parts, dict | tuple) and "validation" in parts):
         return []
     what = "a sweep compares trials on validation data, and there are none. Give data.validation or data.split."

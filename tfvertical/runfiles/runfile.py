@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from tfvertical.errors import ConfigError
+from tfvertical.errors import ConfigError, TfverticalError
 
 MOST_BYTES = 1_000_000
 MOST_DEPTH = 20
@@ -36,6 +36,20 @@ class Mistake:
     place: Place
     what: str
     at: str | None = None
+
+
+def said(action: Callable[[], Any], place: Place) -> list[Mistake]:
+    """What `action` refuses, as a mistake."""
+    try:
+        action()
+    except TfverticalError as error:
+        return [Mistake(place, str(error))]
+    return []
+
+
+def named(values: Any, key: str) -> Any:
+    """`Frozen` alone is short for `{name: Frozen}`."""
+    return {key: values} if isinstance(values, str) else values
 
 
 @dataclass(frozen=True)

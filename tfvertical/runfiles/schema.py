@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import collections.abc
 import dataclasses
+import functools
 import inspect
 import json
 import sys
@@ -54,6 +55,7 @@ def declared(path: Path, owner: str, function: str) -> inspect.Signature:
     return _signature(found.args)
 
 
+@functools.cache
 def constant(path: Path, owner: str, name: str) -> Any:
     """What the class `owner` in the file at `path` sets its annotated attribute `name` to, or inherits, without
     importing it.

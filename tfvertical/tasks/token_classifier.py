@@ -132,8 +132,8 @@ class TokenClassifier(BackboneTask):
     def encode(self, examples: Examples) -> Encoded:
         """Token ids by window, tag ids by position; nothing is cut.
 
-        Each text counts the same, by the mean over its words: a batch of like lengths then moves the weights as far as
-        any other. Of a text in several windows, each window counts by its words.
+        A text counts 1 in training, by the mean over its words: a batch of like lengths then moves the weights as far
+        as any other. One in several windows counts as many as there are, shared out by their words.
 
         A text is divided into words where its entities begin and end, too, if they are given.
 
@@ -161,14 +161,14 @@ class TokenClassifier(BackboneTask):
         tags = None if labels is None else self._tags(examples, sentences)
         found = None if tags is None else _of_units(units, tags)
         where = np.array(rows, np.int64)
-        words = np.array([int((answer >= 0).sum()) for answer in answers], np.float32)
+        answering = np.array([int((answer >= 0).sum()) for answer in answers], np.float32)
         unknown = self.preprocessor.unknown_id
         return Encoded(
             columns={tensor.name: Tokens(ragged, self.preprocessor, tensor.name) for tensor in self.model.inputs},
             lengths=ragged.lengths,
             rows=where,
             labels=found,
-            weights=row_weights(examples)[where] * _of_windows(words, where),
+            weights=row_weights(examples)[where] * _of_windows(answering, where),
             unknown=unknown_share(pieces, unknown),
             unknown_rows=tuple(row for row, ids in enumerate(pieces) if unknown_share([ids], unknown) > 0.5),
             units=Units(units, splits),
@@ -340,7 +340,7 @@ def _borders(item: Any, label: Any) -> list[int]:
 
 
 def _of_windows(words: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """What windows count, float32: as many as there are of a text together, each by its words; 0 without any.
+    """Weights of windows, float32: those of a text sum to their number, in proportion to their words; 0 without any.
 
     Example:
         >>> _of_windows(np.array([7.0, 30.0, 10.0, 0.0]), np.array([0, 1, 1, 2])).tolist()
