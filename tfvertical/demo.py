@@ -127,4 +127,4 @@ def _farewell(console: Console, out: Path, saved_model: Path, litert: Path, seco
         console.print(f"  {what:<10} {where}", highlight=False)
     console.print("Next:", style="bold")
     console.print(f'  echo "What a day!" | tfvertical predict {out} -', highlight=False)
-    console.print("  tfvertical train examples/banking77.yaml --out saved_models/mine", highlight=False)
+    console.print("  tfvertical train examples/conditions.yaml --out saved_models/mine", highlight=False)

@@ -57,7 +57,7 @@ class KerasHub(BackboneSource):
                 raise PresetError(
                     f"There is no preset {name!r}.",
                     nearest=nearest(name, [*OFFLINE, *presets]),
-                    fix="`tfvertical presets list` shows them all; a folder is written with a slash (./folder)",
+                    fix="`tfvertical presets list --hub` shows them; a folder is written with a slash (./folder)",
                 )
             return str(presets[name]["kaggle_handle"])
         forms = {"kaggle": (4, 5, "kaggle://owner/model/keras/variant"), "hf": (1, 2, "hf://owner/model")}

@@ -40,7 +40,7 @@ class SavedModel(Exporter):
         if target in _READERS:
             raise ConfigError(
                 "A SavedModel takes texts as bytes, and does not know where their words stand.",
-                fix=f"export {target} as litert or onnx, and find them with tfvertical.runtime.{_READERS[target]}",
+                fix=f"export {target} as litert, and find them with tfvertical.runtime.{_READERS[target]}",
             )
         return self.precision
 

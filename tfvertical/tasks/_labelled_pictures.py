@@ -45,7 +45,7 @@ class LabelledPictures(ImageReader):
         """Build it on a pretrained backbone.
 
         Args:
-            preset: `efficientnet_lite0`, `keras_cv:NAME`, a KerasHub preset; see `tfvertical presets list`.
+            preset: `efficientnet_lite0`, `keras_cv:NAME`, a KerasHub preset; see `tfvertical presets list --hub`.
             labels: the label names.
             pooling, normalize, hidden, dropout, seed: as for the class.
         """

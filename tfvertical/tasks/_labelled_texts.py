@@ -52,7 +52,7 @@ class LabelledTexts(TextReader):
         """Build it on a pretrained backbone.
 
         Args:
-            preset: `minilm_l6_v2`, a KerasHub preset, a local folder; see `tfvertical presets list`.
+            preset: `minilm_l6_v2`, a KerasHub preset, a local folder; see `tfvertical presets list --hub`.
             labels: the label names.
             length: most tokens of a text, special ones included.
             pooling, normalize, hidden, dropout, windows, seed: as for the class.

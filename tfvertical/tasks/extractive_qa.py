@@ -104,7 +104,7 @@ class ExtractiveQA(BackboneTask):
         """Build it on a pretrained backbone.
 
         Args:
-            preset: `minilm_l6_v2`, a KerasHub preset, a local folder; see `tfvertical presets list`.
+            preset: `minilm_l6_v2`, a KerasHub preset, a local folder; see `tfvertical presets list --hub`.
             labels: `("answer",)`.
             length: most tokens that are read at once, question and special ones included.
             max_question, most_words, hidden, dropout, seed: as for the class.

@@ -89,7 +89,7 @@ class ImageRegressor(ImageReader, Regressor):
         """Build it on a pretrained backbone.
 
         Args:
-            preset: `efficientnet_lite0`, `keras_cv:NAME`, a KerasHub preset; see `tfvertical presets list`.
+            preset: `efficientnet_lite0`, `keras_cv:NAME`, a KerasHub preset; see `tfvertical presets list --hub`.
             labels: what the numbers are called.
             units, loss, interval, levels, pooling, normalize, hidden, dropout, seed: as for the class.
         """

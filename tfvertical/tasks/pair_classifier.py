@@ -81,7 +81,7 @@ class PairClassifier(PairReader, Classifier):
         """Build it on a pretrained backbone.
 
         Args:
-            preset: `minilm_l6_v2`, a KerasHub preset, a local folder; see `tfvertical presets list`.
+            preset: `minilm_l6_v2`, a KerasHub preset, a local folder; see `tfvertical presets list --hub`.
             labels: the label names.
             length: most tokens of both texts together, or of each where they are read apart, special ones included.
             encoder, pooling, normalize, hidden, dropout, seed: as for the class.

@@ -97,7 +97,7 @@ class PairRegressor(PairReader, Regressor):
         """Build it on a pretrained backbone.
 
         Args:
-            preset: `minilm_l6_v2`, a KerasHub preset, a local folder; see `tfvertical presets list`.
+            preset: `minilm_l6_v2`, a KerasHub preset, a local folder; see `tfvertical presets list --hub`.
             labels: what the numbers are called.
             length: most tokens of both texts together, or of each where they are read apart, special ones included.
             units, loss, interval, levels, encoder, pooling, normalize, hidden, dropout, seed: as for the class.

@@ -96,7 +96,7 @@ class TextRegressor(TextReader, Regressor):
         """Build it on a pretrained backbone.
 
         Args:
-            preset: `minilm_l6_v2`, a KerasHub preset, a local folder; see `tfvertical presets list`.
+            preset: `minilm_l6_v2`, a KerasHub preset, a local folder; see `tfvertical presets list --hub`.
             labels: what the numbers are called.
             length: most tokens of a text, special ones included.
             units, loss, interval, levels, pooling, normalize, hidden, dropout, windows, seed: as for the class.

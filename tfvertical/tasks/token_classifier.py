@@ -106,7 +106,7 @@ class TokenClassifier(BackboneTask):
         """Build it on a pretrained backbone.
 
         Args:
-            preset: `minilm_l6_v2`, a KerasHub preset, a local folder; see `tfvertical presets list`.
+            preset: `minilm_l6_v2`, a KerasHub preset, a local folder; see `tfvertical presets list --hub`.
             labels: the types of entities.
             length: most tokens that are read at once, special ones included.
             pieces, crf, last_blocks, convolutions, hidden, dropout, seed: as for the class.
