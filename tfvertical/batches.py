@@ -7,6 +7,7 @@ TPUs), lengths are rounded up to a few values.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 from collections import deque
@@ -19,7 +20,7 @@ import numpy as np
 from tfvertical import memory, stages
 from tfvertical.columns import Dense, StreamedDense
 from tfvertical.contracts import Column, Encoded
-from tfvertical.errors import DataError
+from tfvertical.errors import DataError, TfverticalError
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -259,6 +260,23 @@ def graph(model: Any, held: bool = False) -> Any:
     return run.get_concrete_function()
 
 
+_drowned: list[TfverticalError] = []
+
+
+@contextlib.contextmanager
+def errors_told() -> Iterator[None]:
+    """What goes wrong while batches are read is raised as it was, not as TensorFlow's error of an operation."""
+    import tensorflow as tf
+
+    _drowned.clear()
+    try:
+        yield
+    except tf.errors.OpError as error:
+        if not _drowned:
+            raise
+        raise _drowned.pop() from error
+
+
 def arrange(model: Any, inputs: Mapping[str, Any]) -> Any:
     """Inputs by name in the structure that `model` was built with (a dictionary, a list, one tensor)."""
     import keras
@@ -307,9 +325,13 @@ def _dataset(
     specs = _specs(model)
 
     def typed() -> Iterator[Any]:
-        for inputs, *others in batches():
-            arrays = {name: np.asarray(inputs[name], tf.as_dtype(dtype).as_numpy_dtype) for name, _, dtype in specs}
-            yield arrays, *others
+        try:
+            for inputs, *others in batches():
+                arrays = {name: np.asarray(inputs[name], tf.as_dtype(dtype).as_numpy_dtype) for name, _, dtype in specs}
+                yield arrays, *others
+        except TfverticalError as error:
+            _drowned.append(error)
+            raise
 
     by_name = {name: tf.TensorSpec(shape, dtype) for name, shape, dtype in specs}
     given = encoded.labels

@@ -29,6 +29,7 @@ VERSION = 1
 GENERATIONS = 2
 LARGEST_ABOUT = 256 * 2**20  # bytes of about.json that are read
 _NAME = re.compile(r"position-(\d{8})")
+_GONE = (FileNotFoundError, NotADirectoryError, IsADirectoryError)  # damage; other errors may pass
 
 
 @dataclass(frozen=True)
@@ -65,20 +66,22 @@ class Checkpoint:
 
     def __init__(self, folder: str | os.PathLike[str]):
         self.place: Place = place(folder)
+        self._damaged: set[int] = set()
 
     def save(self, arrays: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> None:
-        """Keep a position; the one before it stays, older ones go. The new one is on the disk when this returns.
+        """Keep a position; the one before it that is whole stays, others go. It is on the disk when this returns.
 
         Args:
             arrays: by name; numbers only.
             about: JSON values, NaN and infinity left out.
 
         Raises:
-            CheckpointError: no space, no permission; what was saved before is as it was.
+            CheckpointError: no space, no permission, a disk that does not answer, values that JSON has no word for;
+                what was saved before is as it was.
         """
-        numbers = self._numbers()
-        number = max(numbers, default=0) + 1
         try:
+            numbers = self._numbers()
+            number = max(numbers, default=0) + 1
             with self.place.fill(_name(number)) as new:
                 plain: dict[str, Any] = {name: _plain(name, array) for name, array in arrays.items()}
                 np.savez(new / "arrays.npz", **plain)
@@ -88,9 +91,10 @@ class Checkpoint:
                 )
         except CheckpointError:
             raise
-        except OSError as error:
+        except (OSError, TypeError, ValueError) as error:
             raise CheckpointError(f"The run's position could not be saved: {error}") from error
-        for old in sorted(numbers)[: -(GENERATIONS - 1) or None]:
+        whole = sorted(set(numbers) - self._damaged)
+        for old in {*whole[: -(GENERATIONS - 1) or None], *self._damaged.intersection(numbers)}:
             with contextlib.suppress(OSError):
                 self.place.remove(_name(old))
 
@@ -98,7 +102,7 @@ class Checkpoint:
         """The newest position that is whole; None where there is none. A damaged one is told, and passed over.
 
         Raises:
-            CheckpointError: the newest is of a newer version of this package.
+            CheckpointError: the newest is of a newer version of this package, or cannot be read just now.
         """
         for number in sorted(self._numbers(), reverse=True):
             try:
@@ -106,6 +110,12 @@ class Checkpoint:
             except (BundleError, OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError) as error:
                 if isinstance(error, CheckpointError):
                     raise
+                if isinstance(error, OSError) and error.errno is not None and not isinstance(error, _GONE):
+                    raise CheckpointError(
+                        f"{self.place.at(_name(number))} cannot be read now: {error}",
+                        fix="try again; nothing was removed",
+                    ) from error
+                self._damaged.add(number)
                 warnings.warn(f"{self.place.at(_name(number))} is damaged and passed over: {error}", stacklevel=2)
         return None
 

@@ -78,7 +78,7 @@ class Chunks:
         stage: what messages call it.
         grouped: as `batches.epoch` takes it.
         left: epochs that are still to come, if some of `epochs` are done.
-        skip: steps of the first of them that are done, whole chunks.
+        skip: steps of the first of them that are done; those of a run with other chunks may end within one.
         graphs: what an earlier run of the same model, examples and settings has left here; it is left here again.
 
     Attributes:
@@ -116,8 +116,9 @@ class Chunks:
         self._loop, self._masks = graphs["train"]
         self._before = self._loop.drawn.begin() if isinstance(self._loop, Compiled) else []
         self._chunks = self.per_epoch * (epochs if left is None else left)
-        self.calls = self._first = -(-skip // self.size)
-        self._skipped = skip
+        over = skip >= self.steps
+        self.calls = self._first = self.per_epoch if over else skip // self.size
+        self._skipped, self._within = skip, 0 if over else skip % self.size
         self._still = moved_nothing(model)
         self._order: tuple[int, list[np.ndarray]] = (-1, [])
         self._beside = ThreadPoolExecutor(1)
@@ -154,9 +155,10 @@ class Chunks:
         past, at = divmod(min(number, self._chunks - 1), self.per_epoch)
         if self._order[0] != past:
             self._order = past, self._batches(self.first_epoch + past)
-        part = self._order[1][at * self.size : (at + 1) * self.size]
+        begun = at * self.size + (self._within if number == self._first else 0)
+        part = self._order[1][begun : (at + 1) * self.size]
         sizes = tf.constant([len(rows) for rows in part], tf.int32)
-        step = past * self.steps + at * self.size - self._skipped
+        step = past * self.steps + begun - self._skipped
         masks = () if self._masks is None else self._masks(tf.constant(step), *self._before)
         return tf.constant(np.concatenate(part), tf.int32), sizes, *masks
 
@@ -216,7 +218,7 @@ class Chunks:
 
     def _place(self, step: int, batch: tf.Tensor) -> tuple[str, list[int]]:
         """Step, operation and examples at which numbers first are not finite, with the weights from before the step."""
-        step += self.calls % self.per_epoch * self.size
+        step += self.calls % self.per_epoch * self.size + (self._within if self.calls == self._first else 0)
         found = first_not_finite(self.model, self._loop.inputs(batch))
         if found is None:
             return f", at step {step}, though all that the model gives is finite", batch.numpy().tolist()

@@ -36,8 +36,9 @@ class Lock:
 
     def __init__(self, folder: str | os.PathLike[str] | Place):
         self.place = folder if isinstance(folder, Place) else place(folder)
-        self._me = {"host": socket.gethostname(), "pid": os.getpid(), "token": uuid.uuid4().hex}
+        self._me = {"host": socket.gethostname(), "space": _space(), "pid": os.getpid(), "token": uuid.uuid4().hex}
         self._beats = 0
+        self._taken_by: dict[str, Any] | None = None
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -65,10 +66,22 @@ class Lock:
             if (self._read() or {}).get("token") == self._me["token"]:
                 self.place.remove(_FILE)
 
+    def check(self) -> None:
+        """
+        Raises:
+            CheckpointError: another process took the lock over while this one gave no sign of life (it was suspended,
+                or its disk stood still).
+        """
+        if self._taken_by is not None:
+            self._refuse(self._taken_by)
+
     def _wait_until_free(self) -> None:
         """Return once the lock is free, or its owner has given no sign of life for long enough."""
         first = self._read()
-        if first is None or (first.get("host") == self._me["host"] and not _lives(first.get("pid"))):
+        if first is None:
+            return
+        here = first.get("host") == self._me["host"] and first.get("space", self._me["space"]) == self._me["space"]
+        if here and not _lives(first.get("pid")):
             return
         until = time.monotonic() + PATIENCE
         while time.monotonic() < until:
@@ -104,8 +117,20 @@ class Lock:
 
     def _keep_beating(self) -> None:
         while not self._ended.wait(BEAT):
-            with contextlib.suppress(OSError):  # a full disk is told by what is saved
+            with contextlib.suppress(OSError, CheckpointError):  # a full disk is told by what is saved
+                owner = self._read()
+                if owner is not None and owner.get("token", self._me["token"]) != self._me["token"]:
+                    self._taken_by = owner
+                    return
                 self._beat()
+
+
+def _space() -> str:
+    """Whose process numbers these are: containers of one host name may count for themselves."""
+    try:
+        return os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return ""
 
 
 def _lives(pid: Any) -> bool:

@@ -101,7 +101,9 @@ class Saver:
         self.standing: Standing | None = None
         self.watch: Watch | None = None
         self.recorded: dict[str, Any] = {}
+        self.recorded_at = time.perf_counter()
         self.frozen: tuple[str, str] | None = None
+        self._lock: Lock | None = None
         self._asked: int | None = None
         self._saved_at = time.monotonic()
         self._beside = ThreadPoolExecutor(1)
@@ -126,7 +128,8 @@ class Saver:
         self.watch = watch
         if self.writes:
             self.checkpoint.place.make()
-        with Lock(self.checkpoint.place) if self.writes else contextlib.nullcontext(), self._listening():
+        with Lock(self.checkpoint.place) if self.writes else contextlib.nullcontext() as lock, self._listening():
+            self._lock = lock
             self.position = self.checkpoint.load()
             if self.position is not None:
                 _refuse_other(self.position.about["config"], self.config, self.checkpoint)
@@ -240,6 +243,8 @@ class Saver:
         here, watch = self.standing, self.watch
         if self.checkpoint is None or here is None or watch is None or not self.writes or (steps and not self.within):
             return
+        if self._lock is not None:
+            self._lock.check()
         if self._saving is not None:
             self._told()
         groups = {
@@ -266,7 +271,7 @@ class Saver:
             "before": {address: value.hex() for address, value in here.before.items()},
             "policy": list(here.policy),
             "frozen": self.frozen and list(self.frozen),
-            "recorded": dict(self.recorded),
+            "recorded": self.recorded | {"seconds": self.recorded["seconds"] + time.perf_counter() - self.recorded_at},
             "skipped": list(here.skipped),
             "events": list(self.events.seen),
         }
@@ -275,13 +280,13 @@ class Saver:
 
     def _told(self) -> None:
         """Wait for the save under way; one that failed is told, and the run goes on."""
+        saving, self._saving = self._saving, None
         try:
-            if self._saving is not None:
-                self._saving.result()
+            if saving is not None:
+                saving.result()
         except CheckpointError as error:
             self.events.emit("checkpoint_failed", error=str(error))
             warnings.warn(f"The run goes on, but could not be taken up again from here. {error}", stacklevel=2)
-        self._saving = None
 
     @contextlib.contextmanager
     def _listening(self) -> Iterator[None]:
@@ -300,7 +305,8 @@ class Saver:
             yield
         finally:
             for number, handler in before.items():
-                signal.signal(number, handler)
+                if handler is not None:  # one that was not set from Python cannot be
+                    signal.signal(number, handler)
 
 
 class _Epochs(keras.callbacks.Callback):

@@ -119,7 +119,8 @@ class Steps:
         self.by_shape, self.compiled = by_shape, compiled
         self.look, self.skips, self.skipped = look, skips, list[dict[str, Any]]()
         self.taken, self.waited = skip, 0.0
-        self._to_skip = skip
+        # a call of another run may have had other bounds: the first one here then takes what is left of its own
+        self._calls_over = -(-skip // at_once) if skip >= per_epoch else skip // at_once
         self._run: Any = None
         self._graphs: dict[Any, Any] = {}
 
@@ -129,10 +130,11 @@ class Steps:
         Raises:
             TrainingError: the loss is not finite; says at which step and for which examples.
         """
-        if self._to_skip > 0:  # Keras counts them, as it did before
-            self._to_skip -= self.at_once
+        if self._calls_over > 0:  # Keras counts them, as it did before
+            self._calls_over -= 1
             return dict(self.model.get_metrics_result())
-        count = min(self.at_once, self.per_epoch - self.taken % self.per_epoch)
+        within = self.taken % self.per_epoch
+        count = min(self.at_once - within % self.at_once, self.per_epoch - within)
         if self.by_shape:
             return self._one(iterator)
         if self._run is None:  # the concrete function: TensorFlow warns of a tf.function that each stage traces anew

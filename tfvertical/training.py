@@ -14,6 +14,7 @@ import keras
 import numpy as np
 
 from tfvertical import (
+    batches,
     chunks,
     feed,
     kernels,
@@ -186,7 +187,7 @@ def _stages(
             print(_announce(here))
         before = proof.fingerprint(here) if position is None else before_of(position)
         watch.enter(stage.name)
-        saver.recorded = history.written(time.perf_counter() - began)
+        saver.recorded, saver.recorded_at = history.written(time.perf_counter() - began), time.perf_counter()
         started = _Start(at, done, previous, before)
         try:
             trained, saver.frozen = kept.trained(way), kept.policy
@@ -256,23 +257,24 @@ def _fit(
             how = given.how | {"precision": policy[0], "precision_why": policy[1]}
             job.events.emit("steps", **how)
             if first < last:
-                model.fit(
-                    given.data,
-                    steps_per_epoch=given.per_epoch,
-                    initial_epoch=first,
-                    epochs=last,
-                    validation_data=given.validation,
-                    callbacks=[
-                        feed.count_is_known(),
-                        recorder,
-                        *averages.around(watch),
-                        _epochs_to(job.events, stage.name),
-                        *callbacks,
-                        *saver.callbacks(),
-                    ],
-                    verbose=job.verbose,
-                    shuffle=False,  # the dataset is in its order already
-                )
+                with batches.errors_told():
+                    model.fit(
+                        given.data,
+                        steps_per_epoch=given.per_epoch,
+                        initial_epoch=first,
+                        epochs=last,
+                        validation_data=given.validation,
+                        callbacks=[
+                            feed.count_is_known(),
+                            recorder,
+                            *averages.around(watch),
+                            _epochs_to(job.events, stage.name),
+                            *callbacks,
+                            *saver.callbacks(),
+                        ],
+                        verbose=job.verbose,
+                        shuffle=False,  # the dataset is in its order already
+                    )
             averages.settle()
             if job.again is not None:
                 job.again.keep(trained, now, given.taken)

@@ -73,6 +73,46 @@ def test_both_damaged_is_nothing_found(tmp_path):
         assert kept.load() is None
 
 
+def test_of_two_generations_the_damaged_one_goes_first(tmp_path):
+    kept = Checkpoint(tmp_path)
+    for epoch in range(2):
+        kept.save({"weight": np.arange(3.0)}, {"epoch": epoch})
+    newest = max(tmp_path.glob("position-*"))
+    (newest / "arrays.npz").write_bytes(b"torn")
+    again = Checkpoint(tmp_path)
+    with pytest.warns(UserWarning, match="damaged"):
+        assert again.load().about["epoch"] == 0
+    again.save({"weight": np.arange(3.0)}, {"epoch": 2})
+    assert again.load().about["epoch"] == 2 and not newest.exists()
+    (max(tmp_path.glob("position-*")) / "arrays.npz").write_bytes(b"torn")
+    with pytest.warns(UserWarning, match="damaged"):
+        assert Checkpoint(tmp_path).load().about["epoch"] == 0, "the whole one was not the one that went"
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EACCES, errno.EMFILE])
+def test_what_cannot_be_read_now_is_no_damage(tmp_path, monkeypatch, number: int):
+    kept = Checkpoint(tmp_path)
+    kept.save({"weight": np.arange(3.0)}, {"epoch": 0})
+
+    def failing(*arguments):
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "_position", failing)
+        with pytest.raises(CheckpointError, match=r"cannot be read now(.|\n)*nothing was removed"):
+            kept.load()
+    assert kept.load().about["epoch"] == 0
+
+
+def test_a_save_that_fails_is_told_as_such(tmp_path, monkeypatch):
+    kept = Checkpoint(tmp_path)
+    with pytest.raises(CheckpointError, match="could not be saved"):
+        kept.save({}, {"loss": float("nan")})
+    monkeypatch.setattr(type(kept.place), "names", lambda self: os.listdir("/nowhere"))
+    with pytest.raises(CheckpointError, match="could not be saved"):
+        kept.save({}, {})
+
+
 def test_one_of_a_newer_version_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoint, "VERSION", 2)
     saved(tmp_path, 1)

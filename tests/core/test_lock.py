@@ -31,6 +31,26 @@ def test_held_and_let_go_of(tmp_path):
     assert not held.place.at("writer.json").exists()
 
 
+def test_one_that_was_taken_over_while_its_owner_slept_is_noticed(tmp_path):
+    with Lock(tmp_path) as held:
+        held.check()
+        other = {**held._me, "token": "another's", "beats": 1}
+        held.place.write("writer.json", json.dumps(other).encode())
+        time.sleep(0.4)
+        with pytest.raises(CheckpointError, match="Another process writes"):
+            held.check()
+    assert json.loads((tmp_path / "writer.json").read_text())["token"] == "another's", "and it is left alone"
+
+
+def test_process_numbers_of_another_container_say_nothing(tmp_path):
+    done = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
+    owner = {"host": lock.socket.gethostname(), "space": "pid:[1]", "pid": int(done.stdout), "token": "x", "beats": 3}
+    (tmp_path / "writer.json").write_text(json.dumps(owner))
+    began = time.monotonic()
+    with Lock(tmp_path):
+        assert time.monotonic() - began >= 0.5
+
+
 def test_one_whose_process_is_gone_is_taken_over_at_once(tmp_path):
     done = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
     owner = {"host": lock.socket.gethostname(), "pid": int(done.stdout), "token": "x", "beats": 3}

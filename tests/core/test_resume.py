@@ -52,6 +52,9 @@ class _Unlocked:
     def __exit__(self, *_):
         pass
 
+    def check(self):
+        pass
+
 
 def fit(kind: str, how: str, folder=None, every: float = 0.0, **more):
     """A run of a new task; its weights, history, and how its generators stand."""
@@ -136,6 +139,16 @@ def test_compiled_chunks_with_dropout_go_on_where_they_were(saves: int, tmp_path
     assert whole[1].steps[0]["compiled"]
     assert killed_after(saves, monkeypatch, kind="text", how="frozen", folder=tmp_path)
     assert_same(whole, fit("text", "frozen", tmp_path))
+
+
+@pytest.mark.parametrize(("how", "saves", "module"), [("frozen", 1, chunks), ("full", 3, steps)])
+def test_a_run_whose_calls_have_other_bounds_leaves_no_step_out(how, saves, module, tmp_path, monkeypatch):
+    """A position lies where a call of the run before ended, which may be in the midst of one of this run's."""
+    whole = uninterrupted("text", how)
+    assert killed_after(saves, monkeypatch, kind="text", how=how, folder=tmp_path, one_by_one=True)
+    assert 0 < Checkpoint(tmp_path).load().about["steps"] < 5
+    monkeypatch.setattr(module, "SECONDS", 1e6)  # an epoch's steps in one call
+    assert_same(whole, fit("text", how, tmp_path))
 
 
 def test_killed_again_and_again(tmp_path, monkeypatch):

@@ -23,6 +23,7 @@ from tfvertical.export import _summary
 from tfvertical.files import check_place, check_room, refuse_filled, write_text
 from tfvertical.jobs import reading
 from tfvertical.jobs.declared import kind_of, target_of
+from tfvertical.lock import Lock
 from tfvertical.registry import Registry
 from tfvertical.report import Report
 from tfvertical.runfiles.run import ExportPlan, Run
@@ -80,7 +81,7 @@ def train(
     if not where.first:
         say = _silent
     if fresh and where.first:
-        unfinished.clear()
+        _forget(unfinished)
     elif unfinished.load() is not None:
         say(f"An unfinished run stands in {unfinished.place} (--fresh begins anew).")
     events = Events()  # in memory until there is a bundle to stand beside
@@ -193,6 +194,18 @@ def flat(value: Any, place: str = "") -> dict[str, str]:
     for key, each in value.items():
         found |= flat(each, f"{place}.{key}" if place else str(key))
     return found
+
+
+def _forget(unfinished: Checkpoint) -> None:
+    """Remove the positions of an unfinished run.
+
+    Raises:
+        CheckpointError: it is not unfinished, but under way.
+    """
+    unfinished.place.make()
+    with Lock(unfinished.place):
+        unfinished.clear()
+    unfinished.place.leave()
 
 
 def _silent(line: str) -> None:
