@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -134,6 +135,13 @@ def test_wrong_types_are_refused(item):
 def test_a_missing_file_is_named(tmp_path: Path):
     with pytest.raises(DataError, match=r"absent\.jpg"):
         pixels.decode(tmp_path / "absent.jpg")
+
+
+@pytest.mark.parametrize("name", ["/dev/zero", "pipe"])
+def test_what_may_never_end_is_not_read(tmp_path: Path, name: str):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(DataError, match="not a regular file"):
+        pixels.decode(tmp_path / name)
 
 
 def test_center_takes_the_middle_and_leaves_the_margin():

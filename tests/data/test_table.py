@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tracemalloc
 
 import pandas as pd
@@ -196,6 +197,26 @@ def test_pictures_named_in_a_table(pictures):
     examples = data.load(table, kind="image", text="file", policy="skip")
     assert list(examples.inputs) == [pictures / "hat/0.jpg", pictures / "shoe/1.jpg"]
     assert [one.id for one in examples.report.rejected] == ["a.csv:4", "a.csv:5"]
+
+
+@pytest.mark.parametrize(
+    ("cell", "reason"),
+    [
+        ("aGVsbG8" * 1000, "no such file"),
+        ("hat/" + "x" * 300 + ".jpg", "no such file"),
+        ("hat/\0.jpg", "no such file"),
+        ("/dev/zero", "not a regular file"),
+        ("pipe.jpg", "not a regular file"),
+        ("hat", "names a folder"),
+    ],
+)
+def test_cells_that_name_no_picture_cost_no_other(pictures, cell, reason):
+    os.mkfifo(pictures / "pipe.jpg")
+    rows = [{"text": name, "label": name[:3]} for name in ("hat/0.jpg", "shoe/1.jpg", cell)]
+    (pictures / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    report = data.load(pictures / "a.jsonl", kind="image", policy="skip").report
+    assert [one.id for one in report.rejected] == ["a.jsonl:3"] and reason in report.rejected[0].reason
+    assert len(report.rejected[0].reason) < 100
 
 
 def test_a_header_that_is_one_cell_names_the_delimiter(tmp_path):

@@ -51,7 +51,7 @@ def decode(item: Any, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     if isinstance(item, str | os.PathLike):
         name = str(item)
         try:
-            content = Path(item).read_bytes()
+            content = _read(Path(item))
         except (OSError, ValueError) as error:
             raise DataError(f"{name}: the file cannot be read ({error}).", fix=_FIX) from error
     elif isinstance(item, bytes | bytearray | memoryview):
@@ -183,6 +183,13 @@ def _tiff_orientation(tiff: bytes) -> int:
         if tag == 0x112:
             return value if 1 <= value <= 8 else 1
     return 1
+
+
+def _read(path: Path) -> bytes:
+    """A file's bytes; raises OSError for a pipe or device, which may never end."""
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise OSError("not a regular file")
+    return path.read_bytes()
 
 
 def _from_array(array: np.ndarray, max_pixels: int) -> np.ndarray:

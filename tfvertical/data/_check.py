@@ -90,9 +90,11 @@ def image(value: Any, max_pixels: int) -> Any:
         raise Fault("the picture is missing")
     if isinstance(value, str | os.PathLike):
         value = Path(value)
-        if not str(value) or value.is_dir():
+        if os.path.isdir(value):  # unlike Path's, never raises, whatever a cell holds
             raise Fault("the picture's path is empty or names a folder")
-        if value.is_file() and (size := value.stat().st_size) > 4 * max_pixels:  # never read into memory
+        if not os.path.isfile(value):
+            raise Fault("not a regular file" if os.path.exists(value) else "no such file can be read")
+        if (size := os.path.getsize(value)) > 4 * max_pixels:  # never read into memory
             raise Fault(f"the file takes {size:,} bytes, more than {4 * max_pixels:,}")
     elif not isinstance(value, bytes | np.ndarray):
         raise Fault(f"a picture (path, bytes or uint8 array) is wanted, this is {_kind(value)}")
