@@ -70,6 +70,7 @@ def test_a_cell_that_is_no_number_is_named(tmp_path: Path, cell: str, words: str
         (None, "is missing"),
         (float("nan"), "is missing"),
         (float("inf"), "not a finite number"),
+        pytest.param(10**400, "not a finite number", id="long"),
         (True, "of type bool"),
         ((1, 2), "2 numbers where 1 are wanted"),
         ((), "0 numbers where 1 are wanted"),

@@ -43,6 +43,11 @@ def missing(value: Any) -> bool:
     return isinstance(value, float | np.floating) and math.isnan(value)
 
 
+def _blank(value: Any) -> bool:
+    """Missing, or a cell with nothing in it."""
+    return missing(value) or (isinstance(value, str) and not value.strip())
+
+
 def text(value: Any, max_bytes: int) -> str:
     """A text with something in it, of at most `max_bytes` of UTF-8."""
     if missing(value):
@@ -208,41 +213,52 @@ def _number(value: Any, name: str) -> float:
     if isinstance(value, str) and not _NUMBER.fullmatch(value.strip()):
         comma = _NUMBER.fullmatch(value.strip().replace(",", ".", 1))
         raise Fault(f"{name} is {_shown(value)}, no number{'; write a point for the comma' if comma else ''}")
-    found = float(value)
+    found = _float(value)
     if not abs(found) <= LARGEST:
         raise Fault(f"{name} is {found}, not a finite number of at most {LARGEST:g}")
     return found
 
 
-def weight(value: Any) -> float:
-    """A finite number of 0 or more; missing is 1."""
-    if missing(value) or value == "":
-        return 1.0
+def _float(value: Any) -> float:
     try:
-        number = float(value)
+        return float(value)
+    except OverflowError:  # a whole number of hundreds of digits, which has no limit in JSON
+        return math.inf
+
+
+def weight(value: Any) -> float | None:
+    """A finite number of 0 or more that fits into float32, or None, which counts as 1."""
+    if isinstance(value, np.ndarray) and value.size == 1:
+        value = value.item()
+    if _blank(value):
+        return None
+    try:
+        number = _float(value)
     except (TypeError, ValueError) as error:
         raise Fault(f"the weight {_shown(value)} is not a number") from error
-    if not (math.isfinite(number) and number >= 0):
-        raise Fault(f"the weight is {number}, not a finite number of 0 or more")
+    if not 0 <= number <= LARGEST:
+        raise Fault(f"the weight is {number}, not a finite number of 0 or more, at most {LARGEST:g}")
     return number
 
 
-def group(value: Any) -> Any:
-    """Something that can be compared, or None, which stands alone."""
-    if missing(value) or value == "":
-        return None
+def group(value: Any) -> str | None:
+    """A name, as a label's: `7`, `7.0` and `"7 "` are one group; or None, which stands alone."""
     if isinstance(value, bytes):
-        return value.decode(errors="replace")
-    return (
-        value.item() if isinstance(value, np.generic) else str(value) if not isinstance(value, int | float) else value
-    )
+        value = value.decode(errors="replace")
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    if _blank(value):
+        return None
+    if isinstance(value, float | np.floating) and float(value).is_integer():
+        value = int(value)
+    return str(value).strip()
 
 
 def time(value: Any) -> tuple[float, str]:
     """A date as seconds since 1970 (UTC where it names no zone) or a number as it is; and `date` or `number`."""
     if isinstance(value, bytes):
         value = value.decode(errors="replace")
-    if missing(value) or value == "" or (isinstance(value, np.datetime64) and np.isnat(value)):
+    if _blank(value) or (isinstance(value, np.datetime64) and np.isnat(value)):
         raise Fault("the time is missing")
     if isinstance(value, np.datetime64):
         return float(value.astype("datetime64[us]").astype(np.int64)) / 1e6, "date"
