@@ -23,13 +23,27 @@ BROKEN = tf.data.Dataset.from_tensor_slices((TEXTS, [1.0, 2.0, float("nan")])).m
         (np.array(TEXTS), np.array(LABELS)),
         (np.array(TEXTS, object), LABELS),
         (pd.Series(TEXTS, index=[7, 8, 9]), pd.Series(LABELS)),
+        (pd.array(TEXTS, dtype="string"), pd.Categorical(LABELS)),
+        (pd.Series(TEXTS).astype("category"), pd.Index(LABELS)),
         (TEXTS, np.array(LABELS)[:, None]),
         pd.DataFrame({"label": LABELS, "text": TEXTS}),
         tf.data.Dataset.from_tensor_slices((TEXTS, LABELS)),
         tf.data.Dataset.from_tensor_slices((TEXTS, LABELS)).batch(2),
         tf.data.Dataset.from_tensor_slices({"text": TEXTS, "label": LABELS, "more": [1, 2, 3]}).batch(2),
     ],
-    ids=["lists", "arrays", "objects", "series", "column", "frame", "dataset", "batched", "dictionaries"],
+    ids=[
+        "lists",
+        "arrays",
+        "objects",
+        "series",
+        "extension",
+        "category",
+        "column",
+        "frame",
+        "dataset",
+        "batched",
+        "dictionaries",
+    ],
 )
 def test_forms_agree(value):
     examples = data.load(value)
