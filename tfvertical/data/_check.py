@@ -48,6 +48,16 @@ def _blank(value: Any) -> bool:
     return missing(value) or (isinstance(value, str) and not value.strip())
 
 
+def decoded(value: Any, what: str) -> Any:
+    """Bytes, as TensorFlow gives texts, as the text they are; anything else as it is."""
+    if not isinstance(value, bytes):
+        return value
+    try:
+        return value.decode()
+    except UnicodeDecodeError as error:
+        raise Fault(f"{what} not utf-8") from error
+
+
 def text(value: Any, max_bytes: int) -> str:
     """A text with something in it, of at most `max_bytes` of UTF-8."""
     if missing(value):
@@ -120,11 +130,7 @@ def _reason(error: DataError, value: Any) -> str:
 
 def label(value: Any) -> tuple[str, str]:
     """A label's name and its family: `number`, `truth value` or `text`."""
-    if isinstance(value, bytes):
-        try:
-            value = value.decode()
-        except UnicodeDecodeError as error:
-            raise Fault("the label is not utf-8") from error
+    value = decoded(value, "the label is")
     if isinstance(value, np.ndarray) and value.ndim == 0:
         value = value.item()
     if missing(value) or (isinstance(value, str) and not value.strip()):
@@ -157,8 +163,7 @@ def labels(value: Any, separator: str, names: Sequence[str] | None = None) -> tu
     """
     if isinstance(value, np.ndarray):
         value = value.tolist()
-    if isinstance(value, bytes):
-        value = value.decode(errors="replace")
+    value = decoded(value, "the labels are")
     if missing(value):
         raise Fault("the labels are missing; write an empty text or list where none applies")
     if isinstance(value, str):
