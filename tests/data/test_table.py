@@ -5,6 +5,8 @@ import os
 import tracemalloc
 
 import pandas as pd
+import pyarrow
+import pyarrow.parquet
 import pytest
 
 from tfvertical import data
@@ -47,6 +49,23 @@ def test_parquet_is_read_by_column(tmp_path):
         data.load(tmp_path / "a.parquet", text="txt")
 
 
+def test_parquet_columns_of_one_name_are_told_apart_by_position(tmp_path):
+    columns = [["hello", "there"], ["a", "b"], ["b", "a"], ["never", "read"]]
+    pyarrow.parquet.write_table(pyarrow.table(columns, ["text", "label", "label", "text"]), tmp_path / "a.parquet")
+    examples = data.load(tmp_path / "a.parquet", text=0, label=2)
+    assert (list(examples.inputs), list(examples.labels)) == (["hello", "there"], ["b", "a"])
+    with pytest.raises(DataError, match="two columns called 'label'"):
+        data.load(tmp_path / "a.parquet", text=0)
+
+
+def test_parquet_dates_that_no_calendar_holds_are_told(tmp_path):
+    days = pyarrow.array([19_000, 10_000_000], pyarrow.int32()).cast(pyarrow.date32())
+    table = pyarrow.table({"text": ["x", "y"], "label": ["a", "b"], "day": days})
+    pyarrow.parquet.write_table(table, tmp_path / "a.parquet")
+    with pytest.raises(DataError, match=r"a\.parquet: the column 'day' cannot be read"):
+        data.load(tmp_path / "a.parquet", time="day")
+
+
 def test_what_is_no_parquet_is_said_to_be_none(write):
     with pytest.raises(DataError, match="cannot be read as Parquet"):
         data.load(write("a.parquet", GOOD))
@@ -59,6 +78,11 @@ def test_other_encodings_and_headerless_tables(write):
     assert list(examples.ids) == ["a.csv:1", "a.csv:2"]
     with pytest.raises(DataError, match=r"a\.csv:1[\s\S]*encoding='latin-1'"):
         data.load(path, header=False, text=1, label=0)
+
+
+@pytest.mark.parametrize("content", [GOOD, "\ufeff" + GOOD])
+def test_utf8_with_a_mark_may_be_named(write, content):
+    assert list(data.load(write("a.csv", content), encoding="utf-8-sig").inputs) == ["hello", "there"]
 
 
 def test_semicolons_and_plain_quotes(write):
