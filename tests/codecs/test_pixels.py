@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -97,6 +98,8 @@ def test_a_broken_orientation_is_none():
         (b"", "empty"),
         (b"just a text, renamed\n", "text"),
         (b"\x00\x01\x02\x80" * 50, "no picture"),
+        (b"DDS " + struct.pack("<7I", 124, 0, 8, 8, 0, 0, 0) + bytes(96), "no picture"),  # of a format it cannot have
+        (encoded(Image.fromarray(picture()), "EPS"), "text"),  # would start another program
         (encoded(Image.fromarray(picture(200, 300)), "JPEG")[:900], "truncated"),
         (encoded(Image.fromarray(picture(200, 300)), "PNG")[:200], "truncated"),
     ],
@@ -107,6 +110,15 @@ def test_what_is_no_picture_is_refused_by_name(tmp_path: Path, content, word):
     with pytest.raises(DataError, match=word) as caught:
         pixels.decode(path)
     assert "holiday.jpg" in str(caught.value)
+
+
+def test_whatever_a_decoder_raises_is_the_file_s_fault(monkeypatch):
+    def refuse(image):
+        raise NotImplementedError("unknown pixel flags")
+
+    monkeypatch.setattr(pixels, "_rgb", refuse)
+    with pytest.raises(DataError, match=r"broken \(unknown pixel flags\)"):
+        pixels.decode(encoded(Image.fromarray(picture()), "PNG"))
 
 
 @pytest.mark.parametrize("size", [(50_000, 50_000), (9_000, 9_000), (1, 90_000_000)])
@@ -134,6 +146,13 @@ def test_wrong_types_are_refused(item):
 def test_a_missing_file_is_named(tmp_path: Path):
     with pytest.raises(DataError, match=r"absent\.jpg"):
         pixels.decode(tmp_path / "absent.jpg")
+
+
+@pytest.mark.parametrize("name", ["/dev/zero", "pipe"])
+def test_what_may_never_end_is_not_read(tmp_path: Path, name: str):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(DataError, match="not a regular file"):
+        pixels.decode(tmp_path / name)
 
 
 def test_center_takes_the_middle_and_leaves_the_margin():

@@ -151,6 +151,8 @@ def test_spans_of_characters_in_json_lines(tmp_path: Path):
         (["a", 3], ["O", "B-A"], "word 1: a text is wanted"),
         (["a"], ["O", "B-A"], "1 words and 2 tags"),
         (["a", "b"], ["O", "I-A"], "word 1: 'I-A' goes on"),
+        (["a", "b"], [b"O", b"I-A"], "word 1: 'I-A' goes on"),
+        (["a"], [b"B-\xe9"], "a tag is not utf-8"),
         (["a"], [(0, 2, "A")], "lies outside the 1 words"),
     ],
 )

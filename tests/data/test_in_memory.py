@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 from tfvertical import data
+from tfvertical.codecs.tagging import Span
 from tfvertical.errors import DataError
 
 TEXTS, LABELS = ["one", "two", "three"], ["a", "b", "a"]
@@ -23,13 +24,27 @@ BROKEN = tf.data.Dataset.from_tensor_slices((TEXTS, [1.0, 2.0, float("nan")])).m
         (np.array(TEXTS), np.array(LABELS)),
         (np.array(TEXTS, object), LABELS),
         (pd.Series(TEXTS, index=[7, 8, 9]), pd.Series(LABELS)),
+        (pd.array(TEXTS, dtype="string"), pd.Categorical(LABELS)),
+        (pd.Series(TEXTS).astype("category"), pd.Index(LABELS)),
         (TEXTS, np.array(LABELS)[:, None]),
         pd.DataFrame({"label": LABELS, "text": TEXTS}),
         tf.data.Dataset.from_tensor_slices((TEXTS, LABELS)),
         tf.data.Dataset.from_tensor_slices((TEXTS, LABELS)).batch(2),
         tf.data.Dataset.from_tensor_slices({"text": TEXTS, "label": LABELS, "more": [1, 2, 3]}).batch(2),
     ],
-    ids=["lists", "arrays", "objects", "series", "column", "frame", "dataset", "batched", "dictionaries"],
+    ids=[
+        "lists",
+        "arrays",
+        "objects",
+        "series",
+        "extension",
+        "category",
+        "column",
+        "frame",
+        "dataset",
+        "batched",
+        "dictionaries",
+    ],
 )
 def test_forms_agree(value):
     examples = data.load(value)
@@ -87,6 +102,37 @@ def test_pictures_as_arrays_and_bytes(pictures):
     ids=lambda value: value if isinstance(value, str) else None,
 )
 def test_what_cannot_be_read_is_refused(value, message):
+    with pytest.raises(DataError, match=message):
+        data.load(value)
+
+
+PAIRS = [["When?", "On 6 May."], ["Who?", "Nobody."]]
+WORDS, TAGS = [["Max", "flies"], ["Max"]], [["B-PER", "O"], ["S-PER"]]
+
+
+@pytest.mark.parametrize("batch", [0, 2])
+def test_pairs_and_words_of_a_dataset(batch):
+    pairs = tf.data.Dataset.from_tensor_slices((PAIRS, ["a", "b"]))
+    columns = tf.data.Dataset.from_tensor_slices({"q": ["When?", "Who?"], "c": ["On 6 May.", "Nobody."]})
+    words = tf.data.Dataset.from_tensor_slices((tf.ragged.constant(WORDS), tf.ragged.constant(TAGS)))
+    if batch:
+        pairs, columns, words = pairs.batch(batch), columns.batch(batch), words.batch(batch)
+    assert [list(pair) for pair in data.load(pairs, kind="pair").inputs] == PAIRS
+    assert [list(pair) for pair in data.load(columns, kind="pair", text=["q", "c"], label=None).inputs] == PAIRS
+    found = data.load(words, target="entities")
+    assert found.inputs == [("Max", "flies"), ("Max",)] and found.labels == [(Span(0, 1, "PER"),)] * 2
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (tf.data.Dataset.from_tensor_slices((PAIRS, ["a", "b"])), "its other columns are not"),
+        (tf.data.Dataset.from_tensor_slices(([PAIRS], [["a", "b"]])), "0 axes an item of kind 'text'"),
+        (tf.data.Dataset.from_tensor_slices({"text": {"q": TEXTS}, "label": LABELS}), "items have another form"),
+    ],
+    ids=["pairs", "batched pairs", "a column of columns"],
+)
+def test_items_of_another_rank_are_refused(value, message):
     with pytest.raises(DataError, match=message):
         data.load(value)
 

@@ -41,6 +41,7 @@ def test_lists_and_arrays(tmp_path: Path):
     (tmp_path / "a.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     assert data.load(tmp_path / "a.jsonl", **SETS).labels == [("x", "y"), ()]
     assert data.load((["a", "b"], [["y", "x"], ("x",)]), **SETS).labels == [("x", "y"), ("x",)]
+    assert data.load((["a", "b"], [b"y|x", [b"x"]]), **SETS).labels == [("x", "y"), ("x",)]
     hot = np.array([[1, 0], [0, 0]])
     assert data.load((["a", "b"], hot), labels=["x", "y"], **SETS).labels == [("x",), ()]
 
@@ -65,6 +66,8 @@ def test_a_column_a_label(tmp_path: Path):
         (["x", "x"], "stands there twice: x, x"),
         (["x", None], "the label is missing"),
         (["z"], r"the label 'z' is unknown"),
+        (b"caf\xe9", "the labels are not utf-8"),
+        ([b"caf\xe9"], "the label is not utf-8"),
         ({"x": 1}, "of type dict"),
     ],
 )

@@ -7,6 +7,7 @@ import json
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tfvertical import data
 from tfvertical.contracts import DataWarning
@@ -164,9 +165,46 @@ def test_times_written_in_two_ways_are_refused(write):
         data.load(write("a.csv", "text,label,when\nx,a,2024-05-31\ny,b,2024\n"), time="when")
 
 
-def test_groups_of_what_has_no_columns_are_refused():
+def test_groups_and_weights_of_what_has_no_columns_are_refused(write, pictures):
     with pytest.raises(DataError, match="No row has a group"):
         data.load((["x", "y"], ["a", "b"]), group="patient")
+    tagged = write("a.conll", "fine O\nfever B-X\n")
+    for value, more in (
+        ((["x", "y"], ["a", "b"]), {}),
+        (pictures, {"kind": "image"}),
+        (tagged, {"target": "entities"}),
+    ):
+        with pytest.raises(DataError, match="No row has a weight 'w'"):
+            data.load(value, weight="w", **more)
+    assert data.load((["x", "y"], ["a", "b"], [2, None]), weight="w").weights.tolist() == [2, 1]
+
+
+@pytest.mark.parametrize(
+    "weight", [10**400, "1e39", -(10**400), "nan", [1]], ids=["long", "large", "negative", "nan", "list"]
+)
+def test_a_weight_that_float32_cannot_hold_costs_its_row(write, weight):
+    rows = [{"text": "x", "label": "a"}, {"text": "y", "label": "b", "w": weight}, {"text": "z", "label": "b", "w": 3}]
+    examples = data.load(write("a.jsonl", "\n".join(map(json.dumps, rows))), weight="w", policy="skip")
+    assert [(one.id, one.column) for one in examples.report.rejected] == [("a.jsonl:2", "w")]
+    assert examples.weights.tolist() == [1, 3]
+
+
+def test_arrays_as_weights_groups_and_times():
+    x, y = ["x", "y"], ["a", "b"]
+    assert data.load((x, y, np.array([[2.0], [3.0]]))).weights.tolist() == [2, 3]
+    with pytest.raises(DataError, match=r"arrays:0: the weight array\(\[1\., 1\.\]\) is not a number"):
+        data.load((x, y, np.ones((2, 2))))
+    slices = tf.data.Dataset.from_tensor_slices({"text": x, "label": y, "both": np.ones((2, 2))})
+    assert data.load(slices, group="both").groups == ["[1.0, 1.0]"] * 2
+    with pytest.raises(DataError, match=r"dataset:0: the time array"):
+        data.load(slices, time="both")
+
+
+def test_groups_are_compared_as_labels_are(write):
+    cells = [7, "7", " 7 ", 7.0, "p1", "p1 ", " ", None, "", 2.5]
+    rows = [{"text": f"text {at}", "label": "ab"[at % 2], "who": who} for at, who in enumerate(cells)]
+    examples = data.load(write("a.jsonl", "\n".join(map(json.dumps, rows))), group="who")
+    assert examples.groups == ["7"] * 4 + ["p1"] * 2 + [None] * 3 + ["2.5"]
 
 
 def test_the_account_is_readable(write):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,14 @@ def test_cells_as_tables_write_them(tmp_path: Path):
     empty = source("csv", tmp_path, rows(([0, 7], [15, 24]), ([0, 7], " "), ([0, 7], [8, 14])))
     with pytest.raises(DataError, match="the second place is missing"):
         tv.data.load(empty, spans=["head", "tail"])
+
+
+@pytest.mark.parametrize("cell", [" " * 50_000 + "x", "(" + " " * 50_000 + "x", "0:7" + " " * 50_000 + "x"])
+def test_a_cell_of_spaces_takes_no_time(cell: str):
+    begun = time.process_time()
+    with pytest.raises(DataError, match="the first place is"):
+        tv.data.mark(TEXT, cell, (15, 24))
+    assert time.process_time() - begun < 2
 
 
 def test_the_column_at_fault_is_named_and_the_row_is_kept_for_correction(tmp_path: Path):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -68,6 +70,7 @@ def test_a_cell_that_is_no_number_is_named(tmp_path: Path, cell: str, words: str
         (None, "is missing"),
         (float("nan"), "is missing"),
         (float("inf"), "not a finite number"),
+        pytest.param(10**400, "not a finite number", id="long"),
         (True, "of type bool"),
         ((1, 2), "2 numbers where 1 are wanted"),
         ((), "0 numbers where 1 are wanted"),
@@ -78,6 +81,15 @@ def test_a_cell_that_is_no_number_is_named(tmp_path: Path, cell: str, words: str
 def test_a_label_that_is_no_number_is_named(label: object, words: str):
     with pytest.raises(DataError, match=rf"arrays:1(.|\n)*{words}"):
         data.load((["a", "b"], [1.0, label]), labels=["price"], **NUMBERS)
+
+
+@pytest.mark.parametrize("asked", [{"label": "price", **NUMBERS}, {"time": "price", "label": None}])
+def test_a_long_cell_takes_no_time(tmp_path: Path, asked: dict[str, Any]):
+    cells = ["1", "9" * 50_000 + "x", "9" * 50_000 + ",5", "2"]
+    (tmp_path / "a.csv").write_text("text;price\n" + "".join(f"text {cell[:2]};{cell}\n" for cell in cells))
+    begun = time.process_time()
+    found = data.load(tmp_path / "a.csv", delimiter=";", policy="skip", **asked)
+    assert found.report.kept == 2 and time.process_time() - begun < 2
 
 
 def test_columns_that_are_not_there_and_several_for_a_name(tmp_path: Path):

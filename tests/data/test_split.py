@@ -104,6 +104,13 @@ def test_groups_are_balanced_by_class():
         assert Counter(parts[name].labels)["a"] / len(parts[name]) == pytest.approx(share, abs=0.06)
 
 
+def test_groups_given_in_two_types_stay_together():
+    examples = examples_of([f"text {at}" for at in range(40)])
+    parts = data.split(examples, {"train": 0.5, "test": 0.5}, group=[*range(20), *map(str, range(20))])
+    rows = [{int(id[2:]) % 20 for id in part.ids} for part in parts.values()]
+    assert rows[0].isdisjoint(rows[1])
+
+
 def test_overlap_is_reported_and_alters_nothing():
     train = data.load((["Where is my card?", "b", "c", "d"], ["x", "y", "x", "y"]))
     test = data.load((["e", "where  is MY card?", "f", "d"], ["x", "y", "x", "y"]), name="test set")

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tfvertical import data
@@ -55,6 +56,16 @@ def test_lines_tables_and_lists(tmp_path: Path):
     assert [len(row) for row in data.load(tmp_path / "a.csv", text=["q", "c"], **KIND).labels] == [1, 0]
     lists = data.load(([("When?", CONTEXT), ("Who?", CONTEXT)], ["6 May", []]), **KIND)
     assert lists.labels == [(Span(19, 24, "answer"),), ()]
+
+
+def test_answers_as_tensorflow_gives_them():
+    texts, starts = np.array([b"6 May"], object), np.array([19], np.int32)
+    given = [{"text": texts, "answer_start": starts}, b"6 May", [{"text": b"6 May"}], b""]
+    found = data.load(([("When?", CONTEXT)] * 4, given), **KIND)
+    assert found.labels == [(Span(19, 24, "answer"),)] * 3 + [()]
+    for answer in (b"caf\xe9", [{"text": b"caf\xe9"}]):
+        with pytest.raises(DataError, match=r"arrays:1: .* not utf-8"):
+            data.load(([("When?", CONTEXT)] * 2, [b"6 May", answer]), **KIND)
 
 
 @pytest.mark.parametrize(

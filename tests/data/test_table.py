@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import json
+import os
 import tracemalloc
 
 import pandas as pd
+import pyarrow
+import pyarrow.parquet
 import pytest
 
 from tfvertical import data
@@ -46,6 +49,23 @@ def test_parquet_is_read_by_column(tmp_path):
         data.load(tmp_path / "a.parquet", text="txt")
 
 
+def test_parquet_columns_of_one_name_are_told_apart_by_position(tmp_path):
+    columns = [["hello", "there"], ["a", "b"], ["b", "a"], ["never", "read"]]
+    pyarrow.parquet.write_table(pyarrow.table(columns, ["text", "label", "label", "text"]), tmp_path / "a.parquet")
+    examples = data.load(tmp_path / "a.parquet", text=0, label=2)
+    assert (list(examples.inputs), list(examples.labels)) == (["hello", "there"], ["b", "a"])
+    with pytest.raises(DataError, match="two columns called 'label'"):
+        data.load(tmp_path / "a.parquet", text=0)
+
+
+def test_parquet_dates_that_no_calendar_holds_are_told(tmp_path):
+    days = pyarrow.array([19_000, 10_000_000], pyarrow.int32()).cast(pyarrow.date32())
+    table = pyarrow.table({"text": ["x", "y"], "label": ["a", "b"], "day": days})
+    pyarrow.parquet.write_table(table, tmp_path / "a.parquet")
+    with pytest.raises(DataError, match=r"a\.parquet: the column 'day' cannot be read"):
+        data.load(tmp_path / "a.parquet", time="day")
+
+
 def test_what_is_no_parquet_is_said_to_be_none(write):
     with pytest.raises(DataError, match="cannot be read as Parquet"):
         data.load(write("a.parquet", GOOD))
@@ -58,6 +78,11 @@ def test_other_encodings_and_headerless_tables(write):
     assert list(examples.ids) == ["a.csv:1", "a.csv:2"]
     with pytest.raises(DataError, match=r"a\.csv:1[\s\S]*encoding='latin-1'"):
         data.load(path, header=False, text=1, label=0)
+
+
+@pytest.mark.parametrize("content", [GOOD, "\ufeff" + GOOD])
+def test_utf8_with_a_mark_may_be_named(write, content):
+    assert list(data.load(write("a.csv", content), encoding="utf-8-sig").inputs) == ["hello", "there"]
 
 
 def test_semicolons_and_plain_quotes(write):
@@ -196,6 +221,26 @@ def test_pictures_named_in_a_table(pictures):
     examples = data.load(table, kind="image", text="file", policy="skip")
     assert list(examples.inputs) == [pictures / "hat/0.jpg", pictures / "shoe/1.jpg"]
     assert [one.id for one in examples.report.rejected] == ["a.csv:4", "a.csv:5"]
+
+
+@pytest.mark.parametrize(
+    ("cell", "reason"),
+    [
+        ("aGVsbG8" * 1000, "no such file"),
+        ("hat/" + "x" * 300 + ".jpg", "no such file"),
+        ("hat/\0.jpg", "no such file"),
+        ("/dev/zero", "not a regular file"),
+        ("pipe.jpg", "not a regular file"),
+        ("hat", "names a folder"),
+    ],
+)
+def test_cells_that_name_no_picture_cost_no_other(pictures, cell, reason):
+    os.mkfifo(pictures / "pipe.jpg")
+    rows = [{"text": name, "label": name[:3]} for name in ("hat/0.jpg", "shoe/1.jpg", cell)]
+    (pictures / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    report = data.load(pictures / "a.jsonl", kind="image", policy="skip").report
+    assert [one.id for one in report.rejected] == ["a.jsonl:3"] and reason in report.rejected[0].reason
+    assert len(report.rejected[0].reason) < 100
 
 
 def test_a_header_that_is_one_cell_names_the_delimiter(tmp_path):

@@ -1,7 +1,7 @@
 """Pictures to pixels: decoded, turned upright, cropped and resized. NumPy and Pillow only.
 
 What a SavedModel does in its graph (`backbones/_image_graph.py`) is equal to this, pixel for pixel: for JPEG, PNG, GIF,
-WebP and BMP (but for BMP with a palette, which TensorFlow reads wrongly). TIFF and others are fine here, unknown there.
+WebP and BMP (but for BMP with a palette, which TensorFlow reads wrongly). TIFF is fine here, unknown there.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 MAX_PIXELS: Final = 80_000_000
 CROPS: Final = ("center", "squash", "pad")
 RESAMPLES: Final = ("bicubic", "bilinear")
+FORMATS: Final = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF")  # Pillow knows more, of which some start programs
 PAD: Final = 127  # what "pad" fills with: the middle, 0 after the usual scaling
 
 _HEADER: Final = 1 << 16  # bytes in which the orientation is looked for
@@ -51,7 +52,7 @@ def decode(item: Any, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     if isinstance(item, str | os.PathLike):
         name = str(item)
         try:
-            content = Path(item).read_bytes()
+            content = _read(Path(item))
         except (OSError, ValueError) as error:
             raise DataError(f"{name}: the file cannot be read ({error}).", fix=_FIX) from error
     elif isinstance(item, bytes | bytearray | memoryview):
@@ -185,6 +186,13 @@ def _tiff_orientation(tiff: bytes) -> int:
     return 1
 
 
+def _read(path: Path) -> bytes:
+    """A file's bytes; raises OSError for a pipe or device, which may never end."""
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise OSError("not a regular file")
+    return path.read_bytes()
+
+
 def _from_array(array: np.ndarray, max_pixels: int) -> np.ndarray:
     shaped = array[..., None] if array.ndim == 2 else array
     if array.dtype != np.uint8 or shaped.ndim != 3 or shaped.shape[-1] not in (1, 3, 4) or 0 in shaped.shape:
@@ -212,7 +220,7 @@ def _from_bytes(content: bytes, name: str, max_pixels: int) -> np.ndarray:
     if not content:
         raise DataError(f"{name}: the file is empty.", fix=_FIX)
     try:
-        with Image.open(io.BytesIO(content)) as image:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             _check_size(image.height, image.width, name, max_pixels)
             return _rgb(image)
     except UnidentifiedImageError:
@@ -227,7 +235,7 @@ def _from_bytes(content: bytes, name: str, max_pixels: int) -> np.ndarray:
         ) from None
     except DataError:
         raise
-    except (OSError, ValueError, SyntaxError, EOFError, IndexError, struct.error, OverflowError) as error:
+    except Exception as error:  # whatever a decoder brings up of a file that is not what it says
         raise DataError(f"{name}: the image is truncated or broken ({error}).", fix=_FIX) from error
 
 

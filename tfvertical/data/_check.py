@@ -20,7 +20,7 @@ from tfvertical.errors import DataError
 
 _SAID = {"0": False, "0.0": False, "false": False, "no": False, "1": True, "1.0": True, "true": True, "yes": True}
 LARGEST = 1e30  # of a number to learn: sums of many still fit into float32
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")  # one way to read any digits: linear in their number
 
 
 class Fault(Exception):
@@ -41,6 +41,21 @@ def missing(value: Any) -> bool:
     if value is None or type(value).__name__ in ("NAType", "NaTType"):
         return True
     return isinstance(value, float | np.floating) and math.isnan(value)
+
+
+def _blank(value: Any) -> bool:
+    """Missing, or a cell with nothing in it."""
+    return missing(value) or (isinstance(value, str) and not value.strip())
+
+
+def decoded(value: Any, what: str) -> Any:
+    """Bytes, as TensorFlow gives texts, as the text they are; anything else as it is."""
+    if not isinstance(value, bytes):
+        return value
+    try:
+        return value.decode()
+    except UnicodeDecodeError as error:
+        raise Fault(f"{what} not utf-8") from error
 
 
 def text(value: Any, max_bytes: int) -> str:
@@ -90,9 +105,11 @@ def image(value: Any, max_pixels: int) -> Any:
         raise Fault("the picture is missing")
     if isinstance(value, str | os.PathLike):
         value = Path(value)
-        if not str(value) or value.is_dir():
+        if os.path.isdir(value):  # unlike Path's, never raises, whatever a cell holds
             raise Fault("the picture's path is empty or names a folder")
-        if value.is_file() and (size := value.stat().st_size) > 4 * max_pixels:  # never read into memory
+        if not os.path.isfile(value):
+            raise Fault("not a regular file" if os.path.exists(value) else "no such file can be read")
+        if (size := os.path.getsize(value)) > 4 * max_pixels:  # never read into memory
             raise Fault(f"the file takes {size:,} bytes, more than {4 * max_pixels:,}")
     elif not isinstance(value, bytes | np.ndarray):
         raise Fault(f"a picture (path, bytes or uint8 array) is wanted, this is {_kind(value)}")
@@ -113,11 +130,7 @@ def _reason(error: DataError, value: Any) -> str:
 
 def label(value: Any) -> tuple[str, str]:
     """A label's name and its family: `number`, `truth value` or `text`."""
-    if isinstance(value, bytes):
-        try:
-            value = value.decode()
-        except UnicodeDecodeError as error:
-            raise Fault("the label is not utf-8") from error
+    value = decoded(value, "the label is")
     if isinstance(value, np.ndarray) and value.ndim == 0:
         value = value.item()
     if missing(value) or (isinstance(value, str) and not value.strip()):
@@ -150,8 +163,7 @@ def labels(value: Any, separator: str, names: Sequence[str] | None = None) -> tu
     """
     if isinstance(value, np.ndarray):
         value = value.tolist()
-    if isinstance(value, bytes):
-        value = value.decode(errors="replace")
+    value = decoded(value, "the labels are")
     if missing(value):
         raise Fault("the labels are missing; write an empty text or list where none applies")
     if isinstance(value, str):
@@ -206,41 +218,52 @@ def _number(value: Any, name: str) -> float:
     if isinstance(value, str) and not _NUMBER.fullmatch(value.strip()):
         comma = _NUMBER.fullmatch(value.strip().replace(",", ".", 1))
         raise Fault(f"{name} is {_shown(value)}, no number{'; write a point for the comma' if comma else ''}")
-    found = float(value)
+    found = _float(value)
     if not abs(found) <= LARGEST:
         raise Fault(f"{name} is {found}, not a finite number of at most {LARGEST:g}")
     return found
 
 
-def weight(value: Any) -> float:
-    """A finite number of 0 or more; missing is 1."""
-    if missing(value) or value == "":
-        return 1.0
+def _float(value: Any) -> float:
     try:
-        number = float(value)
+        return float(value)
+    except OverflowError:  # a whole number of hundreds of digits, which has no limit in JSON
+        return math.inf
+
+
+def weight(value: Any) -> float | None:
+    """A finite number of 0 or more that fits into float32, or None, which counts as 1."""
+    if isinstance(value, np.ndarray) and value.size == 1:
+        value = value.item()
+    if _blank(value):
+        return None
+    try:
+        number = _float(value)
     except (TypeError, ValueError) as error:
         raise Fault(f"the weight {_shown(value)} is not a number") from error
-    if not (math.isfinite(number) and number >= 0):
-        raise Fault(f"the weight is {number}, not a finite number of 0 or more")
+    if not 0 <= number <= LARGEST:
+        raise Fault(f"the weight is {number}, not a finite number of 0 or more, at most {LARGEST:g}")
     return number
 
 
-def group(value: Any) -> Any:
-    """Something that can be compared, or None, which stands alone."""
-    if missing(value) or value == "":
-        return None
+def group(value: Any) -> str | None:
+    """A name, as a label's: `7`, `7.0` and `"7 "` are one group; or None, which stands alone."""
     if isinstance(value, bytes):
-        return value.decode(errors="replace")
-    return (
-        value.item() if isinstance(value, np.generic) else str(value) if not isinstance(value, int | float) else value
-    )
+        value = value.decode(errors="replace")
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    if _blank(value):
+        return None
+    if isinstance(value, float | np.floating) and float(value).is_integer():
+        value = int(value)
+    return str(value).strip()
 
 
 def time(value: Any) -> tuple[float, str]:
     """A date as seconds since 1970 (UTC where it names no zone) or a number as it is; and `date` or `number`."""
     if isinstance(value, bytes):
         value = value.decode(errors="replace")
-    if missing(value) or value == "" or (isinstance(value, np.datetime64) and np.isnat(value)):
+    if _blank(value) or (isinstance(value, np.datetime64) and np.isnat(value)):
         raise Fault("the time is missing")
     if isinstance(value, np.datetime64):
         return float(value.astype("datetime64[us]").astype(np.int64)) / 1e6, "date"

@@ -18,10 +18,10 @@ def ascii_compatible(encoding: str) -> str:
         ('utf-8', 'iso8859-1')
     """
     try:
-        name = codecs.lookup(encoding).name
+        name = codecs.lookup(encoding).name.removesuffix("-sig")  # readers of UTF-8 pass over a mark of byte order
         plain = '\r\n,"\t;'.encode(name) == b'\r\n,"\t;'
     except (LookupError, UnicodeError) as error:
         raise ConfigError(f"There is no encoding called {encoding!r}.", expected="utf-8, latin-1, cp1252, …") from error
     if not plain:
         raise ConfigError(f"Files in {encoding!r} cannot be read line by line.", fix="save the file as UTF-8")
-    return "utf-8" if name == "utf-8-sig" else name
+    return name

@@ -52,8 +52,8 @@ def entities(value: Any, clean: str | tuple[str, ...], scheme: str | None) -> tu
         raise Fault("the entities are missing; write an empty list where there are none")
     if not isinstance(value, list | tuple):
         raise Fault(f"a list of entities or tags is wanted, this is {_check._kind(value)}")
-    if value and all(isinstance(each, str) for each in value):
-        return _of_tags(value, clean, scheme)
+    if value and all(isinstance(each, str | bytes) for each in value):
+        return _of_tags([_check.decoded(each, "a tag is") for each in value], clean, scheme)
     found = sorted(_span(each, at) for at, each in enumerate(value))
     for span in found:
         within(span, clean)
@@ -73,6 +73,7 @@ def answers(value: Any, clean: Pair) -> tuple[Span, ...]:
     """
     if isinstance(value, np.ndarray):
         value = value.tolist()
+    value = _check.decoded(value, "the answer is")
     if _check.missing(value):
         raise Fault("the answers are missing; write an empty text or list where there is none")
     if isinstance(value, str):
@@ -88,9 +89,10 @@ def answers(value: Any, clean: Pair) -> tuple[Span, ...]:
 
 
 def _answer(value: Any, context: str) -> Span:
-    if not isinstance(value, Mapping) or not isinstance(value.get("text"), str):
+    text = _check.decoded(value.get("text"), "an answer is") if isinstance(value, Mapping) else None
+    if not isinstance(text, str):
         raise Fault(f"an answer is {_check._shown(value)}; text and answer_start are wanted")
-    text, start = value["text"], value.get("answer_start")
+    start = value.get("answer_start")
     if start is None:
         return _only(text, context)[0]
     if isinstance(start, bool) or not isinstance(start, int | np.integer):

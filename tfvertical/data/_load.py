@@ -191,6 +191,10 @@ def _examples(clean: Sequence[Clean], request: Request) -> Examples:
         raise DataError(
             f"No row has a group {request.group!r}.", fix="arrays and folders have no columns: split(…, group=[…])"
         )
+    if request.weight is not None and all(weight is None for weight in weights):
+        raise DataError(
+            f"No row has a weight {request.weight!r}.", fix="arrays and folders have no columns: give (x, y, weights)"
+        )
     return Examples(
         [row.input for row in clean],
         None if request.label is None else [row.label for row in clean],

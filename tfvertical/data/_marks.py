@@ -15,7 +15,7 @@ from tfvertical.data import _check, _entities
 from tfvertical.data._check import Fault
 from tfvertical.errors import DataError
 
-_CELL = re.compile(r"\s*[\[(]?\s*(\d{1,9})\s*[:,-]\s*(\d{1,9})\s*[\])]?\s*", re.ASCII)
+_CELL = re.compile(r"([\[(]\s*)?(?P<start>\d{1,9})\s*[:,-]\s*(?P<end>\d{1,9})\s*[\])]?", re.ASCII)  # of a stripped cell
 _NAMES = ("first", "second")
 
 
@@ -71,8 +71,8 @@ def _place(value: Any, name: str) -> Span:
         raise Fault(f"the {name} place is missing")
     if isinstance(value, Mapping):
         value = (value.get("start"), value.get("end"))
-    if isinstance(value, str) and (cell := _CELL.fullmatch(value)):
-        value = tuple(int(part) for part in cell.groups())
+    if isinstance(value, str) and (cell := _CELL.fullmatch(value.strip())):
+        value = (int(cell["start"]), int(cell["end"]))
     whole = isinstance(value, list | tuple) and len(value) == 2
     if not whole or any(isinstance(part, bool) or not isinstance(part, int | np.integer) for part in value):
         raise Fault(f"the {name} place is {_check._shown(value)}; start and end are wanted, such as [15, 24] or 15:24")

@@ -168,7 +168,7 @@ def _checker(
             field = "time"
             moment, moment_family = (None, "") if request.time is None else _check.time(row.time)
             field = "weight"
-            number = None if request.weight is None and row.weight is None else _check.weight(row.weight)
+            number = _check.weight(row.weight)
         except _check.Fault as fault:
             column = columns.get(field, columns.get(f"{field} {fault.at}"))
             return Rejected(row.id, str(fault), None if column is None else str(column))

@@ -14,7 +14,7 @@ import numpy as np
 from tfvertical.codecs.pairs import Pair
 from tfvertical.codecs.tagging import Span
 from tfvertical.contracts import Examples
-from tfvertical.data import _keys
+from tfvertical.data import _check, _keys
 from tfvertical.data._labels import classes_of
 from tfvertical.errors import ConfigError, DataError
 
@@ -57,6 +57,7 @@ def split(
     """
     shares = check_fractions(fractions if fractions is not None else _FRACTIONS)
     groups = _check_length("group", group if group is not None else examples.groups, examples)
+    groups = None if groups is None else [_check.group(each) for each in groups]
     times = _check_length("time", time if time is not None else examples.times, examples)
     units = _units(examples, groups)
     if times is not None:

@@ -68,7 +68,7 @@ class Arrays(Source):
     def _tuple(self) -> dict[str, Any]:
         parts = self.value if isinstance(self.value, tuple) else (self.value,)
         found = {
-            field: part if isinstance(part, list | np.ndarray) else part.array
+            field: getattr(part, "array", part)  # of a Series: by position, whatever its index
             for field, part in zip(("input", "label", "weight"), parts, strict=False)
             if part is not None and (field != "label" or self.request.label is not None)
         }

@@ -13,7 +13,8 @@ from tfvertical.errors import DataError
 class Dataset(Source):
     """A `tf.data.Dataset` of `x`, `(x, y)`, `(x, y, weight)` or dictionaries. Ids are positions from 0: `dataset:17`.
 
-    Batched ones are unbatched. The order must be the same at each reading, or ids mean nothing: do not shuffle it.
+    Batched ones are unbatched; where entities are marked, strings of one axis are the words of a row, not a batch of
+    texts. The order must be the same at each reading, or ids mean nothing: do not shuffle it.
 
     Args:
         value: the dataset.
@@ -41,12 +42,7 @@ class Dataset(Source):
     def rows(self) -> Iterator[Row]:
         import tensorflow as tf
 
-        spec = self._fields(self.value.element_spec)
-        rank = spec["input"].shape.rank
-        batched = rank is not None and rank == (
-            1 if self.request.kind != "image" or spec["input"].dtype == tf.string else 4
-        )
-        data = self.value.unbatch() if batched else self.value
+        data = self._unbatched()
         if self.value.cardinality() == tf.data.INFINITE_CARDINALITY:
             raise DataError(
                 "The dataset never ends.", expected="a finite one", fix="drop .repeat(), or say .take(rows)"
@@ -56,6 +52,36 @@ class Dataset(Source):
                 yield self.request.row(f"{self.name}:{at}", self._fields(element))
         except tf.errors.OpError as error:
             raise DataError(f"The dataset failed while it was read: {error.message}") from error
+
+    def _unbatched(self) -> Any:
+        """The dataset, row by row."""
+        spec = self._fields(self.value.element_spec)["input"]
+        shape, ranks = getattr(spec, "shape", None), self._ranks(spec)
+        if shape is None or shape.rank not in (None, *ranks, ranks[-1] + 1):
+            axes = " or ".join(map(str, ranks))
+            raise DataError(
+                "The dataset's items have another form.",
+                expected=f"{axes} axes an item of kind {self.request.kind!r}, one more in batches",
+                received=str(spec),
+            )
+        if shape.rank != ranks[-1] + 1:
+            return self.value
+        try:
+            return self.value.unbatch()
+        except ValueError as error:
+            raise DataError(
+                f"The dataset's items are batches ({shape}), and its other columns are not.",
+                expected="as many labels as items in a batch",
+                received=str(self.value.element_spec),
+            ) from error
+
+    def _ranks(self, spec: Any) -> tuple[int, ...]:
+        """How many axes one item may have, in order; a batch has one more than the last."""
+        if self.request.kind == "image":
+            return (0,) if getattr(spec, "dtype", None) == "string" else (2, 3)
+        if self.request.kind == "pair" and "second" not in self.request.columns():
+            return (1,)
+        return (0, 1) if self.request.target == "entities" else (0,)
 
     def _fields(self, element: Any) -> dict[str, Any]:
         """Field of `contracts.Row` -> its value, or its spec, in one element."""
