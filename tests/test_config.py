@@ -110,6 +110,7 @@ def test_three_mistakes_are_all_told_with_line_and_nearest_name(folder: Path) ->
         ),
         ("split: {fractions", "split: {fraction", ["data.split.fraction", "Nearest: 'fractions'"]),
         ("0.8, validation: 0.2", "0.8, validation: 0.3", ["data.split.fractions", "sum to 1", "1.1"]),
+        ("{train: 0.8, validation: 0.2}", "{validation: 1.0}", ["data.split.fractions:", "no part called train"]),
         ("label: category", "policy: quarantine", ["line 7, data.policy", "quarantine="]),
         ("label: category", "quarantine: bad.jsonl", ["data.policy", "together"]),
         ("epochs: 2", "augment: {flip: false}", ["line 11, training.augment", "is for pictures"]),

@@ -163,12 +163,7 @@ def _check_data(values: Any, place: Place, folder: Path) -> list[Mistake]:
         found.append(Mistake((*place, "train"), "is missing, and must be given."))
     if isinstance(values.get("split"), dict):
         found += schema.check(data.split, values["split"], (*place, "split"), given=("examples", "group", "time"))
-        shares = values["split"].get("fractions")
-        for part in shares if isinstance(shares, dict) else ():
-            if part not in PARTS:
-                found.append(Mistake((*place, "split", "fractions", part), "unknown part. " + near(part, PARTS)))
-            elif part != "train" and values.get(part) is not None:
-                found.append(Mistake((*place, "split", "fractions", part), f"{part} is given as a source already."))
+        found += _check_parts(values, values["split"].get("fractions"), (*place, "split", "fractions"))
     found += _check_policy(values, place) + _check_shares(values.get("split"), (*place, "split", "fractions"))
     for part in PARTS:
         source = values.get(part)
@@ -178,6 +173,19 @@ def _check_data(values: Any, place: Place, folder: Path) -> list[Mistake]:
             close = nearest(path.name, beside)
             hint = f" {near(path.name, close)}" if close else ""
             found.append(Mistake((*place, part), f"there is no file or folder {str(path)!r}.{hint}"))
+    return found
+
+
+def _check_parts(values: Mapping[str, Any], shares: Any, place: Place) -> list[Mistake]:
+    """The parts that fractions name: known, not given as a source, and train among them."""
+    found = []
+    for part in shares if isinstance(shares, dict) else ():
+        if part not in PARTS:
+            found.append(Mistake((*place, part), "unknown part. " + near(part, PARTS)))
+        elif part != "train" and values.get(part) is not None:
+            found.append(Mistake((*place, part), f"{part} is given as a source already."))
+    if isinstance(shares, dict) and shares and "train" not in shares:
+        found.append(Mistake(place, "there is no part called train, and nothing to learn from."))
     return found
 
 

@@ -85,6 +85,21 @@ def test_each_source_has_its_own_quarantine_file(tmp_path: Path, quarantine: str
     assert all(lines(path.read_text())[0]["id"] == "rows.csv:4" for path in found)
 
 
+@pytest.mark.parametrize("options", [{"seed": 1}, {}, {"fractions": None}])
+@pytest.mark.parametrize(
+    ("given", "rows"),
+    [(["test"], [36, 4, 2]), (["validation"], [36, 2, 4]), (["validation", "test"], [40, 2, 2]), ([], [32, 4, 4])],
+)
+def test_a_split_divides_into_what_is_not_given(
+    tmp_path: Path, given: list[str], rows: list[int], options: dict[str, object]
+) -> None:
+    (tmp_path / "all.csv").write_text("text,label\n" + "".join(f"row {at},{'xy'[at % 2]}\n" for at in range(40)))
+    (tmp_path / "given.csv").write_text("text,label\na,x\nb,y\n")
+    sources = {"train": str(tmp_path / "all.csv")} | {part: str(tmp_path / "given.csv") for part in given}
+    parts = jobs.read(DataPlan(sources, split=options), "text", None)
+    assert [len(parts[name]) for name in ("train", "validation", "test")] == rows
+
+
 def test_strict_runs_refuse_what_was_trained_on(tmp_path: Path) -> None:
     (tmp_path / "rows.csv").write_text("text,label\na,x\nb,y\nc,x\nd,y\n")
     sources = {"train": str(tmp_path / "rows.csv"), "test": str(tmp_path / "rows.csv")}

@@ -6,7 +6,7 @@ Every split is a pure function of the rows, the fractions and the seed.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -73,6 +73,17 @@ def split(
                 fix="give it a larger share, or more data",
             )
     return {name: examples.take(at) for name, at in rows.items()}
+
+
+def remaining(given: Collection[str]) -> dict[str, float]:
+    """The default fractions of the parts that are not given elsewhere, scaled to 1: no row goes to a part given.
+
+    Example:
+        >>> remaining(["test", "validation"])
+        {'train': 1.0}
+    """
+    left = {name: share for name, share in _FRACTIONS.items() if name not in given}
+    return {name: share / sum(left.values()) for name, share in left.items()}
 
 
 def _strata(labels: Sequence[Any]) -> list[str]:

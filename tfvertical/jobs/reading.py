@@ -11,6 +11,7 @@ from tfvertical._console import load_tensorflow
 from tfvertical.codecs.answers import NAME
 from tfvertical.contracts import Examples
 from tfvertical.data._policy import refuse_warnings
+from tfvertical.data._split import remaining
 from tfvertical.errors import ConfigError
 from tfvertical.runfiles.run import DataPlan
 
@@ -29,7 +30,7 @@ def read(plan: DataPlan, kind: str, labels: tuple[str, ...] | None, target: str 
     parts = {"train": _load(plan, "train", kind, labels, target)}
     known = names_of(plan, labels, target, parts["train"])
     if plan.split is not None:
-        parts = data.split(parts["train"], **plan.split)
+        parts = data.split(parts["train"], **_split(plan, plan.split))
         if "train" not in parts:
             raise ConfigError(
                 "The split gives no part called train.", fix="data.split.fractions: {train: 0.9, validation: 0.1}"
@@ -61,6 +62,12 @@ def refuse_unknown_tokens(task: Any, parts: Mapping[str, Examples]) -> None:
         warning = data.unknown_tokens(part, task.encode(part))
         if warning is not None:
             refuse_warnings(part.report.name, [warning])
+
+
+def _split(plan: DataPlan, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Keywords of `data.split`; without fractions, the default ones of what no source gives."""
+    given = [part for part in plan.sources if part != "train"]
+    return {**options, "fractions": remaining(given) if options.get("fractions") is None else options["fractions"]}
 
 
 def _load(plan: DataPlan, part: str, kind: Any, labels: tuple[str, ...] | None, target: Any) -> Examples:
