@@ -256,6 +256,16 @@ def test_a_given_part_cannot_also_be_split_off(folder: Path) -> None:
     assert "data.split.fractions.validation: validation is given as a source already" in message
 
 
+def test_a_quarantine_file_that_is_a_source_is_a_mistake(folder: Path) -> None:
+    text = GOOD.replace("label: category", "policy: quarantine\n  quarantine: train.csv")
+    assert "line 8, data.quarantine: The quarantine file" in mistakes(folder, text)
+    (folder / "rows.test.csv").touch()
+    several = text.replace("quarantine: train.csv", "quarantine: rows.csv\n  test: train.csv")
+    assert config.load(written(folder, several)).data.load["quarantine"] == str(folder / "rows.csv")
+    message = mistakes(folder, several.replace("train: train.csv", "train: rows.test.csv"))
+    assert "rows.test.csv' would replace" in message
+
+
 def test_checking_loads_no_tensorflow_and_is_quick(folder: Path) -> None:
     code = f"""
 import sys

@@ -164,7 +164,8 @@ def _check_data(values: Any, place: Place, folder: Path) -> list[Mistake]:
     if isinstance(values.get("split"), dict):
         found += schema.check(data.split, values["split"], (*place, "split"), given=("examples", "group", "time"))
         found += _check_parts(values, values["split"].get("fractions"), (*place, "split", "fractions"))
-    found += _check_policy(values, place) + _check_shares(values.get("split"), (*place, "split", "fractions"))
+    found += _check_policy(values, place) + _check_quarantine(values, place, folder)
+    found += _check_shares(values.get("split"), (*place, "split", "fractions"))
     for part in PARTS:
         source = values.get(part)
         if isinstance(source, str) and not source.startswith("tfds:") and not (folder / source).exists():
@@ -196,6 +197,16 @@ def _check_policy(values: Mapping[str, Any], place: Place) -> list[Mistake]:
     if policy not in get_args(_policy.Policy) or not isinstance(file, str | None):
         return []  # a mistake already
     return said(lambda: _policy.check_policy(policy, file), (*place, "policy"))
+
+
+def _check_quarantine(values: Mapping[str, Any], place: Place, folder: Path) -> list[Mistake]:
+    from tfvertical.data import _policy
+
+    sources = {part: folder / values[part] for part in PARTS if isinstance(values.get(part), str)}
+    if not isinstance(values.get("quarantine"), str):
+        return []  # none, or a mistake already
+    targets = _policy.files_of(folder / values["quarantine"], sources).values()
+    return said(lambda: _policy.refuse_sources(targets, sources.values()), (*place, "quarantine"))
 
 
 def _check_shares(split: Any, place: Place) -> list[Mistake]:

@@ -68,6 +68,7 @@ def test_train_writes_what_happened_beside_the_bundle(trained: Place) -> None:
     ("quarantine", "files"),
     [
         ("bad.jsonl", ["bad.test.jsonl", "bad.train.jsonl"]),
+        ("bad.d/", ["bad.d/test.rejected.jsonl", "bad.d/train.rejected.jsonl"]),
         ("bad", ["bad/test.rejected.jsonl", "bad/train.rejected.jsonl"]),
     ],
 )
@@ -77,6 +78,8 @@ def test_each_source_has_its_own_quarantine_file(tmp_path: Path, quarantine: str
         sources[part] = str(tmp_path / part / "rows.csv")  # of one name
         (tmp_path / part).mkdir()
         (tmp_path / part / "rows.csv").write_text(f"text,label\n{part} a,x\n{part} b,y\n,x\n")
+    if quarantine.endswith("/"):
+        (tmp_path / "out" / quarantine).mkdir(parents=True)
     load = {"policy": "quarantine", "quarantine": str(tmp_path / "out" / quarantine)}
     parts = jobs.read(DataPlan(sources, load), "text", None)
     assert [len(part) for part in parts.values()] == [2, 2]

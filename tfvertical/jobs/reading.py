@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from tfvertical import data
 from tfvertical._console import load_tensorflow
 from tfvertical.codecs.answers import NAME
 from tfvertical.contracts import Examples
-from tfvertical.data._policy import refuse_warnings
+from tfvertical.data._policy import files_of, refuse_sources, refuse_warnings
 from tfvertical.data._split import remaining
 from tfvertical.errors import ConfigError
 from tfvertical.runfiles.run import DataPlan
@@ -71,12 +70,12 @@ def _split(plan: DataPlan, options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _load(plan: DataPlan, part: str, kind: Any, labels: tuple[str, ...] | None, target: Any) -> Examples:
-    """One source. Of several, each has a quarantine file of its own: the last would otherwise replace the others."""
+    """One source, with a quarantine file of its own."""
     options = dict(plan.load)
-    if options.get("quarantine") is not None and len(plan.sources) > 1:
-        path = Path(options["quarantine"])
-        own = path.with_name(f"{path.stem}.{part}{path.suffix}") if path.suffix else path / f"{part}.rejected.jsonl"
-        options["quarantine"] = own
+    if options.get("quarantine") is not None:
+        targets = files_of(options["quarantine"], plan.sources)
+        refuse_sources(targets.values(), plan.sources.values())
+        options["quarantine"] = targets[part]
     if target == "numbers" and labels:
         options.setdefault("label", list(labels))
     return data.load(plan.sources[part], kind=kind, target=target, labels=labels, **options)
