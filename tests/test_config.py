@@ -101,6 +101,15 @@ def test_three_mistakes_are_all_told_with_line_and_nearest_name(folder: Path) ->
         ("train: train.csv", "train: tran.csv", ["line 6, data.train", "no file or folder", "Nearest: 'train.csv'"]),
         ("  train: train.csv\n", "", ["data.train", "is missing"]),
         ("label: category", "lable: category", ["data.lable", "Nearest: 'label'"]),
+        ("label: category", "class_weight: balnced", ["data.class_weight", "or a mapping", "Nearest: 'balanced'"]),
+        ("label: category", "class_weight: {a: -1}", ["data.class_weight.a", "at least 0"]),
+        ("label: category", "separator: ''", ["line 7, data.separator", "separator is empty"]),
+        ("label: category", "max_rows: 0", ["data.max_rows", "at least 1"]),
+        ("label: category", "max_rows: many", ["has 1 mistake", "data.max_rows", "whole number"]),
+        ("label: category", "encoding: utf9", ["data.encoding", "no encoding called 'utf9'"]),
+        ("label: category", "delimiter: '::'", ["data.delimiter", "one character"]),
+        ("label: category", "delimiter: ''", ["data.delimiter", "one character"]),
+        ("name: TextClassifier", "name: PairClassifier", ["has 1 mistake", "data.text", "give both columns"]),
         ("label: category", "policy: rais", ["data.policy", "Nearest: 'raise'"]),
         ("label: category", "encoding: 3", ["data.encoding", "expected text"]),
         (
@@ -197,6 +206,12 @@ def test_an_export_s_options_are_taken(folder: Path, task: str, export: str) -> 
         text = text.replace("minilm_l6_v2\n  length: 64", "efficientnet_lite0")
     run = config.load(written(folder, text))
     assert run.export[0].options["precision"] in ("auto", "int8")
+
+
+def test_a_pair_has_two_columns(folder: Path) -> None:
+    text = GOOD.replace("TextClassifier", "PairClassifier")
+    assert "data.text: names 3 columns; PairClassifier reads two" in mistakes(folder, text, "data.text=[a, b, c]")
+    assert config.load(written(folder, text), ["data.text=[a, b]"]).data.load["text"] == ["a", "b"]
 
 
 def test_what_does_not_fit_together_is_told_beside_other_mistakes(folder: Path) -> None:

@@ -6,16 +6,17 @@ adaptation's fields, `Settings`, `Augment`, an exporter's fields. Nothing of tha
 
 from __future__ import annotations
 
+import functools
 import inspect
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 from tfvertical.augment import Augment
 from tfvertical.distribution import Strategy
 from tfvertical.errors import ConfigError, nearest
-from tfvertical.kinds import Drop, Seconds
+from tfvertical.kinds import Drop, Seconds, Weight
 from tfvertical.registry import Registry
 from tfvertical.runfiles import runfile, schema, together
 from tfvertical.runfiles.run import DataPlan, EvaluationPlan, ExportPlan, Run
@@ -25,6 +26,8 @@ from tfvertical.settings import Settings
 
 SWEEP = "asks for many trainings: use `tfvertical sweep`, or leave it out here (--set sweep=null)."
 _HERE = Path(__file__).parent
+_OF_REQUEST = ("separator", "max_text_bytes", "max_pixels", "max_rows")
+_OF_TABLE = ("encoding", "delimiter")
 
 
 def load(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Run:
@@ -156,9 +159,10 @@ def _check_data(values: Any, place: Place, folder: Path) -> list[Mistake]:
     if not isinstance(values, dict):
         return [Mistake(place, f"expected a mapping with train, received {described(values)}.")]
     own: dict[str, Any] = {"train": str, "validation": str | None, "test": str | None}
-    own |= {"split": dict[str, Any] | None, "class_weight": str | dict[str, float] | None}
+    own |= {"split": dict[str, Any] | None, "class_weight": Literal["balanced"] | dict[str, Weight] | None}
     given = ("value", "kind", "target", "labels", "name")
     found = schema.check(data.load, values, place, given=given, extra=_source_options() | own)
+    found += _check_alone({key: each for key, each in values.items() if not _told(found, (*place, key))}, place)
     if values.get("train") is None:
         found.append(Mistake((*place, "train"), "is missing, and must be given."))
     if isinstance(values.get("split"), dict):
@@ -175,6 +179,21 @@ def _check_data(values: Any, place: Place, folder: Path) -> list[Mistake]:
             hint = f" {near(path.name, close)}" if close else ""
             found.append(Mistake((*place, part), f"there is no file or folder {str(path)!r}.{hint}"))
     return found
+
+
+def _told(mistakes: Collection[Mistake], place: Place) -> bool:
+    return any(mistake.place[: len(place)] == place for mistake in mistakes)
+
+
+def _check_alone(values: Mapping[str, Any], place: Place) -> list[Mistake]:
+    """What reading refuses of a value by itself, whatever the task and the other values are."""
+    from tfvertical.data._request import Request
+    from tfvertical.data.table import Table
+
+    takes: dict[str, Callable[..., Any]] = dict.fromkeys(_OF_REQUEST, Request)
+    takes |= dict.fromkeys(_OF_TABLE, functools.partial(Table, "any.csv", Request()))
+    tried = [(name, functools.partial(takes[name], **{name: values[name]})) for name in takes if name in values]
+    return [mistake for name, make in tried for mistake in said(make, (*place, name))]
 
 
 def _check_parts(values: Mapping[str, Any], shares: Any, place: Place) -> list[Mistake]:
