@@ -94,12 +94,13 @@ def _strata(labels: Sequence[Any]) -> list[str]:
 
 def check_fractions(fractions: Mapping[str, float]) -> dict[str, float]:
     """The fractions, if they are a division; raises ConfigError where they are not."""
-    total = sum(fractions.values())
-    if not fractions or any(not share > 0 for share in fractions.values()) or abs(total - 1) > 1e-6:
+    shares = list(fractions.values())
+    right = bool(shares) and all(0 < share <= 1 for share in shares)
+    if not right or abs(sum(shares) - 1) > 1e-6:
         raise ConfigError(
             f"The fractions {dict(fractions)} are no division.",
             expected="shares above 0 that sum to 1",
-            received=f"{total:g}",
+            received=f"{sum(shares):g}" if right else None,
         )
     return dict(fractions)
 
