@@ -101,6 +101,17 @@ def test_three_mistakes_are_all_told_with_line_and_nearest_name(folder: Path) ->
         ("train: train.csv", "train: tran.csv", ["line 6, data.train", "no file or folder", "Nearest: 'train.csv'"]),
         ("  train: train.csv\n", "", ["data.train", "is missing"]),
         ("label: category", "lable: category", ["data.lable", "Nearest: 'label'"]),
+        ("label: category", "class_weight: balnced", ["data.class_weight", "or a mapping", "Nearest: 'balanced'"]),
+        ("label: category", "class_weight: {a: -1}", ["has 1 mistake", "data.class_weight.a", "at least 0"]),
+        ("label: category", "separator: ''", ["line 7, data.separator", "separator is empty"]),
+        ("label: category", "max_rows: 0", ["data.max_rows", "at least 1"]),
+        ("label: category", "max_rows: many", ["has 1 mistake", "data.max_rows", "whole number"]),
+        ("label: category", "encoding: utf9", ["data.encoding", "no encoding called 'utf9'"]),
+        ("label: category", "delimiter: '::'", ["data.delimiter", "one character"]),
+        ("label: category", 'encoding: "a\\0b"', ["data.encoding", "no encoding called"]),
+        ("train: 0.8", "train: " + "9" * 400, ["data.split.fractions", "sum to 1"]),
+        ("label: category", "delimiter: ''", ["data.delimiter", "one character"]),
+        ("name: TextClassifier", "name: PairClassifier", ["has 1 mistake", "data.text", "give both columns"]),
         ("label: category", "policy: rais", ["data.policy", "Nearest: 'raise'"]),
         ("label: category", "encoding: 3", ["data.encoding", "expected text"]),
         (
@@ -110,6 +121,7 @@ def test_three_mistakes_are_all_told_with_line_and_nearest_name(folder: Path) ->
         ),
         ("split: {fractions", "split: {fraction", ["data.split.fraction", "Nearest: 'fractions'"]),
         ("0.8, validation: 0.2", "0.8, validation: 0.3", ["data.split.fractions", "sum to 1", "1.1"]),
+        ("{train: 0.8, validation: 0.2}", "{validation: 1.0}", ["data.split.fractions:", "no part called train"]),
         ("label: category", "policy: quarantine", ["line 7, data.policy", "quarantine="]),
         ("label: category", "quarantine: bad.jsonl", ["data.policy", "together"]),
         ("epochs: 2", "augment: {flip: false}", ["line 11, training.augment", "is for pictures"]),
@@ -198,6 +210,12 @@ def test_an_export_s_options_are_taken(folder: Path, task: str, export: str) -> 
     assert run.export[0].options["precision"] in ("auto", "int8")
 
 
+def test_a_pair_has_two_columns(folder: Path) -> None:
+    text = GOOD.replace("TextClassifier", "PairClassifier")
+    assert "data.text: names 3 columns; PairClassifier reads two" in mistakes(folder, text, "data.text=[a, b, c]")
+    assert config.load(written(folder, text), ["data.text=[a, b]"]).data.load["text"] == ["a", "b"]
+
+
 def test_what_does_not_fit_together_is_told_beside_other_mistakes(folder: Path) -> None:
     text = GOOD.replace("epochs: 2", "epochs: two\n  augment: {flip: false}\n  warmup: 7").replace(
         "length: 64", "size: 6"
@@ -253,6 +271,16 @@ def test_what_is_no_run_is_refused(folder: Path, text: str) -> None:
 def test_a_given_part_cannot_also_be_split_off(folder: Path) -> None:
     message = mistakes(folder, GOOD.replace("train: train.csv", "train: train.csv\n  validation: train.csv"))
     assert "data.split.fractions.validation: validation is given as a source already" in message
+
+
+def test_a_quarantine_file_that_is_a_source_is_a_mistake(folder: Path) -> None:
+    text = GOOD.replace("label: category", "policy: quarantine\n  quarantine: train.csv")
+    assert "line 8, data.quarantine: The quarantine file" in mistakes(folder, text)
+    (folder / "rows.test.csv").touch()
+    several = text.replace("quarantine: train.csv", "quarantine: rows.csv\n  test: train.csv")
+    assert config.load(written(folder, several)).data.load["quarantine"] == str(folder / "rows.csv")
+    message = mistakes(folder, several.replace("train: train.csv", "train: rows.test.csv"))
+    assert "rows.test.csv' would replace" in message
 
 
 def test_checking_loads_no_tensorflow_and_is_quick(folder: Path) -> None:

@@ -77,6 +77,16 @@ def test_tags_build_nothing(value: str) -> None:
     assert "not taken" in document.mistakes[0].what
 
 
+@pytest.mark.parametrize(
+    "value",
+    ["!!bool maybe", '!!int ""', '!!float ""', "!!int 0b", "!!int 0x" + "f" * 4000, "9" * 5000],
+)
+def test_words_that_are_not_what_their_tag_says_are_mistakes(value: str) -> None:
+    document = parse(f"a: {value}\n")
+    assert document.value == {"a": None}
+    assert document.mistakes[0].what.startswith("cannot be read: ")
+
+
 def test_files_are_bounded_and_must_be_utf8(tmp_path: Path) -> None:
     large, latin = tmp_path / "large.yaml", tmp_path / "latin.yaml"
     large.write_bytes(b"#" * (MOST_BYTES + 1))
@@ -99,9 +109,9 @@ def test_overrides_replace_add_and_say_where_they_came_from() -> None:
 
 
 def test_overrides_that_lead_nowhere_are_mistakes_and_change_nothing() -> None:
-    document = override(parse("a: 1\nc: []\n"), ["a.b=2", "c.7=1"])
+    document = override(parse("a: 1\nc: []\n"), ["a.b=2", "c.7=1", "c.²=1", "c." + "9" * 5000 + "=1"])
     assert document.value == {"a": 1, "c": []}
-    assert [mistake.place for mistake in document.mistakes] == [("a", "b"), ("c", 7)]
+    assert [mistake.place for mistake in document.mistakes] == [("a", "b"), ("c", 7), ("c", "²"), ("c", "9" * 5000)]
     with pytest.raises(ConfigError, match="key=value"):
         override(document, ["a"])
 

@@ -6,16 +6,17 @@ adaptation's fields, `Settings`, `Augment`, an exporter's fields. Nothing of tha
 
 from __future__ import annotations
 
+import functools
 import inspect
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 from tfvertical.augment import Augment
 from tfvertical.distribution import Strategy
 from tfvertical.errors import ConfigError, nearest
-from tfvertical.kinds import Drop, Seconds
+from tfvertical.kinds import Drop, Seconds, Weight
 from tfvertical.registry import Registry
 from tfvertical.runfiles import runfile, schema, together
 from tfvertical.runfiles.run import DataPlan, EvaluationPlan, ExportPlan, Run
@@ -25,6 +26,8 @@ from tfvertical.settings import Settings
 
 SWEEP = "asks for many trainings: use `tfvertical sweep`, or leave it out here (--set sweep=null)."
 _HERE = Path(__file__).parent
+_OF_REQUEST = ("separator", "max_text_bytes", "max_pixels", "max_rows")
+_OF_TABLE = ("encoding", "delimiter")
 
 
 def load(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Run:
@@ -156,20 +159,17 @@ def _check_data(values: Any, place: Place, folder: Path) -> list[Mistake]:
     if not isinstance(values, dict):
         return [Mistake(place, f"expected a mapping with train, received {described(values)}.")]
     own: dict[str, Any] = {"train": str, "validation": str | None, "test": str | None}
-    own |= {"split": dict[str, Any] | None, "class_weight": str | dict[str, float] | None}
+    own |= {"split": dict[str, Any] | None, "class_weight": Literal["balanced"] | dict[str, Weight] | None}
     given = ("value", "kind", "target", "labels", "name")
     found = schema.check(data.load, values, place, given=given, extra=_source_options() | own)
+    found += _check_alone({key: each for key, each in values.items() if not _told(found, (*place, key))}, place)
     if values.get("train") is None:
         found.append(Mistake((*place, "train"), "is missing, and must be given."))
     if isinstance(values.get("split"), dict):
         found += schema.check(data.split, values["split"], (*place, "split"), given=("examples", "group", "time"))
-        shares = values["split"].get("fractions")
-        for part in shares if isinstance(shares, dict) else ():
-            if part not in PARTS:
-                found.append(Mistake((*place, "split", "fractions", part), "unknown part. " + near(part, PARTS)))
-            elif part != "train" and values.get(part) is not None:
-                found.append(Mistake((*place, "split", "fractions", part), f"{part} is given as a source already."))
-    found += _check_policy(values, place) + _check_shares(values.get("split"), (*place, "split", "fractions"))
+        found += _check_parts(values, values["split"].get("fractions"), (*place, "split", "fractions"))
+    found += _check_policy(values, place) + _check_quarantine(values, place, folder)
+    found += _check_shares(values.get("split"), (*place, "split", "fractions"))
     for part in PARTS:
         source = values.get(part)
         if isinstance(source, str) and not source.startswith("tfds:") and not (folder / source).exists():
@@ -181,6 +181,34 @@ def _check_data(values: Any, place: Place, folder: Path) -> list[Mistake]:
     return found
 
 
+def _told(mistakes: Collection[Mistake], place: Place) -> bool:
+    return any(mistake.place[: len(place)] == place for mistake in mistakes)
+
+
+def _check_alone(values: Mapping[str, Any], place: Place) -> list[Mistake]:
+    """What reading refuses of a value by itself, whatever the task and the other values are."""
+    from tfvertical.data._request import Request
+    from tfvertical.data.table import Table
+
+    takes: dict[str, Callable[..., Any]] = dict.fromkeys(_OF_REQUEST, Request)
+    takes |= dict.fromkeys(_OF_TABLE, functools.partial(Table, "any.csv", Request()))
+    tried = [(name, functools.partial(takes[name], **{name: values[name]})) for name in takes if name in values]
+    return [mistake for name, make in tried for mistake in said(make, (*place, name))]
+
+
+def _check_parts(values: Mapping[str, Any], shares: Any, place: Place) -> list[Mistake]:
+    """The parts that fractions name: known, not given as a source, and train among them."""
+    found = []
+    for part in shares if isinstance(shares, dict) else ():
+        if part not in PARTS:
+            found.append(Mistake((*place, part), "unknown part. " + near(part, PARTS)))
+        elif part != "train" and values.get(part) is not None:
+            found.append(Mistake((*place, part), f"{part} is given as a source already."))
+    if isinstance(shares, dict) and shares and "train" not in shares:
+        found.append(Mistake(place, "there is no part called train, and nothing to learn from."))
+    return found
+
+
 def _check_policy(values: Mapping[str, Any], place: Place) -> list[Mistake]:
     from tfvertical.data import _policy
 
@@ -188,6 +216,16 @@ def _check_policy(values: Mapping[str, Any], place: Place) -> list[Mistake]:
     if policy not in get_args(_policy.Policy) or not isinstance(file, str | None):
         return []  # a mistake already
     return said(lambda: _policy.check_policy(policy, file), (*place, "policy"))
+
+
+def _check_quarantine(values: Mapping[str, Any], place: Place, folder: Path) -> list[Mistake]:
+    from tfvertical.data import _policy
+
+    sources = {part: folder / values[part] for part in PARTS if isinstance(values.get(part), str)}
+    if not isinstance(values.get("quarantine"), str):
+        return []  # none, or a mistake already
+    targets = _policy.files_of(folder / values["quarantine"], sources).values()
+    return said(lambda: _policy.refuse_sources(targets, sources.values()), (*place, "quarantine"))
 
 
 def _check_shares(split: Any, place: Place) -> list[Mistake]:

@@ -11,6 +11,7 @@ Layers = Annotated[int, Ge(0), Le(10)]  # the tenth reaches 512 positions to eac
 Seed = Annotated[int, Ge(0)]
 Share = Annotated[float, Ge(0), Lt(1)]  # of what is dropped, held out, …
 Drop = Annotated[float, Ge(0), Le(1)]  # of accuracy
+Weight = Annotated[float, Ge(0)]  # of a class
 Seconds = Annotated[float, Ge(0)]
 Length = Annotated[int, Ge(3)]  # tokens, of which two are special
 Covered = Annotated[float, Gt(0), Lt(1)]  # of true numbers, between two bounds

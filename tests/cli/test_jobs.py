@@ -68,6 +68,7 @@ def test_train_writes_what_happened_beside_the_bundle(trained: Place) -> None:
     ("quarantine", "files"),
     [
         ("bad.jsonl", ["bad.test.jsonl", "bad.train.jsonl"]),
+        ("bad.d/", ["bad.d/test.rejected.jsonl", "bad.d/train.rejected.jsonl"]),
         ("bad", ["bad/test.rejected.jsonl", "bad/train.rejected.jsonl"]),
     ],
 )
@@ -77,12 +78,29 @@ def test_each_source_has_its_own_quarantine_file(tmp_path: Path, quarantine: str
         sources[part] = str(tmp_path / part / "rows.csv")  # of one name
         (tmp_path / part).mkdir()
         (tmp_path / part / "rows.csv").write_text(f"text,label\n{part} a,x\n{part} b,y\n,x\n")
+    if quarantine.endswith("/"):
+        (tmp_path / "out" / quarantine).mkdir(parents=True)
     load = {"policy": "quarantine", "quarantine": str(tmp_path / "out" / quarantine)}
     parts = jobs.read(DataPlan(sources, load), "text", None)
     assert [len(part) for part in parts.values()] == [2, 2]
     found = sorted(path for path in (tmp_path / "out").rglob("*") if path.is_file())
     assert [path.relative_to(tmp_path / "out").as_posix() for path in found] == files
     assert all(lines(path.read_text())[0]["id"] == "rows.csv:4" for path in found)
+
+
+@pytest.mark.parametrize("options", [{"seed": 1}, {}, {"fractions": None}])
+@pytest.mark.parametrize(
+    ("given", "rows"),
+    [(["test"], [36, 4, 2]), (["validation"], [36, 2, 4]), (["validation", "test"], [40, 2, 2]), ([], [32, 4, 4])],
+)
+def test_a_split_divides_into_what_is_not_given(
+    tmp_path: Path, given: list[str], rows: list[int], options: dict[str, object]
+) -> None:
+    (tmp_path / "all.csv").write_text("text,label\n" + "".join(f"row {at},{'xy'[at % 2]}\n" for at in range(40)))
+    (tmp_path / "given.csv").write_text("text,label\na,x\nb,y\n")
+    sources = {"train": str(tmp_path / "all.csv")} | {part: str(tmp_path / "given.csv") for part in given}
+    parts = jobs.read(DataPlan(sources, split=options), "text", None)
+    assert [len(parts[name]) for name in ("train", "validation", "test")] == rows
 
 
 def test_strict_runs_refuse_what_was_trained_on(tmp_path: Path) -> None:

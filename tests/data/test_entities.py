@@ -42,6 +42,8 @@ def test_a_conll_file(tmp_path: Path):
         GOOD.rstrip("\n"),
         "# a comment\n" + GOOD,
         "# sent_id = 1\n" + GOOD.replace("\t", " "),
+        "#\n# text =\tNo\n" + GOOD.replace("\t", " "),
+        "#begin document (a); part 000\n" + GOOD + "\n#end document\n",
         GOOD.replace("B-Disease", "I-Disease").replace("B-Sign", "I-Sign"),
         GOOD.replace("I-Disease", "E-Disease").replace("B-Sign", "S-Sign"),
         GOOD.replace("I-Disease", "L-Disease").replace("B-Sign", "U-Sign"),
@@ -114,6 +116,21 @@ def test_columns_can_be_named(tmp_path: Path):
     assert read(path, word_column=1, tag_column=2).inputs == [("Fever", ".")]
     with pytest.raises(DataError, match="line 1: 4 columns; the word is wanted in 9"):
         read(path, word_column=9, tag_column=2)
+
+
+@pytest.mark.parametrize("mark", [" ", "\t"])
+def test_a_word_that_begins_like_a_comment(mark: str, tmp_path: Path):
+    path = write(tmp_path, "#Berlin B-X NN\n# O P\n\n# B-X P\n#1 O N\n".replace(" ", mark))
+    assert read(path, tag_column=1).inputs == [("#Berlin", "#"), ("#", "#1")]
+    words = write(tmp_path, "#Berlin\n#\n# 7\n", "words.conll")
+    assert read(words, label=None).inputs == [("#Berlin", "#", "#")]
+    with pytest.raises(DataError, match="the word '#Berlin' has no tag"):
+        read(words)
+
+
+def test_a_tab_in_a_later_line_changes_no_columns(tmp_path: Path):
+    path = write(tmp_path, "New O\nYork B-X\n\n# a\tb\nOld O\nDelhi\tB-X\nis O\n")
+    assert read(path).inputs == [("New", "York"), ("Old", "Delhi", "is")]
 
 
 def test_spans_of_characters_in_json_lines(tmp_path: Path):

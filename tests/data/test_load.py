@@ -35,6 +35,15 @@ def test_quarantine_writes_each_rejected_row_with_its_reason(write, tmp_path):
     assert (tmp_path / "new" / "train.rejected.jsonl").read_text() == (tmp_path / "out" / "bad.jsonl").read_text()
 
 
+def test_quarantine_replaces_no_source(write, tmp_path):
+    path = write("a.csv", "text,label\nx,a\n,a\ny,b\n")
+    (tmp_path / "link.jsonl").symlink_to(path)
+    for target in (path, tmp_path / "link.jsonl"):
+        with pytest.raises(ConfigError, match="would replace a source"):
+            data.load(path, policy="quarantine", quarantine=target)
+    assert data.load(path, policy="skip").report.read == 3
+
+
 @pytest.mark.parametrize("content", ["text,label\n,a\n", "text,label\nx,a\ny,a\n,b\n", "text,label\nx,a\ny,1\n,a\n"])
 def test_an_error_writes_nothing(write, tmp_path, content):
     with pytest.raises(DataError):

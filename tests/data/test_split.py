@@ -125,7 +125,10 @@ def test_overlap_is_reported_and_alters_nothing():
     assert data.with_overlap(test.take([0]), train, strict=True) is train
 
 
-@pytest.mark.parametrize("fractions", [{}, {"train": 0.5}, {"train": 1.5, "test": -0.5}, {"train": 1.0, "test": 0.0}])
+@pytest.mark.parametrize(
+    "fractions",
+    [{}, {"train": 0.5}, {"train": 1.5, "test": -0.5}, {"train": 1.0, "test": 0.0}, {"train": 10**400, "test": 0.5}],
+)
 def test_fractions_that_are_no_division(fractions):
     with pytest.raises(ConfigError, match="no division"):
         data.split(examples_of(["a", "b"]), fractions)

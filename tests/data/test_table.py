@@ -85,6 +85,11 @@ def test_utf8_with_a_mark_may_be_named(write, content):
     assert list(data.load(write("a.csv", content), encoding="utf-8-sig").inputs) == ["hello", "there"]
 
 
+def test_a_delimiter_is_for_tables_only(write):
+    lines = '{"text": "hello", "label": "a"}\n{"text": "there", "label": "b"}\n'
+    assert list(data.load(write("a.jsonl", lines), delimiter=";").inputs) == ["hello", "there"]
+
+
 def test_semicolons_and_plain_quotes(write):
     examples = data.load(write("a.csv", 'text;label\n5" nail;a\n"odd;b\n'), delimiter=";", quotes=False)
     assert list(examples.inputs) == ['5" nail', '"odd']
@@ -161,7 +166,8 @@ def test_files_that_are_not_there(tmp_path, write):
 
 
 @pytest.mark.parametrize(
-    "options", [{"encoding": "utf-16"}, {"encoding": "no-such"}, {"delimiter": "::"}, {"encodin": "x"}]
+    "options",
+    [{"encoding": "utf-16"}, {"encoding": "no-such"}, {"delimiter": "::"}, {"delimiter": ""}, {"encodin": "x"}],
 )
 def test_options_that_cannot_be(write, options):
     with pytest.raises(ConfigError):

@@ -20,7 +20,7 @@ def ascii_compatible(encoding: str) -> str:
     try:
         name = codecs.lookup(encoding).name.removesuffix("-sig")  # readers of UTF-8 pass over a mark of byte order
         plain = '\r\n,"\t;'.encode(name) == b'\r\n,"\t;'
-    except (LookupError, UnicodeError) as error:
+    except (LookupError, ValueError) as error:
         raise ConfigError(f"There is no encoding called {encoding!r}.", expected="utf-8, latin-1, cp1252, …") from error
     if not plain:
         raise ConfigError(f"Files in {encoding!r} cannot be read line by line.", fix="save the file as UTF-8")

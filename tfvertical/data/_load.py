@@ -97,6 +97,8 @@ def load(
     _policy.check_policy(policy, quarantine)
     known = None if labels is None else known_labels(labels)
     source = open_source(value, request, options)
+    if quarantine is not None:
+        _policy.refuse_sources([quarantine], [value])
     title = name or source.name
     clean, rejected = read_rows(source, request, known, keep_rows=policy == "quarantine")
     read, faults = len(clean) + len(rejected), [fault for _, fault in rejected]

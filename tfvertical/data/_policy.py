@@ -6,7 +6,7 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,6 +30,28 @@ def check_policy(policy: str, quarantine: str | os.PathLike[str] | None) -> None
             f"policy={policy!r} with quarantine={quarantine!r}.",
             expected="policy='quarantine' and quarantine='rejected.jsonl' together",
         )
+
+
+def files_of(path: str | os.PathLike[str], parts: Collection[str]) -> dict[str, Path]:
+    """The quarantine file, or folder, of each part. Of several, each has its own: the last would replace the others."""
+    path = Path(path)
+    if len(parts) < 2:
+        return dict.fromkeys(parts, path)
+    if path.suffix and not path.is_dir():
+        return {part: path.with_name(f"{path.stem}.{part}{path.suffix}") for part in parts}
+    return {part: path / f"{part}.rejected.jsonl" for part in parts}
+
+
+def refuse_sources(targets: Iterable[str | os.PathLike[str]], sources: Iterable[Any]) -> None:
+    """Raise ConfigError where a quarantine file is one of the sources, which it would replace."""
+    paths = [source for source in sources if isinstance(source, str | os.PathLike) and os.path.isfile(source)]
+    for target in targets:
+        if os.path.isfile(target) and any(os.path.samefile(target, path) for path in paths):
+            raise ConfigError(
+                f"The quarantine file {os.fspath(target)!r} would replace a source of the data.",
+                expected="a file of its own",
+                fix="name another, such as rejected.jsonl",
+            )
 
 
 def refuse(name: str, rejected: Sequence[Rejected], read: int) -> DataError:

@@ -6,7 +6,7 @@ Every split is a pure function of the rows, the fractions and the seed.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -76,6 +76,17 @@ def split(
     return {name: examples.take(at) for name, at in rows.items()}
 
 
+def remaining(given: Collection[str]) -> dict[str, float]:
+    """The default fractions of the parts that are not given elsewhere, scaled to 1: no row goes to a part given.
+
+    Example:
+        >>> remaining(["test", "validation"])
+        {'train': 1.0}
+    """
+    left = {name: share for name, share in _FRACTIONS.items() if name not in given}
+    return {name: share / sum(left.values()) for name, share in left.items()}
+
+
 def _strata(labels: Sequence[Any]) -> list[str]:
     """One name a row, to be shared out evenly: its label, or the rarest of several; `""` where there is none."""
     counts = Counter(name for label in labels for name in classes_of(label))
@@ -84,12 +95,13 @@ def _strata(labels: Sequence[Any]) -> list[str]:
 
 def check_fractions(fractions: Mapping[str, float]) -> dict[str, float]:
     """The fractions, if they are a division; raises ConfigError where they are not."""
-    total = sum(fractions.values())
-    if not fractions or any(not share > 0 for share in fractions.values()) or abs(total - 1) > 1e-6:
+    shares = list(fractions.values())
+    right = bool(shares) and all(0 < share <= 1 for share in shares)
+    if not right or abs(sum(shares) - 1) > 1e-6:
         raise ConfigError(
             f"The fractions {dict(fractions)} are no division.",
             expected="shares above 0 that sum to 1",
-            received=f"{total:g}",
+            received=f"{sum(shares):g}" if right else None,
         )
     return dict(fractions)
 

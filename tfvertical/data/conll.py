@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,15 +18,16 @@ from tfvertical.errors import DataError
 
 _OWN = (".conll", ".iob", ".iob2", ".bio", ".bioes")
 _SHARED = (".tsv", ".tab", ".txt")  # endings of tables and plain lines too: the content decides
+_COMMENT = re.compile(r"#(?: |$|(?:begin|end) document\b)")
 _SNIFFED = 65_536  # bytes
 
 
 class Conll(Source):
     """Sentences whose words are tagged: IOB1, IOB2, BIOES, BILOU or BMEWO, found out from the whole file.
 
-    Columns are separated by tabs where there are any, otherwise by spaces. `-DOCSTART-` lines and comments (`#`) are
-    passed over. An item is a tuple of words, its label a tuple of `Span`s in words; ids are `file:line` of a sentence's
-    first word.
+    Columns are separated by tabs where the first word's line has one, otherwise by spaces. `-DOCSTART-` lines are
+    passed over, and comments (`# …`) before a sentence's first word. An item is a tuple of words, its label a tuple of
+    `Span`s in words; ids are `file:line` of a sentence's first word.
 
     Args:
         value: path; `.conll`, `.iob`, `.iob2`, `.bio`, `.bioes`, or a `.tsv` or `.txt` file whose lines end in tags.
@@ -96,23 +98,27 @@ class Conll(Source):
 
     def _sentences(self) -> Iterator[_Sentence]:
         """One after another, in bounded memory."""
-        now, tab = _Sentence(), False
+        now, tab = _Sentence(), None
         for number, line, fault in self._lines():
-            tab = tab or "\t" in line
-            columns = line.split("\t") if tab else line.split()
-            if not fault and (not line.strip() or columns[0].strip() == "-DOCSTART-"):
+            if not fault and (not line.strip() or line.split()[0] == "-DOCSTART-"):
                 if now.first:
                     yield now
                 now = _Sentence()
-            elif fault or not self._comment(line, columns, tab):
+            elif fault or now.first or not self._comment(line, tab):
+                tab = "\t" in line if tab is None and not fault else tab
+                columns = line.split("\t") if tab else line.split()
                 now.add(number, *self._cells(columns, fault), self.request.max_text_bytes)
         if now.first:
             yield now
 
-    def _comment(self, line: str, columns: Sequence[str], tab: bool) -> bool:
-        if not line.startswith("#"):
+    def _comment(self, line: str, tab: bool | None) -> bool:
+        """Whether a line before a sentence's first word is no word: `#` and other words that begin so may be tagged."""
+        if not _COMMENT.match(line):
             return False
-        return len(columns) < 2 if tab else not parts(columns[-1])[0]
+        if tab:
+            return "\t" not in line
+        tag = line.split()[self.tag_column :][:1]
+        return not tag or not parts(tag[0])[0]
 
     def _cells(self, columns: Sequence[str], fault: str) -> tuple[str, str, str]:
         """Word, tag, and what is wrong."""

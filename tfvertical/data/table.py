@@ -27,7 +27,7 @@ class Table(Source):
         request: columns and limits.
         encoding: of CSV and TSV; one that extends ASCII.
         header: whether the first record names the columns; if not, name them by position, from 0.
-        delimiter: between cells; by default a comma, in `.tsv` a tab.
+        delimiter: between cells of CSV and TSV; by default a comma, in `.tsv` a tab.
         quotes: whether `"` encloses cells of CSV and TSV.
 
     Raises:
@@ -53,11 +53,12 @@ class Table(Source):
         self.name = self.path.name
         self.header, self.quotes = header, quotes
         self.encoding = ascii_compatible(encoding)
-        self.delimiter = _SUFFIXES[self.path.suffix.lower()] if delimiter is None else delimiter
-        if len(self.delimiter) > 1 or self.delimiter in ('"', "\n", "\r"):
+        if delimiter is not None and (len(delimiter) != 1 or delimiter in ('"', "\n", "\r")):
             raise ConfigError(
-                f"{self.delimiter!r} cannot stand between cells.", expected="one character, such as ',' or '\\t'"
+                f"{delimiter!r} cannot stand between cells.", expected="one character, such as ',' or '\\t'"
             )
+        own = _SUFFIXES[self.path.suffix.lower()]
+        self.delimiter = delimiter if delimiter and own else own  # a run file's is for its tables, not its JSON lines
 
     @classmethod
     def accepts(cls, value: Any) -> bool:

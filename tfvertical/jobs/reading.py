@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from tfvertical import data
 from tfvertical._console import load_tensorflow
 from tfvertical.codecs.answers import NAME
 from tfvertical.contracts import Examples
-from tfvertical.data._policy import refuse_warnings
+from tfvertical.data._policy import files_of, refuse_sources, refuse_warnings
+from tfvertical.data._split import remaining
 from tfvertical.errors import ConfigError
 from tfvertical.runfiles.run import DataPlan
 
@@ -29,7 +29,7 @@ def read(plan: DataPlan, kind: str, labels: tuple[str, ...] | None, target: str 
     parts = {"train": _load(plan, "train", kind, labels, target)}
     known = names_of(plan, labels, target, parts["train"])
     if plan.split is not None:
-        parts = data.split(parts["train"], **plan.split)
+        parts = data.split(parts["train"], **_split(plan, plan.split))
         if "train" not in parts:
             raise ConfigError(
                 "The split gives no part called train.", fix="data.split.fractions: {train: 0.9, validation: 0.1}"
@@ -63,13 +63,19 @@ def refuse_unknown_tokens(task: Any, parts: Mapping[str, Examples]) -> None:
             refuse_warnings(part.report.name, [warning])
 
 
+def _split(plan: DataPlan, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Keywords of `data.split`; without fractions, the default ones of what no source gives."""
+    given = [part for part in plan.sources if part != "train"]
+    return {**options, "fractions": remaining(given) if options.get("fractions") is None else options["fractions"]}
+
+
 def _load(plan: DataPlan, part: str, kind: Any, labels: tuple[str, ...] | None, target: Any) -> Examples:
-    """One source. Of several, each has a quarantine file of its own: the last would otherwise replace the others."""
+    """One source, with a quarantine file of its own."""
     options = dict(plan.load)
-    if options.get("quarantine") is not None and len(plan.sources) > 1:
-        path = Path(options["quarantine"])
-        own = path.with_name(f"{path.stem}.{part}{path.suffix}") if path.suffix else path / f"{part}.rejected.jsonl"
-        options["quarantine"] = own
+    if options.get("quarantine") is not None:
+        targets = files_of(options["quarantine"], plan.sources)
+        refuse_sources(targets.values(), plan.sources.values())
+        options["quarantine"] = targets[part]
     if target == "numbers" and labels:
         options.setdefault("label", list(labels))
     return data.load(plan.sources[part], kind=kind, target=target, labels=labels, **options)

@@ -13,7 +13,7 @@ from typing import Any
 from tfvertical import config
 from tfvertical.errors import ConfigError
 from tfvertical.runfiles import runfile
-from tfvertical.runfiles.runfile import Document, Mistake, Place
+from tfvertical.runfiles.runfile import Document, Mistake, Place, place_of
 from tfvertical.runfiles.together import PARTS
 
 MOST = 1_000
@@ -101,7 +101,7 @@ def _lists(asked: Mapping[str, Any], document: Document) -> tuple[dict[str, list
     mistakes = []
     for key, values in asked.items():
         what = _wrong(key, values, lists)
-        if what is None and document.at.get(_place(key), "").startswith("--set"):
+        if what is None and document.at.get(place_of(key), "").startswith("--set"):
             what = "is swept, and set by --set as well: leave out one of them."
         if what is None:
             lists[key] = values
@@ -143,7 +143,7 @@ class _Checked:
         first = {key: values[0] for key, values in self.lists.items()}
         document = runfile.override(self.base, settings(first))
         rest = [*document.mistakes, *config.check(document.value, self.folder, known=document.mistakes)]
-        self.found += [mistake for mistake in rest if not any(_meets(mistake.place, _place(key)) for key in first)]
+        self.found += [mistake for mistake in rest if not any(_meets(mistake.place, place_of(key)) for key in first)]
         for key, values in self.lists.items():
             # one section is enough, and a tenth of the time, where the others are right
             only = key.partition(".")[0] if not rest else None
@@ -169,7 +169,7 @@ class _Checked:
     def _blamed(self, place: Place, options: Mapping[str, Any], varied: tuple[str, int] | None) -> Place | None:
         """Where the file says what is wrong; None where another value's turn says it."""
         for key in options:
-            own = _place(key)
+            own = place_of(key)
             if place[: len(own)] == own:
                 return None if varied and varied[0] != key else ("sweep", key, *_item(varied))
             if own[: len(place)] == place and varied and varied[0] == key:
@@ -199,10 +199,6 @@ def _validation(base: Document) -> list[Mistake]:
         return []
     what = "a sweep compares trials on validation data, and there are none. Give data.validation or data.split."
     return [Mistake(("data",), what)]
-
-
-def _place(key: str) -> Place:
-    return tuple(int(part) if part.isdigit() else part for part in key.split("."))
 
 
 def _size(lists: Mapping[str, list[Any]]) -> int:

@@ -183,10 +183,14 @@ def _plain(node: yaml.Node, place: Place, at: dict[Place, str], mistakes: list[M
 
 def _scalar(node: yaml.Node, place: Place, mistakes: list[Mistake]) -> Any:
     try:
-        return _Loader("").construct_object(node)
+        value = _Loader("").construct_object(node)
+        str(value)  # a number with more digits than Python writes could not be told in a message
+        return value
     except (yaml.YAMLError, ValueError) as error:
         mistakes.append(Mistake(place, f"cannot be read: {getattr(error, 'problem', None) or error}."))
-        return None
+    except LookupError:  # of a word that its tag (`!!bool`) does not fit
+        mistakes.append(Mistake(place, f"cannot be read: {node.value!r} is no {node.tag.rpartition(':')[2]}."))
+    return None
 
 
 def override(document: Document, settings: Sequence[str]) -> Document:
@@ -204,7 +208,7 @@ def override(document: Document, settings: Sequence[str]) -> Document:
         path, equals, text = setting.partition("=")
         if not equals or not path.strip():
             raise ConfigError(f"--set {setting}: this sets nothing.", expected="key=value, as in training.epochs=5")
-        place: Place = tuple(int(key) if key.isdigit() else key for key in path.strip().split("."))
+        place = place_of(path.strip())
         parsed = parse(text, f"--set {path}")
         at = {where: line for where, line in at.items() if where[: len(place)] != place}
         at |= {(*place, *inner): f"--set {path}" for inner in parsed.at} | {place: f"--set {path}"}
@@ -214,6 +218,16 @@ def override(document: Document, settings: Sequence[str]) -> Document:
         except (TypeError, IndexError):
             mistakes.append(Mistake(place, "leads nowhere: what stands above it is no mapping or has no such item."))
     return Document(document.name, value, at, tuple(mistakes))
+
+
+def place_of(path: str) -> Place:
+    """The place that `export.0.format` names.
+
+    Example:
+        >>> place_of("export.0.format")
+        ('export', 0, 'format')
+    """
+    return tuple(int(key) if re.fullmatch("[0-9]{1,9}", key) else key for key in path.split("."))
 
 
 def _written(into: Any, place: Place, value: Any) -> Any:

@@ -196,7 +196,9 @@ def _typed(model: type[BaseModel], values: Any, place: Place) -> list[Mistake]:
         for detail in error.errors(include_url=False):
             key = _place_in(values, detail["loc"])
             found.setdefault(key, []).append(detail)
-        return [Mistake((*place, *key), _words(details, model, key)) for key, details in found.items()]
+        # of a union, the member that failed further inside is the one that was meant
+        deepest = [key for key in found if not any(key == other[: len(key)] != other for other in found)]
+        return [Mistake((*place, *key), _words(found[key], model, key)) for key in deepest]
     return []
 
 

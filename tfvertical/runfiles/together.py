@@ -91,6 +91,8 @@ def _columns_of_texts(file: _File) -> Iterator[Mistake]:
     if items == "pair" and not isinstance(columns, list) and str(file.data["train"]).endswith((".csv", ".tsv")):
         what = f"{file.task['name']} reads two texts of each row: give both columns, text: [first, second]."
         yield Mistake(("data", "text"), what)
+    if items == "pair" and isinstance(columns, list) and len(columns) != 2:
+        yield Mistake(("data", "text"), f"names {len(columns)} columns; {file.task['name']} reads two.")
     if items != "pair" and isinstance(columns, list):
         yield Mistake(("data", "text"), f"names {len(columns)} columns; {file.task['name']} reads one.")
 
