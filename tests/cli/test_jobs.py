@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
 import sys
 import tracemalloc
@@ -155,13 +156,16 @@ def test_evaluate_refuses_a_column_that_is_not_there(trained: Place, capsys: Cap
     assert "'topic'" in capsys.readouterr().err
 
 
-def test_predict_reads_lines_and_accounts_for_every_one(trained: Place, tmp_path: Path, capsys: Capture) -> None:
-    path = tmp_path / "in.txt"
+@pytest.mark.parametrize(("name", "shown"), [(b"in.txt", "in.txt"), (b"caf\xe9.txt", "caf\\xe9.txt")])
+def test_predict_reads_lines_and_accounts_for_every_one(
+    trained: Place, tmp_path: Path, capsys: Capture, name: bytes, shown: str
+) -> None:
+    path = tmp_path / os.fsdecode(name)
     path.write_bytes(b"card pin lost bank\n\nplane visa trip border\r\n\xff\n")
     assert main(["predict", str(trained.bundle), str(path), "--batch", "2"]) == 1
     said = capsys.readouterr()
     found = lines(said.out)
-    assert [row["id"] for row in found] == ["in.txt:1", "in.txt:2", "in.txt:3", "in.txt:4"]
+    assert [row["id"] for row in found] == [f"{shown}:{line}" for line in range(1, 5)]
     assert [row.get("label") for row in found] == ["cards", None, "travel", None]
     assert "empty" in str(found[1]["error"]) and "utf-8" in str(found[3]["error"])
     assert "2 rows" in said.err
@@ -267,3 +271,10 @@ def test_predicting_reads_the_places_that_were_marked_in_training(monkeypatch) -
     monkeypatch.setattr(bundle, "description", lambda path: ("text_classifier", ("a", "b")))
     found = trained_by.columns("anywhere", "new.jsonl", text=None, label=None)
     assert found == {"text": "note", "spans": ["head", "tail"], "separator": ";"}
+
+
+def test_a_picture_whose_name_is_not_utf8_has_an_id_that_can_be_written(monkeypatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(bundle, "description", lambda path: ("ImageClassifier", ("a", "b")))
+    monkeypatch.setattr(trained_by, "columns", lambda *given, **options: {})
+    (row,) = jobs.rows_of("anywhere", str(tmp_path / os.fsdecode(b"caf\xe9.png")))
+    assert row.id == str(tmp_path / r"caf\xe9.png")
