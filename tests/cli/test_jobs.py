@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import os
@@ -15,7 +16,7 @@ import pytest
 from tests.cli.conftest import Place, lines
 from tfvertical import bundle, config, jobs
 from tfvertical.cli import main
-from tfvertical.errors import DataError
+from tfvertical.errors import DataError, PresetError
 from tfvertical.jobs import trained as trained_by
 from tfvertical.registry import Registry
 from tfvertical.runfiles.run import DataPlan
@@ -140,6 +141,16 @@ def test_no_examples_keeps_texts_out_of_the_report(trained: Place) -> None:
     texts = [row.split(",")[0] for row in trained.data.read_text().splitlines()[1:]]
     pages = [path.read_text() for path in (trained.bundle / "bundle" / "report").iterdir()]
     assert pages and not any(text in page for text in texts for page in pages)
+
+
+@pytest.mark.parametrize("examples", [True, False])
+def test_no_examples_keeps_cells_out_of_what_is_said(place: Place, tmp_path: Path, examples: bool) -> None:
+    (tmp_path / "rows.csv").write_text(place.data.read_text() + "patient jones,jones\n")
+    changes = [f"data.train={tmp_path / 'rows.csv'}", "data.policy=skip", "task.labels=[cards, travel]"]
+    run, said = config.load(place.run, [*changes, f"evaluation.examples={json.dumps(examples)}"]), list[str]()
+    with pytest.raises(PresetError):  # behind the account, and before the long part
+        jobs.train(dataclasses.replace(run, preset="./none"), tmp_path / "out", say=said.append)
+    assert any("rejected 1" in line for line in said) and any("jones" in line for line in said) == examples
 
 
 def test_evaluate_uses_the_columns_of_training_and_writes_a_report(
