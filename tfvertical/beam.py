@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import glob
 import json
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from tfvertical import bundle, jobs
+from tfvertical.data._encoding import utf8_name
 from tfvertical.errors import DataError, MissingPackageError, nearest_paths
-from tfvertical.files import refuse_filled, write_json
+from tfvertical.files import new_folder, refuse_filled, write_json
 
 try:
     import apache_beam as beam
@@ -27,6 +29,7 @@ except ImportError as error:
     raise MissingPackageError("Apache Beam is not installed.", fix="pip install 'tfvertical[beam]'") from error
 
 PREDICTIONS, QUARANTINE, COUNTS = "predictions", "quarantine", "counts.json"
+_NEW = ".unfinished"  # holds the files until all are there
 
 
 def predict(
@@ -48,7 +51,7 @@ def predict(
         text: column of the text; None for the one that the bundle was trained on.
         batch: rows a call of the model, at most.
         options: Beam's own (`--runner=FlinkRunner`); none for its local runner.
-        overwrite: replace what stands there.
+        overwrite: replace what stands there; it stays until the new files are complete.
 
     Returns:
         `files`, of which `broken` could not be read to their end, and `read`, `predicted` and `quarantined` rows; the
@@ -56,7 +59,7 @@ def predict(
 
     Raises:
         BundleError: the bundle is damaged, or `out` is filled.
-        DataError: no file matches, or the counts do not add up.
+        DataError: no file matches, none can be read, or the counts do not add up.
     """
     refuse_filled(Path(out), overwrite=overwrite)
     bundle.verify(path)
@@ -65,11 +68,29 @@ def predict(
     if not files:
         raise DataError(f"No file matches {source!r}.", nearest=nearest_paths(source))
     path = Path(path).absolute()
-    next(jobs.rows_of(path, files[0], text), None)  # a column that is not there is told here
+    _refuse_unreadable(path, files, text)
     folder = Path(out).absolute()
-    folder.mkdir(parents=True, exist_ok=True)
-    for old in [*folder.glob(f"{PREDICTIONS}-*"), *folder.glob(f"{QUARANTINE}-*"), folder / COUNTS]:
-        old.unlink(missing_ok=True)
+    with new_folder(folder / _NEW, overwrite=True) as new:
+        _run(path, files, text, new, batch, options)
+        account = _account(new, files)
+    _replace(folder)
+    return account
+
+
+def _refuse_unreadable(path: Path, files: Sequence[str], text: str | None) -> None:
+    """Raise the first file's DataError where none can be begun: a column that is not there is told here."""
+    errors = []
+    for file in files:
+        try:
+            next(jobs.rows_of(path, file, text), None)
+            return
+        except DataError as error:
+            errors.append(error)
+    raise errors[0]
+
+
+def _run(path: Path, files: Sequence[str], text: str | None, folder: Path, batch: int, options: Sequence[str]) -> None:
+    """The pipeline from the files to those in `folder`."""
     handler: Any = KeyedModelHandler(_Bundle(str(path), batch))
     # without a name, Beam would fetch a runner from the network
     runner = None if any(option.startswith("--runner") for option in options) else FnApiRunner()
@@ -86,7 +107,15 @@ def predict(
             lines | f"Write {name}" >> beam.io.WriteToText(str(folder / name), file_name_suffix=".jsonl")
             counted = lines | f"Count {name}" >> Count.Globally()
             counted | f"Write count of {name}" >> beam.io.WriteToText(str(folder / f".{name}"), shard_name_template="")
-    return _account(folder, files)
+
+
+def _replace(folder: Path) -> None:
+    """Put the new files in the place of an earlier run's; what else lies in the folder stays."""
+    for old in [*folder.glob(f"{PREDICTIONS}-*"), *folder.glob(f"{QUARANTINE}-*"), folder / COUNTS]:
+        old.unlink(missing_ok=True)
+    for file in (folder / _NEW).iterdir():
+        os.rename(file, folder / file.name)
+    (folder / _NEW).rmdir()
 
 
 def _account(folder: Path, files: Sequence[str]) -> dict[str, int]:
@@ -98,7 +127,7 @@ def _account(folder: Path, files: Sequence[str]) -> dict[str, int]:
         told.unlink()
         lies = sum(_lines(path) for path in folder.glob(f"{name}-*.jsonl"))
         if lies != counted[name]:
-            raise DataError(f"{folder}: {counted[name]} {name} were made, and {lies} lie in the files.")
+            raise DataError(f"{counted[name]} {name} were made, and {lies} lie in the files.")
     broken = sum(map(_broken, folder.glob(f"{QUARANTINE}-*.jsonl")))
     predicted, held = counted[PREDICTIONS], counted[QUARANTINE] - broken
     account = {"files": len(files), "broken": broken, "read": predicted + held}
@@ -121,7 +150,7 @@ def _broken(path: Path) -> int:
 def _line(row: tuple[tuple[str, str], Any]) -> str:
     """`((file, id), prediction)` as JSON."""
     (file, name), found = row
-    return json.dumps({"file": file, "id": name} | jobs.written(found), ensure_ascii=False)
+    return json.dumps({"file": utf8_name(file), "id": name} | jobs.written(found), ensure_ascii=False)
 
 
 class _Read(beam.DoFn):
@@ -142,7 +171,7 @@ class _Read(beam.DoFn):
                 else:
                     yield self._held(file, item.id, item.fault)
         except DataError as error:
-            if isinstance(error.__cause__, OSError):
+            if getattr(error.__cause__, "errno", None) is not None:  # pyarrow's OSError for broken pages has none
                 raise
             yield self._held(file, None, str(error))
 

@@ -166,6 +166,12 @@ def predict(
     if runner != "here":
         _predict_by_beam(runner, bundle, source, out, text, batch, options or (), overwrite)
         return
+    given = {"--out": out, "--beam-option": options, "--overwrite": overwrite}
+    if lost := [name for name, value in given.items() if value]:
+        raise ConfigError(
+            f"{' and '.join(lost)} would do nothing: predictions go to standard output.",
+            fix="--runner beam; or leave it out, and write > FILE",
+        )
     if source != "-" and not Path(source).exists():
         raise DataError(
             f"There is no file or folder {source!r} to predict from.",

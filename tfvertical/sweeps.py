@@ -19,7 +19,7 @@ import numpy as np
 from tfvertical import config, distribution, jobs
 from tfvertical._console import load_tensorflow
 from tfvertical.contracts import Backbone, Encoded
-from tfvertical.errors import AddressError, ConfigError, TrainingError
+from tfvertical.errors import AddressError, ConfigError, DataError, TrainingError
 from tfvertical.evaluating import bootstrap, metrics
 from tfvertical.files import check_place, refuse_filled, write_json
 from tfvertical.jobs import reading
@@ -35,7 +35,7 @@ SERVED = ("training.learning_rate", "training.seed")  # trials that differ in th
 # options of a task that change nothing about its inputs
 UNREAD = ("hidden", "dropout", "seed", "pooling", "normalize", "crf", "last_blocks", "convolutions")
 KINDS = 4  # of trials whose graphs are kept
-FAILURES = (TrainingError, ConfigError, AddressError)  # of one trial; the next may do better
+FAILURES = (TrainingError, ConfigError, AddressError, DataError)  # of one trial; the next may do better
 
 
 @dataclass(frozen=True)
@@ -116,11 +116,11 @@ class Study:
 
         Raises:
             ConfigError: a key or a value that is not possible.
-            TrainingError: the loss is not finite, a frozen weight moved, or a learning one did not.
+            TrainingError: the loss or the scores are not finite, a frozen weight moved, or a learning one did not.
         """
         began = time.perf_counter()
         for key in overrides:
-            if key in grid.FIXED or key.partition(".")[0] not in grid.ROOMS:
+            if grid.fixed(key) is not None or key.partition(".")[0] not in grid.ROOMS:
                 raise ConfigError(f"A trial cannot set {key!r}.", expected="a key below task., training. or adaptation")
         run = self.run(overrides)
         load_tensorflow()
@@ -150,6 +150,8 @@ class Study:
                 scores = np.asarray(task.scores(held))
             else:  # their frozen outputs are at hand
                 scores = np.asarray(task.scores_of(again.planned.ways[0].parts.suffix, again.trained.validation))
+            if not np.isfinite(scores).all():
+                raise TrainingError("The scores on the validation data are not finite.", fix="lower the learning rate")
             if self.target != "label":
                 task._settle(self.parts["validation"], scores)
         values, intervals = self._measured(task, encoded["validation"], scores)

@@ -67,6 +67,49 @@ def test_a_file_that_breaks_off_is_set_aside_and_the_others_are_predicted(traine
     assert any(row["file"].endswith("b.csv") and "message" in row["error"] for row in held)
 
 
+def test_a_first_file_that_is_broken_is_set_aside_too(trained, tmp_path, capsys):
+    (tmp_path / "a.csv").write_bytes(b"")
+    (tmp_path / "b.csv").write_text("message\nlost card\n")
+    asked = ["predict", str(trained.bundle), str(tmp_path / "*.csv"), "--runner", "beam"]
+    assert main([*asked, "--out", str(tmp_path / "out")]) == 1
+    counts = json.loads((tmp_path / "out" / "counts.json").read_text())
+    assert counts == {"files": 2, "broken": 1, "read": 1, "predicted": 1, "quarantined": 0}
+    assert main([*asked, "--out", str(tmp_path / "other"), "--text", "txt"]) == 2  # no file has it
+    assert not (tmp_path / "other").exists()
+
+
+def test_broken_pages_of_parquet_are_set_aside(trained, tmp_path):
+    from tfvertical import beam as room
+
+    pyarrow = pytest.importorskip("pyarrow")
+    path = tmp_path / "a.parquet"
+    rows = pyarrow.table({"message": [f"lost card {at}" for at in range(5000)]})
+    pytest.importorskip("pyarrow.parquet").write_table(rows, path, compression="snappy", use_dictionary=False)
+    content = bytearray(path.read_bytes())
+    content[100:2000] = b"\xff" * 1900
+    path.write_bytes(content)
+    (held,) = room._Read(str(trained.bundle), None).process(str(path))
+    assert held.tag == "quarantine" and held.value["id"] is None and "as Parquet" in held.value["error"]
+
+
+def test_predictions_stand_until_the_new_ones_are_complete(trained, files, tmp_path, monkeypatch):
+    from tfvertical import beam as room
+
+    out, source = tmp_path / "out", str(files / "rows-2.jsonl")
+    room.predict(trained.bundle, source, out)
+    (out / "notes.txt").write_text("mine")
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    with monkeypatch.context() as patch:
+        patch.setattr(room, "_lines", lambda path: 1)
+        for place in (out, tmp_path / "first"):
+            with pytest.raises(DataError, match="lie in the files"):
+                room.predict(trained.bundle, source, place, overwrite=True)
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before and not (tmp_path / "first").exists()
+    room.predict(trained.bundle, str(files / "rows-1.jsonl"), out, overwrite=True)
+    assert {path.name for path in out.iterdir()} == set(before)
+    assert len(lines(out, "predictions")) == 23 and (out / "notes.txt").read_text() == "mine"
+
+
 def test_what_cannot_work_is_said_before_a_pipeline_is_made(trained, files, tmp_path, capsys):
     from tfvertical import beam as room
 

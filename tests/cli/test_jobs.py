@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
+import os
 import shutil
 import sys
 import tracemalloc
@@ -14,7 +16,7 @@ import pytest
 from tests.cli.conftest import Place, lines
 from tfvertical import bundle, config, jobs
 from tfvertical.cli import main
-from tfvertical.errors import DataError
+from tfvertical.errors import DataError, PresetError
 from tfvertical.jobs import trained as trained_by
 from tfvertical.registry import Registry
 from tfvertical.runfiles.run import DataPlan
@@ -159,6 +161,16 @@ def test_no_examples_keeps_texts_out_of_the_report(trained: Place) -> None:
     assert pages and not any(text in page for text in texts for page in pages)
 
 
+@pytest.mark.parametrize("examples", [True, False])
+def test_no_examples_keeps_cells_out_of_what_is_said(place: Place, tmp_path: Path, examples: bool) -> None:
+    (tmp_path / "rows.csv").write_text(place.data.read_text() + "patient jones,jones\n")
+    changes = [f"data.train={tmp_path / 'rows.csv'}", "data.policy=skip", "task.labels=[cards, travel]"]
+    run, said = config.load(place.run, [*changes, f"evaluation.examples={json.dumps(examples)}"]), list[str]()
+    with pytest.raises(PresetError):  # behind the account, and before the long part
+        jobs.train(dataclasses.replace(run, preset="./none"), tmp_path / "out", say=said.append)
+    assert any("rejected 1" in line for line in said) and any("jones" in line for line in said) == examples
+
+
 def test_evaluate_uses_the_columns_of_training_and_writes_a_report(
     trained: Place, tmp_path: Path, capsys: Capture
 ) -> None:
@@ -173,13 +185,16 @@ def test_evaluate_refuses_a_column_that_is_not_there(trained: Place, capsys: Cap
     assert "'topic'" in capsys.readouterr().err
 
 
-def test_predict_reads_lines_and_accounts_for_every_one(trained: Place, tmp_path: Path, capsys: Capture) -> None:
-    path = tmp_path / "in.txt"
+@pytest.mark.parametrize(("name", "shown"), [(b"in.txt", "in.txt"), (b"caf\xe9.txt", "caf\\xe9.txt")])
+def test_predict_reads_lines_and_accounts_for_every_one(
+    trained: Place, tmp_path: Path, capsys: Capture, name: bytes, shown: str
+) -> None:
+    path = tmp_path / os.fsdecode(name)
     path.write_bytes(b"card pin lost bank\n\nplane visa trip border\r\n\xff\n")
     assert main(["predict", str(trained.bundle), str(path), "--batch", "2"]) == 1
     said = capsys.readouterr()
     found = lines(said.out)
-    assert [row["id"] for row in found] == ["in.txt:1", "in.txt:2", "in.txt:3", "in.txt:4"]
+    assert [row["id"] for row in found] == [f"{shown}:{line}" for line in range(1, 5)]
     assert [row.get("label") for row in found] == ["cards", None, "travel", None]
     assert "empty" in str(found[1]["error"]) and "utf-8" in str(found[3]["error"])
     assert "2 rows" in said.err
@@ -285,3 +300,10 @@ def test_predicting_reads_the_places_that_were_marked_in_training(monkeypatch) -
     monkeypatch.setattr(bundle, "description", lambda path: ("text_classifier", ("a", "b")))
     found = trained_by.columns("anywhere", "new.jsonl", text=None, label=None)
     assert found == {"text": "note", "spans": ["head", "tail"], "separator": ";"}
+
+
+def test_a_picture_whose_name_is_not_utf8_has_an_id_that_can_be_written(monkeypatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(bundle, "description", lambda path: ("ImageClassifier", ("a", "b")))
+    monkeypatch.setattr(trained_by, "columns", lambda *given, **options: {})
+    (row,) = jobs.rows_of("anywhere", str(tmp_path / os.fsdecode(b"caf\xe9.png")))
+    assert row.id == str(tmp_path / r"caf\xe9.png")

@@ -54,6 +54,8 @@ def test_version(capsys: Capture) -> None:
     [
         (["train", "none.yaml", "--out", "out"], "There is no run file none.yaml"),
         (["predict", "bundle", "none.txt"], "no file or folder 'none.txt'"),
+        (["predict", "bundle", "-", "--out", "out", "--overwrite"], "--out and --overwrite would do nothing"),
+        (["predict", "bundle", "-", "--beam-option", "--runner=FlinkRunner"], "--beam-option would do nothing"),
         (["export", "bundle", "--format", "lite"], "Nearest: 'litert'"),
         (["train"], "Missing argument"),
         (["train", "x.yaml", "--out"], "requires an argument"),

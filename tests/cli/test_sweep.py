@@ -13,7 +13,7 @@ import pytest
 from tests.cli.conftest import TOPICS, Place
 from tfvertical import bundle, chunks, config, features, proof, sweeps, training
 from tfvertical.cli import main
-from tfvertical.errors import ConfigError, TrainingError
+from tfvertical.errors import ConfigError, DataError, TrainingError
 from tfvertical.jobs import reading
 from tfvertical.reporting import trials as tables
 from tfvertical.reporting.trials import Trial
@@ -127,6 +127,8 @@ sweep:
   data.train: [a.csv]
   training.monitor: [val_loss]
   task.dropout: [0.1, 0.1]
+  task.labels.0: [cards, travel]
+  training.strategy: [auto, one_device]
 """
     with pytest.raises(ConfigError) as caught:
         sweeps.run(written(RUN + wrong), tmp_path / "out")
@@ -140,9 +142,11 @@ sweep:
         "line 15, sweep.data.train: cannot be swept",
         "line 16, sweep.training.monitor: cannot be swept",
         "line 17, sweep.task.dropout: the list holds a value twice",
+        "line 18, sweep.task.labels.0: cannot be swept",
+        "line 19, sweep.training.strategy: cannot be swept",
     ):
         assert part in told
-    assert "has 8 mistakes" in told
+    assert "has 10 mistakes" in told
     assert not (tmp_path / "out").exists()
 
 
@@ -215,6 +219,32 @@ def test_a_failed_trial_is_a_row_and_all_failed_an_error(
     with pytest.raises(TrainingError, match="All 2 trials failed"):
         sweeps.run(path, tmp_path / "two", say=lines.append)
     assert len(json.loads((tmp_path / "two" / "sweep.json").read_text())["trials"]) == 2
+
+
+@pytest.mark.parametrize("kind", [DataError, TrainingError])
+def test_scores_that_are_not_finite_fail_their_trial_alone(
+    kind: type[Exception], written: Written, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = training.run
+
+    def breaks(task: Any, train: Any, validation: Any, how: Any, settings: Any, **options: Any) -> Any:
+        real(task, train, validation, how, settings, **options)
+        if settings.seed == 0 and kind is DataError:
+            raise DataError("The scores are not finite.")
+        if settings.seed == 0:
+            kernel = task.components["head"].weights[0]
+            kernel.assign(np.full(kernel.shape, np.nan))
+
+    monkeypatch.setattr(training, "run", breaks)
+    path, seeds = written(RUN), [{"training.seed": seed} for seed in (0, 1)]
+    study = sweeps.Study(path, say=lambda line: None)
+    found = [sweeps._tried(study, options) for options in seeds]
+    assert "not finite" in found[0].error and found[1].error is None
+    sweeps._write(tmp_path, found, "loss", None)
+    with pytest.raises(ConfigError, match="cannot set"):
+        study.trial({"task.labels": ["a", "b"]})
+    with pytest.raises(ConfigError, match="cannot set"):
+        study.trial({"task": {"labels": ["a", "b"]}})
 
 
 def test_ctrl_c_keeps_what_is_done(written: Written, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

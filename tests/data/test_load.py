@@ -221,6 +221,15 @@ def test_the_account_is_readable(write):
     assert text == "a.csv: read 42, kept 30, rejected 12\n  rejected 12: the text is empty (a.csv:32, …)"
 
 
+def test_the_account_may_be_without_what_stood_in_cells(write):
+    rows = "jones,a\njones,a\nsmith,jones\n,b\n"
+    report = data.load(write("a.csv", f"text,label\n{rows}last,b\n"), labels=("a", "b"), policy="skip").report
+    assert "jones" in data.describe(report)
+    kinds = [f"\n  {warning.kind}: {warning.count}" for warning in report.warnings]
+    told = "a.csv: read 5, kept 3, rejected 2\n  rejected 1 (column 'label')\n  rejected 1 (column 'text')"
+    assert kinds and data.describe(report, show=False) == told + "".join(kinds)
+
+
 def test_reading_twice_gives_the_same(write):
     path = write("a.csv", MANY)
     one, two = (data.load(path, policy="skip") for _ in range(2))

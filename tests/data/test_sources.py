@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
 
@@ -53,3 +55,23 @@ def test_reading_a_table_needs_no_tensorflow(write):
     path = write("a.csv", "text,label\nx,a\ny,b\n")
     code = f"import sys; from tfvertical import data; data.load({str(path)!r}); print('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"
+
+
+@pytest.mark.parametrize(
+    ("ending", "content", "options"),
+    [
+        (".csv", "text\nx\n \n", {}),
+        (".conll", "a O\n\n" + "b" * 99 + " O\n", {"target": "entities", "max_text_bytes": 9}),
+        (".json", None, {"kind": "pair", "target": "answers"}),
+    ],
+)
+def test_names_that_are_not_utf8_can_be_written(tmp_path, ending, content, options):
+    if content is None:
+        asked = [{"id": name, "question": name and "?"} for name in ("\ud800", "")]
+        content = json.dumps({"data": [{"paragraphs": [{"context": "a", "qas": asked}]}]})
+    path = tmp_path / os.fsdecode(b"caf\xe9" + ending.encode())
+    path.write_text(content)
+    found = data.load(path, label=None, policy="quarantine", quarantine=tmp_path / "bad.jsonl", **options)
+    assert found.ids[0].startswith(f"caf\\xe9{ending}:") and found.ids[0].encode()
+    assert found.report.name == f"caf\\xe9{ending}"
+    assert json.loads((tmp_path / "bad.jsonl").read_text())["id"].startswith(found.report.name)

@@ -130,10 +130,21 @@ def test_pictures_are_shown_small_and_without_what_else_their_files_hold(tmp_pat
     assert "jones" not in hidden and "base64" not in hidden and '"id": "row 2"' in hidden
 
 
-def test_arrays_are_shown_as_pictures_too() -> None:
-    examples = Examples([np.zeros((200, 100, 3), np.uint8)], ["b"], ["array:0"])
+@pytest.mark.parametrize("shape", [(200, 100), (200, 100, 1), (200, 100, 3), (200, 100, 4)])
+def test_arrays_are_shown_as_pictures_too(shape: tuple[int, ...]) -> None:
+    examples = Examples([np.zeros(shape, np.uint8)], ["b"], ["array:0"])
     report = evaluation.evaluate(Fake(("a", "b"), {"array:0": np.array([1, 0], np.float32)}), examples, resamples=5)
     assert report.errors[0]["thumbnail"].startswith("data:image/png;base64,")
+
+
+def test_what_a_model_reads_ends_no_report(tmp_path: Path) -> None:
+    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / "a.png", exif=b"no directory of tags")
+    gone, strange = tmp_path / "gone.png", np.zeros((8, 8, 3))
+    examples = Examples([tmp_path / "a.png", gone, strange], ["b"] * 3, ["0", "1", "2"])
+    scores = {name: np.array([1, 0], np.float32) for name in examples.ids}
+    report = evaluation.evaluate(Fake(("a", "b"), scores), examples, resamples=5)
+    shown = {error["id"]: error["thumbnail"] for error in report.errors}
+    assert shown["0"].startswith("data:image/png;base64,") and shown["1"] is None and shown["2"] is None
 
 
 class _Encoding(Task):

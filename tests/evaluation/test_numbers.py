@@ -45,11 +45,22 @@ def test_the_bootstrap_is_that_of_rows_drawn_one_by_one(middle: float):
         assert (low, high) == pytest.approx(tuple(np.percentile(values, [2.5, 97.5])), rel=0.03, abs=0.01)
 
 
-def test_numbers_that_are_all_the_same_have_no_variance_to_explain():
-    true = np.full((9, 1), 3.0)
+@pytest.mark.parametrize("value", [0.0, 3.0, 0.1, 1e6 / 3])
+def test_numbers_that_are_all_the_same_have_no_variance_to_explain(value: float):
+    true = np.full((9, 1), value)
     found = numbers.summary(true, true + 1)
-    assert found["r2"] == 0 == found["spearman"] and found["mae"] == 1
+    assert found["r2"] == 0 == found["spearman"] and found["mae"] == pytest.approx(1)
+    assert not numbers.resampled(true, true + 1, resamples=20)["r2"].any()
     assert np.isfinite(list(numbers.resampled(true, true, resamples=20).values())).all()
+
+
+@pytest.mark.parametrize("middle", [0.0, 1.0, 1e6])
+def test_the_worst_of_models_is_worse_than_a_bad_one(middle: float):
+    true, found = _made(count=1, middle=middle)
+    got = numbers.summary(true, found + 1e8)["r2"]
+    assert got == pytest.approx(sk.r2_score(true, found + 1e8)) and got < -1e14
+    low, high = numbers.intervals(numbers.resampled(true, found + 1e8))["r2"]
+    assert low < got < high < -1e14
 
 
 def test_a_difference_is_paired():

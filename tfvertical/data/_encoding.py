@@ -1,8 +1,9 @@
-"""Encodings in which files can be read line by line."""
+"""Encodings in which files can be read line by line, and names that need not be in any."""
 
 from __future__ import annotations
 
 import codecs
+import os
 
 from tfvertical.errors import ConfigError
 
@@ -25,3 +26,17 @@ def ascii_compatible(encoding: str) -> str:
     if not plain:
         raise ConfigError(f"Files in {encoding!r} cannot be read line by line.", fix="save the file as UTF-8")
     return name
+
+
+def utf8_name(name: str) -> str:
+    """A file's name, or an id from a file, as text that can be written: names on disk need not be UTF-8, ids are.
+
+    Example:
+        >>> print(utf8_name("caf\\udce9.csv"), utf8_name("\\ud800"))
+        caf\\xe9.csv \\ud800
+    """
+    try:
+        found = os.fsencode(name)
+    except UnicodeEncodeError:  # half a surrogate pair that stands for no byte
+        found = name.encode(errors="backslashreplace")
+    return found.decode(errors="backslashreplace")

@@ -6,7 +6,7 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -117,8 +117,12 @@ def _plain(value: Any) -> Any:
     return str(value)[:_CLIP].encode(errors="replace").decode()
 
 
-def describe(report: DataReport) -> str:
+def describe(report: DataReport, *, show: bool = True) -> str:
     """The account in a few lines, for people: read, kept, rejected by reason, and warnings.
+
+    Args:
+        report: of a reading.
+        show: False leaves numbers and columns only: reasons and messages quote cells, and ids may name pictures.
 
     Example:
         >>> print(describe(DataReport("a.csv", 3, 2, (Rejected("a.csv:3", "the text is empty"),))))
@@ -126,6 +130,10 @@ def describe(report: DataReport) -> str:
           rejected 1: the text is empty (a.csv:3)
     """
     lines = [f"{report.name}: read {report.read:,}, kept {report.kept:,}, rejected {len(report.rejected):,}"]
+    return "\n".join([*lines, *(_reasons(report) if show else _counts(report))])
+
+
+def _reasons(report: DataReport) -> Iterator[str]:
     first: dict[str, Rejected] = {}
     counts: Counter[str] = Counter()
     for one in report.rejected:
@@ -134,11 +142,17 @@ def describe(report: DataReport) -> str:
         counts[like] += 1
     for like, count in counts.most_common(_SHOWN):
         some = f"{first[like].id}, …" if count > 1 else first[like].id
-        lines.append(f"  rejected {count:,}: {first[like].reason} ({some})")
+        yield f"  rejected {count:,}: {first[like].reason} ({some})"
     for warning in report.warnings:
         some = ", ".join(warning.ids[:3]) + (", …" if warning.count > 3 else "")
-        lines.append(f"  {warning.kind}: {warning.message}" + (f" ({some})" if some else ""))
-    return "\n".join(lines)
+        yield f"  {warning.kind}: {warning.message}" + (f" ({some})" if some else "")
+
+
+def _counts(report: DataReport) -> Iterator[str]:
+    for column, count in Counter(one.column for one in report.rejected).most_common():
+        yield f"  rejected {count:,}" + (f" (column {column!r})" if column else "")
+    for warning in report.warnings:
+        yield f"  {warning.kind}: {warning.count:,}"
 
 
 def _line(one: Rejected) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 from tfvertical.codecs.tagging import TagFault, detect, parts, spans
 from tfvertical.contracts import Row, Source
-from tfvertical.data._encoding import ascii_compatible
+from tfvertical.data._encoding import ascii_compatible, utf8_name
 from tfvertical.data._request import Request
 from tfvertical.errors import DataError
 
@@ -55,7 +55,7 @@ class Conll(Source):
         tag_column: int = -1,
     ):
         self.path, self.request = Path(value), request
-        self.name = self.path.name
+        self.name = utf8_name(self.path.name)
         self.encoding = ascii_compatible(encoding)
         self.word_column, self.tag_column = word_column, tag_column
 

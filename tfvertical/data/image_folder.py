@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tfvertical.contracts import DataWarning, Row, Source
+from tfvertical.data._encoding import utf8_name
 from tfvertical.data._request import Request
 from tfvertical.errors import DataError
 
@@ -37,7 +38,7 @@ class ImageFolder(Source):
 
     def __init__(self, value: str | os.PathLike[str], request: Request):
         self.path, self.request = Path(value), request
-        self.name = self.path.resolve().name
+        self.name = utf8_name(self.path.resolve().name)
         self.notes: list[DataWarning] = []
 
     @classmethod
@@ -110,8 +111,7 @@ class ImageFolder(Source):
             yield path, None
 
     def _id(self, path: Path) -> str:
-        name = path.relative_to(self.path).as_posix()
-        return os.fsencode(name).decode(errors="backslashreplace")  # names on disk need not be UTF-8, ids are
+        return utf8_name(path.relative_to(self.path).as_posix())
 
 
 def _has_folders(folder: Path) -> bool:

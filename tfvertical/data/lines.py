@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from tfvertical.contracts import Row, Source
+from tfvertical.data._encoding import utf8_name
 from tfvertical.data._request import Request
 from tfvertical.errors import DataError
 
@@ -32,7 +33,7 @@ class Lines(Source):
 
     def __init__(self, value: str | os.PathLike[str] | IO[bytes], request: Request):
         self.value, self.request = value, request
-        self.name = Path(value).name if isinstance(value, str | os.PathLike) else "stdin"
+        self.name = utf8_name(Path(value).name) if isinstance(value, str | os.PathLike) else "stdin"
 
     @classmethod
     def accepts(cls, value: Any) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tfvertical.contracts import Row, Source
+from tfvertical.data._encoding import utf8_name
 from tfvertical.data._request import Request
 from tfvertical.errors import DataError
 
@@ -38,7 +39,7 @@ class Squad(Source):
 
     def __init__(self, value: str | os.PathLike[str], request: Request):
         self.path, self.request = Path(value), request
-        self.name = self.path.name
+        self.name = utf8_name(self.path.name)
 
     @classmethod
     def accepts(cls, value: Any) -> bool:
@@ -51,7 +52,7 @@ class Squad(Source):
             )
         times = Counter[str]()
         for number, (context, asked) in enumerate(self._questions()):
-            name = str(asked.get("id", number))
+            name = utf8_name(str(asked.get("id", number)))
             times[name] += 1
             row = f"{self.name}:{name}" + (f":{times[name]}" if times[name] > 1 else "")
             question, answers = asked.get("question"), self._answers(asked)

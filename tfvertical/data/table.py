@@ -9,7 +9,7 @@ from typing import Any
 
 from tfvertical.contracts import Row, Source
 from tfvertical.data import _csv, _jsonl, _parquet
-from tfvertical.data._encoding import ascii_compatible
+from tfvertical.data._encoding import ascii_compatible, utf8_name
 from tfvertical.data._request import Request, locate, missing_column
 from tfvertical.errors import ConfigError, DataError
 
@@ -50,7 +50,7 @@ class Table(Source):
         quotes: bool = True,
     ):
         self.path, self.request = Path(value), request
-        self.name = self.path.name
+        self.name = utf8_name(self.path.name)
         self.header, self.quotes = header, quotes
         self.encoding = ascii_compatible(encoding)
         if delimiter is not None and (len(delimiter) != 1 or delimiter in ('"', "\n", "\r")):

@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from tfvertical.codecs import pixels
 from tfvertical.codecs.pairs import Pair
 from tfvertical.contracts import Encoded, Examples, SourceInfo
 from tfvertical.data import unknown_tokens
-from tfvertical.errors import ConfigError
+from tfvertical.errors import ConfigError, DataError
 from tfvertical.evaluating import metrics
 from tfvertical.evaluating.metrics import Array
 
@@ -89,15 +90,14 @@ def _storable(text: str) -> str:
 
 
 def _thumbnail(item: Path | Array) -> str | None:
-    """A small PNG, drawn anew: whatever else the file holds (place, camera) stays behind."""
-    from PIL import Image, ImageOps
+    """A small PNG of what the model saw, drawn anew: whatever else the file holds (place, camera) stays behind."""
+    from PIL import Image
 
     try:
-        with Image.fromarray(item) if isinstance(item, np.ndarray) else Image.open(item) as picture:
-            small = ImageOps.exif_transpose(picture).convert("RGB")
-            small.thumbnail((THUMBNAIL, THUMBNAIL))
-    except (OSError, ValueError, Image.DecompressionBombError):
+        small = Image.fromarray(pixels.decode(item))  # just what reading has checked
+    except DataError:
         return None
+    small.thumbnail((THUMBNAIL, THUMBNAIL))
     clean = Image.fromarray(np.asarray(small))
     file = io.BytesIO()
     clean.save(file, "PNG", optimize=True)

@@ -38,7 +38,7 @@ def per_number(true: Array, found: Array) -> dict[str, Array]:
     apart = np.asarray(found, np.float64) - true
     squared = (apart**2).mean(axis=0)
     return {
-        "r2": _explained(squared, true.var(axis=0)),
+        "r2": _explained(squared, true.var(axis=0), 1e-24 * (true**2).mean(axis=0)),
         "spearman": _correlation(_ranks(true), _ranks(found)),
         "mae": np.abs(apart).mean(axis=0),
         "rmse": np.sqrt(squared),
@@ -67,7 +67,7 @@ def resampled(true: Array, found: Array, *, resamples: int = 1000, seed: int = 0
     squared, absolute, first, second, rank, other, both, of_rank, of_other = means.transpose(1, 0, 2)
     together = np.sqrt(np.maximum((of_rank - rank**2) * (of_other - other**2), 0))
     return {
-        "r2": _explained(squared, second - first**2),
+        "r2": _explained(squared, second - first**2, 1e-12 * second),
         "spearman": np.divide(both - rank * other, together, out=np.zeros_like(both), where=together > 1e-12),
         "mae": absolute,
         "rmse": np.sqrt(squared),
@@ -114,9 +114,9 @@ def differences(
     return found
 
 
-def _explained(squared: Array, variance: Array) -> Array:
-    """R²; 0 where there is nothing to explain but the last bits of a sum."""
-    return 1 - np.divide(squared, variance, out=np.ones_like(squared), where=variance > 1e-12 * (squared + variance))
+def _explained(squared: Array, variance: Array, bits: Array) -> Array:
+    """R²; 0 where there is nothing to explain but the last bits of a sum, however great the error is."""
+    return 1 - np.divide(squared, variance, out=np.ones_like(squared), where=variance > bits)
 
 
 def _correlation(a: Array, b: Array) -> Array:

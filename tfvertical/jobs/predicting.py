@@ -15,6 +15,7 @@ from tfvertical.codecs.entities import Entity
 from tfvertical.codecs.label_sets import LabelSet
 from tfvertical.codecs.labels import Prediction
 from tfvertical.codecs.numbers import Number
+from tfvertical.data._encoding import utf8_name
 from tfvertical.data._stream import Item, stream
 from tfvertical.jobs import trained
 from tfvertical.jobs.declared import kind_of, target_of
@@ -54,7 +55,7 @@ def rows_of(path: str | Path, source: str | IO[bytes], text: str | None = None) 
     if str(source).startswith("tfds:"):
         load_tensorflow()
     if kind == "image" and isinstance(source, str | Path) and Path(source).suffix.lower() in _PICTURES:
-        yield from (replace(item, id=str(source)) for item in stream([Path(source)], kind=kind, **columns))
+        yield from (replace(item, id=utf8_name(str(source))) for item in stream([Path(source)], kind=kind, **columns))
         return
     yield from stream(source, kind=kind, target=target_of(name), **columns)
 

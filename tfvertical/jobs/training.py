@@ -87,7 +87,7 @@ def train(
     events = Events()  # in memory until there is a bundle to stand beside
     for name, part in parts.items():
         events.emit("data_read", part=name, rows=len(part), **_account(part))
-    for account in dict.fromkeys(data.describe(part.report) for part in parts.values()):
+    for account in dict.fromkeys(data.describe(part.report, show=run.evaluation.examples) for part in parts.values()):
         say(account)
     say("Rows: " + ", ".join(f"{name} {len(part):,}" for name, part in parts.items()) + ".")
     labels = reading.names_of(run.data, run.labels, target_of(run.task), parts["train"])

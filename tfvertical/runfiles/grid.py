@@ -22,6 +22,7 @@ FIXED = {
     "task.name": "it decides how the data are read, which trials share",
     "task.labels": "it decides how the data are read, which trials share",
     "training.monitor": "trials are compared by it",
+    "training.strategy": "trials train on one device, and the best one too",
 }
 
 
@@ -36,6 +37,16 @@ class Grid:
 
     keys: tuple[str, ...]
     trials: tuple[Mapping[str, Any], ...]
+
+
+def fixed(key: str) -> str | None:
+    """Why a key cannot differ between trials; None where it can.
+
+    Example:
+        >>> fixed("training.monitor"), fixed("training.epochs")
+        ('trials are compared by it', None)
+    """
+    return next((why for name, why in FIXED.items() if _overlap(name, key)), None)
 
 
 def settings(options: Mapping[str, Any]) -> list[str]:
@@ -117,15 +128,15 @@ def _wrong(key: str, values: Any, before: Mapping[str, Any]) -> str | None:
     if room not in ROOMS or (not dot and room != "adaptation"):
         close = config.near(room, ROOMS)
         return f"cannot be swept, expected adaptation or a key below task., training. or adaptation. {close}"
-    if key in FIXED:
-        return f"cannot be swept: {FIXED[key]}."
+    if (why := fixed(key)) is not None:
+        return f"cannot be swept: {why}."
     if not isinstance(values, list):
         return f"expected a list of values, received {config.described(values)}."
     if not values:
         return "the list is empty; expected at least one value."
     if len({json.dumps(value, sort_keys=True) for value in values}) < len(values):
         return "the list holds a value twice."
-    other = next((one for one in before if f"{one}.".startswith(f"{key}.") or f"{key}.".startswith(f"{one}.")), None)
+    other = next((one for one in before if _overlap(one, key)), None)
     return None if other is None else f"overlaps with {other}, which is swept too."
 
 
@@ -199,6 +210,11 @@ def _validation(base: Document) -> list[Mistake]:
         return []
     what = "a sweep compares trials on validation data, and there are none. Give data.validation or data.split."
     return [Mistake(("data",), what)]
+
+
+def _overlap(one: str, other: str) -> bool:
+    """Whether they are the same key, or one is a part of the other."""
+    return f"{one}.".startswith(f"{other}.") or f"{other}.".startswith(f"{one}.")
 
 
 def _size(lists: Mapping[str, list[Any]]) -> int:
