@@ -24,7 +24,7 @@ from tfvertical.batches import Forward, outputs
 from tfvertical.columns import Dense, Ragged
 from tfvertical.contracts import Column, Encoded
 from tfvertical.errors import StoreError, TrainingError
-from tfvertical.outputs import InMemory, Written, keras_outputs, numpy_dtype, run, specs_of
+from tfvertical.outputs import InMemory, Written, numpy_dtype, run, specs_of
 from tfvertical.settings import Settings
 from tfvertical.sharing import Sharing
 from tfvertical.store import Spec, Store, Writer, key
@@ -98,11 +98,16 @@ def fits(size: int, settings: Settings) -> bool:
 
 
 def cacheable(prefix: keras.Model) -> bool:
-    """Whether every output can be kept by example: one shape for all, or a length in the first axis and nowhere else.
+    """Whether every output can be kept by example: one shape for all, or a length in the first axis and nowhere else,
+    of a dtype that the store has.
 
     A table of positions by positions cannot: its padding stands in two axes.
     """
-    return all(size is not None for tensor in keras_outputs(prefix) for size in tensor.shape[2:])
+    try:
+        specs_of(prefix, "float32")
+    except StoreError:
+        return False
+    return True
 
 
 def compute(
@@ -122,7 +127,7 @@ def compute(
         forward: what computes the prefix on several devices; None for its own graph.
 
     Raises:
-        StoreError: they fit neither into memory nor onto the disk.
+        StoreError: they fit neither into memory nor onto the disk, or a number does not fit the dtype.
         TrainingError: the prefix gives an example other outputs in another batch, so that nothing can be kept.
     """
     keeping, began = keeping or Keeping(2**62), time.perf_counter()
@@ -138,8 +143,9 @@ def compute(
     specs = specs_of(prefix, keeping.dtype)
     if cost(prefix, [encoded], keeping.dtype) <= keeping.memory:
         kept = [InMemory(spec, encoded) for spec in specs]
+        rows = None if sharing is None else sharing.of(encoded)
         with precision.lowered(prefix, keeping.policy):
-            error = run(prefix, encoded, specs, kept, None if sharing is None else sharing.of(encoded), forward)
+            error = _together(sharing, lambda: run(prefix, encoded, specs, kept, rows, forward))
         if sharing is not None:
             error = sharing.joined([part.values for part in kept], error)
         columns = {spec.name: part.column() for spec, part in zip(specs, kept, strict=True)}
@@ -234,8 +240,9 @@ def _check_repeatable(prefix: keras.Model, encoded: Encoded) -> None:
     for one, other in zip(whole, part, strict=True):
         cut = tuple(slice(0, size) for size in other.shape)
         real = np.isfinite(one[cut]) & np.isfinite(other)
-        largest = float(np.abs(one[cut][real]).max(initial=0.0)) or 1.0
-        if float(np.abs(one[cut] - other)[real].max(initial=0.0)) > SAME * largest:
+        first, second = (each.astype("float32") if each.dtype == bool else each for each in (one[cut], other))
+        largest = float(np.abs(first[real]).max(initial=0.0)) or 1.0
+        if float(np.abs(first - second)[real].max(initial=0.0)) > SAME * largest:
             raise TrainingError(
                 f"{prefix.name!r} gives an example other outputs in another batch: they cannot be kept.",
                 fix="a layer in it draws at random or looks at its whole batch; let it learn, or set cache=False",
