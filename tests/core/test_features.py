@@ -195,6 +195,19 @@ def test_half_precision_takes_half_the_room_and_tells_its_loss(dtype: str):
     assert exact.error == 0 < half.error < 0.01 and difference <= half.error * 1.01
 
 
+@pytest.mark.parametrize("cache", [{"cache_disk": 0}, {"cache_bytes": 0, "cache_disk": 10**8}])
+def test_numbers_too_big_for_the_kept_dtype_run_in_every_step(cache, monkeypatch):
+    def brighter(backbone):
+        backbone.model.get_layer("stem_norm").gamma.assign(keras.ops.full((8,), 1e6))
+        return backbone
+
+    plain = tiny.image_backbone
+    monkeypatch.setattr(tiny, "image_backbone", lambda *given: brighter(plain(*given)))
+    with pytest.warns(UserWarning, match=r"Stage 'head' runs its frozen part in every step: .*too big for float16"):
+        found = trained("image", Frozen(), cache_dtype="float16", **cache)
+    assert np.isfinite(found[0].history["loss"]).all()
+
+
 def test_what_memory_does_not_hold_is_read_from_disk(tmp_path):
     task = tiny.text_task()
     encoded = task.encode(tiny.texts(9))
