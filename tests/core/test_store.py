@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import time
@@ -261,6 +262,20 @@ def test_remove(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"mine.txt", keys[2]}
     assert store.remove() == size
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+@pytest.mark.parametrize("refused", [["mkdir"], ["mkdir", "rename"]])
+def test_a_full_disk_can_be_cleared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: list[str]) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    store = Store(tmp_path)
+    keep(store)
+    size = store.entries()[0].bytes
+    for name in refused:
+        monkeypatch.setattr(os, name, full)
+    assert store.remove() == size
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_default_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
