@@ -203,8 +203,9 @@ def _common(
     """
     best: tuple[float, int, Base | None] = (0.0, first, None)
     for last in range(first + 1, len(ways)):
-        members = [way for way in ways[first : last + 1] if way.how == "kept"]
-        parts = _split_for(task, ways[first : last + 1])
+        group = ways[first : last + 1]
+        members = [way for way in group if way.how == "kept"]
+        parts = _split_for(task, group)
         if parts.prefix is None or not parts.prefix.weights:
             break
         if ways[last].how != "kept" or not features.cacheable(parts.prefix):
@@ -212,7 +213,7 @@ def _common(
         cost = flops.forward(parts.prefix, length)
         size = features.cost(parts.prefix, encoded, settings.cache_dtype)
         spared = (len(members) - 1) * cost
-        fits = features.fits(size + max((way.bytes for way in members), default=0), settings)
+        fits = features.fits(size + max(way.bytes for way in group), settings)
         if spared > best[0] and fits:
             best = (spared, last, Base(parts, size, cost))
     return best[1], best[2]
