@@ -24,7 +24,7 @@ from tfvertical.batches import Forward, outputs
 from tfvertical.columns import Dense, Ragged
 from tfvertical.contracts import Column, Encoded
 from tfvertical.errors import StoreError, TrainingError
-from tfvertical.outputs import InMemory, Written, keras_outputs, numpy_dtype, run, specs_of
+from tfvertical.outputs import InMemory, Written, numpy_dtype, run, specs_of
 from tfvertical.settings import Settings
 from tfvertical.sharing import Sharing
 from tfvertical.store import Spec, Store, Writer, key
@@ -98,11 +98,16 @@ def fits(size: int, settings: Settings) -> bool:
 
 
 def cacheable(prefix: keras.Model) -> bool:
-    """Whether every output can be kept by example: one shape for all, or a length in the first axis and nowhere else.
+    """Whether every output can be kept by example: one shape for all, or a length in the first axis and nowhere else,
+    of a dtype that the store has.
 
     A table of positions by positions cannot: its padding stands in two axes.
     """
-    return all(size is not None for tensor in keras_outputs(prefix) for size in tensor.shape[2:])
+    try:
+        specs_of(prefix, "float32")
+    except StoreError:
+        return False
+    return True
 
 
 def compute(
@@ -118,11 +123,13 @@ def compute(
         prefix: from `frontier.split`.
         encoded: examples as the whole model takes them.
         keeping: where to look and to keep; None for this call's own memory.
-        sharing: with the other processes that make this call; each computes its share. None where there are none.
+        sharing: with the other processes that make this call; each computes its share, and all of what is read from
+            disk. None where there are none.
         forward: what computes the prefix on several devices; None for its own graph.
 
     Raises:
-        StoreError: they fit neither into memory nor onto the disk.
+        StoreError: they fit neither into memory nor onto the disk, or not into memory and have no identity; or a
+            number does not fit the dtype.
         TrainingError: the prefix gives an example other outputs in another batch, so that nothing can be kept.
     """
     keeping, began = keeping or Keeping(2**62), time.perf_counter()
@@ -138,8 +145,9 @@ def compute(
     specs = specs_of(prefix, keeping.dtype)
     if cost(prefix, [encoded], keeping.dtype) <= keeping.memory:
         kept = [InMemory(spec, encoded) for spec in specs]
+        rows = None if sharing is None else sharing.of(encoded)
         with precision.lowered(prefix, keeping.policy):
-            error = run(prefix, encoded, specs, kept, None if sharing is None else sharing.of(encoded), forward)
+            error = _together(sharing, lambda: run(prefix, encoded, specs, kept, rows, forward))
         if sharing is not None:
             error = sharing.joined([part.values for part in kept], error)
         columns = {spec.name: part.column() for spec, part in zip(specs, kept, strict=True)}
@@ -147,7 +155,7 @@ def compute(
             _write(keeping, name, parts, specs, columns, encoded)
         _remember(name, columns)
     else:
-        columns, error = _together(sharing, lambda: _streamed(prefix, encoded, keeping, specs, (name, parts)))
+        columns, error = _together(sharing, lambda: _streamed(prefix, encoded, keeping, specs, (name, parts), forward))
     return Found(_as_encoded(columns, encoded), "computed", time.perf_counter() - began, error)
 
 
@@ -167,13 +175,18 @@ def _together(sharing: Sharing | None, action: Callable[[], Any]) -> Any:
 
 def _known(name: str, keeping: Keeping) -> tuple[dict[str, Column], str] | None:
     """What is kept under a name, and where."""
-    if name in _recent:
+    if name in _recent and _bytes(_recent[name]) <= keeping.memory:
         _recent.move_to_end(name)
         return dict(_recent[name]), "memory"
     if name and keeping.store and (columns := keeping.store.open(name, keeping.memory)) is not None:
         _remember(name, columns)
         return columns, "disk"
     return None
+
+
+def held(encoded: Encoded) -> int:
+    """Bytes of memory that the examples' columns take; what is read from disk takes none."""
+    return _bytes(encoded.columns)
 
 
 def release(encoded: Encoded) -> None:
@@ -210,8 +223,12 @@ def _as_encoded(columns: dict[str, Column], encoded: Encoded) -> Encoded:
 
 
 def _remember(name: str, columns: Mapping[str, Column]) -> None:
-    """Keep small outputs for the next run of this process: a sweep, another head, a notebook's cell run again."""
-    if not name or _bytes(columns) > RECENT_BYTES:
+    """Keep small outputs for the next run of this process: a sweep, another head, a notebook's cell run again.
+
+    What is read from disk is not kept: it would hold its files open, and the room of entries that are removed.
+    """
+    in_memory = all(isinstance(column, Dense | Ragged) for column in columns.values())
+    if not name or not in_memory or _bytes(columns) > RECENT_BYTES:
         return
     _recent[name] = dict(columns)
     while sum(map(_bytes, _recent.values())) > RECENT_BYTES:
@@ -234,8 +251,9 @@ def _check_repeatable(prefix: keras.Model, encoded: Encoded) -> None:
     for one, other in zip(whole, part, strict=True):
         cut = tuple(slice(0, size) for size in other.shape)
         real = np.isfinite(one[cut]) & np.isfinite(other)
-        largest = float(np.abs(one[cut][real]).max(initial=0.0)) or 1.0
-        if float(np.abs(one[cut] - other)[real].max(initial=0.0)) > SAME * largest:
+        first, second = (each.astype("float32") if each.dtype == bool else each for each in (one[cut], other))
+        largest = float(np.abs(first[real]).max(initial=0.0)) or 1.0
+        if float(np.abs(first - second)[real].max(initial=0.0)) > SAME * largest:
             raise TrainingError(
                 f"{prefix.name!r} gives an example other outputs in another batch: they cannot be kept.",
                 fix="a layer in it draws at random or looks at its whole batch; let it learn, or set cache=False",
@@ -262,16 +280,30 @@ def _write(
 
 
 def _streamed(
-    prefix: keras.Model, encoded: Encoded, keeping: Keeping, specs: Sequence[Spec], named: tuple[str, Mapping[str, str]]
+    prefix: keras.Model,
+    encoded: Encoded,
+    keeping: Keeping,
+    specs: Sequence[Spec],
+    named: tuple[str, Mapping[str, str]],
+    forward: Forward | None,
 ) -> tuple[dict[str, Column], float]:
-    """Outputs larger than memory: written as they are computed, and read from disk from then on."""
+    """Outputs larger than memory: written as they are computed, and read from disk from then on.
+
+    Workers do not share this: each computes all of them, for its own disk.
+    """
     name, parts = named
-    if keeping.store is None or not name:
+    if not name:
+        raise StoreError(
+            "Outputs of the frozen part do not fit into memory, and cannot be told from others on disk: it has a layer "
+            "that cannot be written down.",
+            fix="raise cache_bytes, or give layers of your own a get_config",
+        )
+    if keeping.store is None:
         raise StoreError(
             "Outputs of the frozen part fit neither into memory nor onto disk.", fix="raise cache_bytes or cache_disk"
         )
     with _writing(keeping, name, parts, specs, encoded) as writer, precision.lowered(prefix, keeping.policy):
-        error = run(prefix, encoded, specs, [Written(writer, spec.name) for spec in specs])
+        error = run(prefix, encoded, specs, [Written(writer, spec.name) for spec in specs], forward=forward)
     columns = keeping.store.open(name, keeping.memory)
     if columns is None:
         raise StoreError(

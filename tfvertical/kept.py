@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -106,8 +107,11 @@ class Kept:
         self.base: tuple[int, list[Encoded]] | None = None
         self.policy: tuple[str, str] | None = None
 
-    def trained(self, way: planning.Way) -> Trained:
-        """The way's model and examples; without a kept prefix where keeping turns out to be impossible."""
+    def trained(self, at: int) -> Trained:
+        """Stage `at`'s model and examples; without a kept prefix where keeping turns out to be impossible."""
+        way = self.planned.ways[at]
+        if self.base is not None and all(later.base != self.base[0] for later in self.planned.ways[at:]):
+            self.drop()
         again, train, validation = self.job.again, self.job.train, self.job.validation
         if again is not None and again.ready:
             self.policy = again.policy
@@ -117,7 +121,7 @@ class Kept:
             return Trained(_copy_of(self.job.task.model), train, validation, transform)
         if way.how in ("kept", "views"):
             try:
-                return self._views(way) if way.how == "views" else self._once(way)
+                return (self._views if way.how == "views" else self._once)(way, self._memory(at))
             except (StoreError, TrainingError) as error:
                 warnings.warn(
                     f"Stage {way.resolved.stage.name!r} runs its frozen part in every step: {error}", stacklevel=2
@@ -126,42 +130,65 @@ class Kept:
         model = inline.inline(_present(way.parts.prefix), way.parts.suffix)
         return Trained(model, train, validation, transform, inside=True)
 
-    def _once(self, way: planning.Way) -> Trained:
+    def _memory(self, at: int) -> int:
+        """Bytes of memory for what is computed for a stage alone: those of a base that stays beside it are taken.
+
+        By the plan, since a run that goes on in such a stage may not have that base yet, and must choose as it did.
+        """
+        left = self.keeping.memory
+        given = [one for one in (self.job.train, self.job.validation) if one is not None]
+        for number, base in enumerate(self.planned.bases):
+            members = [one for one, way in enumerate(self.planned.ways) if way.base == number]
+            if members[0] <= at <= members[-1]:
+                prefix = _present(base.parts.prefix)
+                sizes = [features.cost(prefix, [one], self.keeping.dtype) for one in given]
+                for size in sizes:
+                    left -= size if size <= left else 0
+        return left
+
+    def _once(self, way: planning.Way, memory: int) -> Trained:
         """From the group's base where there is one, otherwise from the model's inputs."""
+        given = [self.job.train, self.job.validation]
         if way.base is None:
-            self.drop()
-            return self._advanced(way.parts, [self.job.train, self.job.validation])
+            return self._advanced(way.parts, given, memory)
         base = self.planned.bases[way.base]
-        if self.base is None or self.base[0] != way.base:
-            self.drop()
-            found = self._advanced(base.parts, [self.job.train, self.job.validation])
+        if self.base is None:
+            found = self._advanced(base.parts, given, self.keeping.memory)
             self.base = (way.base, [found.train, *([] if found.validation is None else [found.validation])])
         kept: list[Encoded | None] = [*self.base[1], None][:2]
         parts = frontier.split(base.parts.suffix, planning.moves(self.job.task, [way.resolved]))
         if parts.prefix is None:
             train, validation = kept
             return Trained(base.parts.suffix, _present(train), validation)
-        return self._advanced(parts, kept)
+        return self._advanced(parts, kept, memory)
 
-    def _advanced(self, parts: frontier.Split, encoded: Sequence[Encoded | None]) -> Trained:
+    def _advanced(self, parts: frontier.Split, encoded: Iterable[Encoded | None], memory: int) -> Trained:
         """Both sets of examples through a prefix."""
-        train, validation = ([None if one is None else self._run(_present(parts.prefix), one)] for one in encoded)
-        kept = tuple(one for one in (*train, *validation) if one is not None)
-        return Trained(parts.suffix, _present(train[0]), validation[0], kept=kept)
+        train, validation = self._through(_present(parts.prefix), encoded, memory)
+        kept = tuple(one for one in (train, validation) if one is not None)
+        return Trained(parts.suffix, _present(train), validation, kept=kept)
 
-    def _views(self, way: planning.Way) -> Trained:
+    def _views(self, way: planning.Way, memory: int) -> Trained:
         """As many augmented views as are asked for, each run once; epochs take them in turn."""
-        prefix, augment = _present(way.parts.prefix), _present(self.job.augment)
+        augment = _present(self.job.augment)
         count = min(self.job.settings.views, way.resolved.stage.epochs)
-        views = [self._run(prefix, augment(self.job.train, view)) for view in range(count)]
-        validation = None if self.job.validation is None else self._run(prefix, self.job.validation)
+        given = itertools.chain((augment(self.job.train, view) for view in range(count)), [self.job.validation])
+        *views, validation = self._through(_present(way.parts.prefix), given, memory)
         kept = (*views, *([] if validation is None else [validation]))
         return Trained(way.parts.suffix, views[0], validation, lambda _, epoch: views[epoch % count], kept=kept)
 
-    def _run(self, prefix: keras.Model, encoded: Encoded) -> Encoded:
+    def _through(self, prefix: keras.Model, encoded: Iterable[Encoded | None], memory: int) -> list[Any]:
+        """Sets of examples through a prefix, each in what those before it leave of `memory`."""
+        found = []
+        for one in encoded:
+            found.append(None if one is None else self._run(prefix, one, memory))
+            memory -= 0 if found[-1] is None else features.held(found[-1])
+        return found
+
+    def _run(self, prefix: keras.Model, encoded: Encoded, memory: int) -> Encoded:
         if self.policy is None:
             self.policy = precision.frozen(self.job.precision, prefix, encoded)
-        keeping = replace(self.keeping, policy=self.policy[0])
+        keeping = replace(self.keeping, memory=memory, policy=self.policy[0])
         found = features.compute(prefix, encoded, keeping, self.sharing, replicas.forward(prefix, self.job.strategy))
         self.job.events.emit(
             "features",

@@ -14,6 +14,7 @@ from tfvertical import constants, stages
 from tfvertical.batches import Forward, graph, infer
 from tfvertical.columns import Dense, Ragged
 from tfvertical.contracts import Encoded
+from tfvertical.errors import StoreError
 from tfvertical.store import Spec, Writer
 
 
@@ -75,7 +76,11 @@ def run(
     forward: Forward | None = None,
 ) -> float:
     """Run over all examples, or those of `rows`, by `forward` where given; what rounding to the kept dtype changed at
-    most, as a share of the largest value."""
+    most, as a share of the largest value.
+
+    Raises:
+        StoreError: a number is too big for the dtype that is kept.
+    """
     error = 0.0
     static = forward is not None
     if forward is None and constants.pays(prefix, len(encoded)):
@@ -84,12 +89,24 @@ def run(
         forward = graph(prefix, held=constants.fits(prefix))
     for some, found in infer(prefix, encoded, forward=forward, rows=rows, static=static):
         for spec, part, values in zip(specs, kept, found, strict=True):
-            stored = values.astype(numpy_dtype(spec.dtype), copy=False)
+            stored = _narrowed(values, spec.dtype)
             if stored.dtype.itemsize < values.dtype.itemsize:
                 largest = float(np.abs(values).max(initial=0.0)) or 1.0
                 error = max(error, float(np.abs(stored.astype(values.dtype) - values).max(initial=0.0)) / largest)
             part.put(some, stored)
     return error
+
+
+def _narrowed(values: np.ndarray, dtype: str) -> np.ndarray:
+    with np.errstate(over="ignore", invalid="ignore"):
+        stored = values.astype(numpy_dtype(dtype), copy=False)
+    if stored.dtype.itemsize < values.dtype.itemsize and bool((np.isinf(stored) & ~np.isinf(values)).any()):
+        raise StoreError(
+            f"The frozen part gives numbers too big for {dtype}.",
+            received=f"up to {float(np.abs(values[np.isfinite(values)]).max()):.6g}",
+            fix="set cache_dtype to bfloat16 or float32" if dtype == "float16" else "set cache_dtype to float32",
+        )
+    return stored
 
 
 def keras_outputs(model: keras.Model) -> list[Any]:

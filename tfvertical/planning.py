@@ -177,9 +177,8 @@ def _way(
     if parts.prefix is None or not parts.prefix.weights:  # scaling pixels is not worth keeping what comes out
         return Way(resolved, frontier.Split(None, task.model), "whole", "nothing is frozen before it", 0, 0.0, total)
     frozen = flops.forward(parts.prefix, length)
-    size = features.cost(parts.prefix, encoded, settings.cache_dtype)
     views = min(settings.views, resolved.stage.epochs)
-    how, why = "kept", "the frozen part runs once"
+    how, why, times = "kept", "the frozen part runs once", 1
     if not settings.cache:
         how, why = "inside", "keeping is switched off"
     elif not features.cacheable(parts.prefix):
@@ -187,10 +186,12 @@ def _way(
     elif augmented and not views:
         how, why = "inside", "augmented anew in every epoch"
     elif augmented:
-        how, why, size = "views", f"{views} augmented views, in turn", size * views
-    if how in ("kept", "views") and not features.fits(size, settings):
-        how, why = "inside", f"{size / 1e6:,.0f} MB would not fit"
-    return Way(resolved, parts, how, why, size if how in ("kept", "views") else 0, frozen, total - frozen)
+        how, why, times = "views", f"{views} augmented views, in turn", views
+    # what cannot be kept has no size
+    size = 0 if how == "inside" else times * features.cost(parts.prefix, encoded, settings.cache_dtype)
+    if not features.fits(size, settings):
+        how, why, size = "inside", f"{size / 1e6:,.0f} MB would not fit", 0
+    return Way(resolved, parts, how, why, size, frozen, total - frozen)
 
 
 def _common(
@@ -202,15 +203,18 @@ def _common(
     """
     best: tuple[float, int, Base | None] = (0.0, first, None)
     for last in range(first + 1, len(ways)):
-        members = [way for way in ways[first : last + 1] if way.how == "kept"]
-        parts = _split_for(task, ways[first : last + 1])
+        group = ways[first : last + 1]
+        members = [way for way in group if way.how == "kept"]
+        parts = _split_for(task, group)
         if parts.prefix is None or not parts.prefix.weights:
             break
+        if ways[last].how != "kept" or not features.cacheable(parts.prefix):
+            continue
         cost = flops.forward(parts.prefix, length)
         size = features.cost(parts.prefix, encoded, settings.cache_dtype)
         spared = (len(members) - 1) * cost
-        fits = features.fits(size + max((way.bytes for way in members), default=0), settings)
-        if ways[last].how == "kept" and spared > best[0] and fits and features.cacheable(parts.prefix):
+        fits = features.fits(size + max(way.bytes for way in group), settings)
+        if spared > best[0] and fits:
             best = (spared, last, Base(parts, size, cost))
     return best[1], best[2]
 

@@ -190,7 +190,7 @@ def _stages(
         saver.recorded, saver.recorded_at = history.written(time.perf_counter() - began), time.perf_counter()
         started = _Start(at, done, previous, before)
         try:
-            trained, saver.frozen = kept.trained(way), kept.policy
+            trained, saver.frozen = kept.trained(at), kept.policy
             fitted, previous, taken = _fit(job, trained, way, here, started, watch, callbacks, saver)
             if job.again is not None:
                 job.again.leave(planned, kept.policy)

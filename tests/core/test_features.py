@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
 
 from tests.core import tiny
-from tfvertical import batches, features, frontier, inline, stages, training
+from tfvertical import batches, features, frontier, inline, kept, stages, training
 from tfvertical.adaptations.discriminative import Discriminative
 from tfvertical.adaptations.frozen import Frozen
 from tfvertical.adaptations.full_fine_tuning import FullFineTuning
 from tfvertical.adaptations.gradual_unfreezing import GradualUnfreezing
 from tfvertical.columns import Dense, Ragged, StreamedDense
 from tfvertical.contracts import Encoded
-from tfvertical.errors import ConfigError, TrainingError
+from tfvertical.errors import ConfigError, StoreError, TrainingError
 from tfvertical.events import Events
 from tfvertical.features import Keeping
 from tfvertical.settings import Settings
@@ -195,6 +197,19 @@ def test_half_precision_takes_half_the_room_and_tells_its_loss(dtype: str):
     assert exact.error == 0 < half.error < 0.01 and difference <= half.error * 1.01
 
 
+@pytest.mark.parametrize("cache", [{"cache_disk": 0}, {"cache_bytes": 0, "cache_disk": 10**8}])
+def test_numbers_too_big_for_the_kept_dtype_run_in_every_step(cache, monkeypatch):
+    def brighter(backbone):
+        backbone.model.get_layer("stem_norm").gamma.assign(keras.ops.full((8,), 1e6))
+        return backbone
+
+    plain = tiny.image_backbone
+    monkeypatch.setattr(tiny, "image_backbone", lambda *given: brighter(plain(*given)))
+    with pytest.warns(UserWarning, match=r"Stage 'head' runs its frozen part in every step: .*too big for float16"):
+        found = trained("image", Frozen(), cache_dtype="float16", **cache)
+    assert np.isfinite(found[0].history["loss"]).all()
+
+
 def test_what_memory_does_not_hold_is_read_from_disk(tmp_path):
     task = tiny.text_task()
     encoded = task.encode(tiny.texts(9))
@@ -205,6 +220,83 @@ def test_what_memory_does_not_hold_is_read_from_disk(tmp_path):
     history, weights = trained("text", GradualUnfreezing(blocks=1))
     features.forget()
     assert_equal((history, weights), trained("text", GradualUnfreezing(blocks=1), cache_bytes=0, cache_disk=10**8))
+
+
+def test_what_was_read_from_disk_is_not_held_for_the_next_run(tmp_path):
+    task = tiny.text_task()
+    encoded = task.encode(tiny.texts(9))
+    for memory, kind in ((100, StreamedDense), (100, StreamedDense), (2**30, Dense), (100, StreamedDense)):
+        found = features.compute(prefix_of(task), encoded, Keeping(memory, Store(tmp_path)))
+        assert isinstance(found.encoded.columns["cut_0"], kind)
+
+
+def test_what_is_read_from_disk_runs_on_all_replicas_too(tmp_path):
+    task, calls = tiny.text_task(), []
+    encoded, prefix = task.encode(tiny.texts(9)), prefix_of(task)
+
+    def forward(inputs):
+        calls.append(inputs)
+        return batches.traced(prefix)(inputs)
+
+    features.compute(prefix, encoded, Keeping(100, Store(tmp_path)), forward=forward)
+    assert calls
+
+
+def darker(encoded: Encoded, view: int) -> Encoded:
+    rows = np.arange(len(encoded))
+    columns = {name: Dense(column.take(rows, None) // (view + 1)) for name, column in encoded.columns.items()}
+    return replace(encoded, columns=columns)
+
+
+def held_by_set(monkeypatch, cache_bytes: int):
+    """A run on small memory; the bytes that each set of examples takes, and those that all take at most at once."""
+    alive, each, most = [], [], []
+    plain = features.compute
+
+    def compute(*given):
+        found = plain(*given)
+        alive.append(found.encoded)
+        each.append(features.held(found.encoded))
+        most.append(sum(map(features.held, alive)))
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(features, "compute", compute)
+        features.forget()
+        more = {"cache_bytes": cache_bytes, "cache_disk": 10**8, "views": 2, "group_by_length": False}
+        run = trained("image", GradualUnfreezing(blocks=1, head_epochs=1), augment=darker, **more)
+    return run, each, max(most)
+
+
+def test_all_that_is_kept_at_once_shares_the_memory(monkeypatch):
+    whole, sizes, most = held_by_set(monkeypatch, 10**8)
+    *_, view, _, validation = sizes
+    assert most >= 2 * view + validation
+    bounded, sizes, most = held_by_set(monkeypatch, 2 * view - 1)
+    assert sizes[-3:] == [view, 0, validation] and most < 2 * view
+    assert_equal(whole, bounded)
+
+
+def test_a_base_is_let_go_of_before_a_stage_that_does_not_start_from_it(monkeypatch):
+    seen = []
+    plain = kept.Kept.trained
+
+    def trained_at(self, at):
+        found = plain(self, at)
+        seen.append((self.planned.ways[at].base, self.base is not None))
+        return found
+
+    monkeypatch.setattr(kept.Kept, "trained", trained_at)
+    trained("image", GradualUnfreezing(blocks=None))
+    assert seen[0] == (0, True) and seen[-1] == (None, False), seen
+
+
+def test_a_frozen_part_that_cannot_be_written_down_is_told_from_a_disk_that_is_small(tmp_path, monkeypatch):
+    monkeypatch.setattr(features.identity, "of_model", lambda _: None)
+    task = tiny.text_task()
+    with pytest.raises(StoreError, match="that cannot be written down") as caught:
+        features.compute(prefix_of(task), task.encode(tiny.texts(9)), Keeping(100, Store(tmp_path)))
+    assert "get_config" in str(caught.value) and "cache_disk" not in str(caught.value)
 
 
 def test_a_folder_that_cannot_be_written_is_no_reason_to_stop(tmp_path, monkeypatch, caplog):

@@ -9,6 +9,10 @@ import tfvertical as tv
 from tests.core import tiny
 from tfvertical import flops, identity
 from tfvertical.augment import Augment
+from tfvertical.backbones._text_preprocessor import WordPiecePreprocessor
+from tfvertical.codecs.text import Normalizer
+from tfvertical.contracts import Backbone
+from tfvertical.tasks.text_classifier import TextClassifier
 
 
 def test_a_head_costs_next_to_nothing_and_the_table_says_so():
@@ -37,6 +41,44 @@ def test_stages_start_from_what_they_have_in_common():
     )
     assert [way.how for way in alone.ways] == ["kept", "inside", "inside"] and not alone.bases
     assert "would not fit" in str(alone)
+
+
+def own_text_task(frozen):
+    """A task whose body hands `frozen(x, mask)` of a frozen table from a first block to a second."""
+    inputs = {name: keras.Input((None,), dtype="int32", name=name) for name in ("token_ids", "padding_mask")}
+    x = keras.layers.Embedding(len(tiny.VOCABULARY), 4, name="table")(inputs["token_ids"])
+    crossing = frozen(x, inputs["padding_mask"])
+    x = keras.layers.Dense(4, name="learner")(x)
+    x = keras.ops.matmul(crossing, x) if crossing.shape[-1] is None else x * crossing
+    preprocessor = WordPiecePreprocessor(tiny.VOCABULARY, Normalizer(True, True), 24, tuple(inputs))
+    backbone = Backbone(keras.Model(inputs, x), preprocessor, ["table", "learner"], tiny.SOURCE)
+    return TextClassifier(backbone, tiny.LABELS)
+
+
+@pytest.mark.parametrize(
+    "frozen",
+    [
+        lambda x, _: keras.ops.matmul(x, keras.ops.transpose(x, (0, 2, 1))),
+        lambda x, _: keras.ops.sum(x, axis=-1)[:, None, :],
+        lambda x, _: keras.ops.cast(100 * x, "int16"),
+    ],
+    ids=["positions by positions", "a mask for attention", "a dtype of its own"],
+)
+def test_what_cannot_be_kept_by_example_runs_in_every_step(frozen):
+    task, options = own_text_task(frozen), {"adaptation": tv.GradualUnfreezing(blocks=1, head_epochs=1), "epochs": 1}
+    plan = task.plan(tiny.texts(8), **options)
+    assert [way.how for way in plan.ways] == ["kept", "inside"] and "its outputs cannot be kept by example" in str(plan)
+    off = task.plan(tiny.texts(8), cache=False, **options)
+    assert [way.why for way in off.ways] == ["keeping is switched off"] * 2
+    assert task.fit(tiny.texts(8), verbose=0, cache_disk=0, **options).proofs[1].moved
+
+
+def test_booleans_at_the_frontier_are_kept():
+    task = own_text_task(lambda _, mask: keras.ops.not_equal(mask, 0)[..., None])
+    options = {"adaptation": tv.GradualUnfreezing(blocks=1, head_epochs=1), "epochs": 1}
+    assert "bool" in task.plan(tiny.texts(8), **options).ways[1].frontier
+    history = task.fit(tiny.texts(8), verbose=0, cache_disk=0, **options)
+    assert history.proofs[1].moved
 
 
 def test_what_learns_from_the_inputs_on_has_nothing_to_keep():

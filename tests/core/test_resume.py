@@ -122,6 +122,16 @@ def test_killed_and_taken_up_again(kind: str, how: str, tmp_path, monkeypatch):
         assert_same(whole, fit(folder=tmp_path / str(saves), **run))
 
 
+def test_a_run_that_goes_on_keeps_as_much_in_memory(tmp_path, monkeypatch):
+    """Room for the base of the training examples and no more: all else is read from disk, before the kill and after."""
+    plan = tiny.make_task("text").plan(tiny.make_examples("text", 18), adaptation=ADAPTATIONS["gradual"], epochs=2)
+    run = {"kind": "text", "how": "gradual", "cache_bytes": plan.bases[0].bytes, "cache_disk": 10**8}
+    whole = uninterrupted(**run)
+    assert killed_after(6, monkeypatch, one_by_one=True, folder=tmp_path / "run", **run)
+    features.forget()
+    assert_same(whole, fit(folder=tmp_path / "run", **run))
+
+
 def test_killed_behind_every_save(tmp_path, monkeypatch):
     whole = uninterrupted("text", "gradual")
     for saves in itertools.count(2, 3):

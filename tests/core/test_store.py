@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import time
@@ -261,6 +262,32 @@ def test_remove(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"mine.txt", keys[2]}
     assert store.remove() == size
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_a_large_entry_is_not_held_open_by_many_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(layouts, "SHARD", 4)
+    store, spec = Store(tmp_path), Spec("x", "int32", (10,), ragged=False)
+    values = np.arange(4000, dtype=np.int32).reshape(400, 10)
+    with store.write("0" * 64, {}, [spec], 400, None) as writer:
+        writer.put("x", np.arange(400), values)
+    column = store.open("0" * 64, 0)
+    assert column is not None and isinstance(column["x"], StreamedDense)
+    assert len(list((tmp_path / ("0" * 64)).glob("x.[0-9]*.bin"))) <= layouts.FILES + 1
+    np.testing.assert_array_equal(column["x"].take(np.arange(400), None), values)
+
+
+@pytest.mark.parametrize("refused", [["mkdir"], ["mkdir", "rename"]])
+def test_a_full_disk_can_be_cleared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: list[str]) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    store = Store(tmp_path)
+    keep(store)
+    size = store.entries()[0].bytes
+    for name in refused:
+        monkeypatch.setattr(os, name, full)
+    assert store.remove() == size
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_default_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import re
 import shutil
-import tempfile
+import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -114,8 +115,14 @@ def discard(path: Path) -> None:
         if path.is_symlink() or not path.is_dir():
             path.unlink()
             return
-        aside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".new", dir=path.parent))
-        os.rename(path, aside)  # onto an empty folder; a kill from here on leaves what `sweep` removes
+        aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}.new")
+        try:
+            os.rename(path, aside)  # a kill from here on leaves what `sweep` removes
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            shutil.rmtree(path)  # a full disk may have no room for another name either
+            return
         shutil.rmtree(aside, ignore_errors=True)
 
 

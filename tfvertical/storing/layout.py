@@ -1,7 +1,7 @@
 """What an entry of the store looks like, and which files of which sizes follow from that.
 
-Each array is one run of bytes, rows end to end in the order in which they arrived, cut into files of at most `SHARD`
-bytes. Beside it stands that order, and once for all arrays the lengths of the rows.
+Each array is one run of bytes, rows end to end in the order in which they arrived, cut into files of at most
+`shard_bytes` bytes. Beside it stands that order, and once for all arrays the lengths of the rows.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ import numpy as np
 
 from tfvertical.errors import StoreError, nearest
 
-SHARD = 64 * 2**20  # bytes
+SHARD = 64 * 2**20  # bytes; more where an entry would need many files
+FILES = 32  # about as many hold an entry's arrays at most: while they are read all are open, of which systems allow few
 MOST = 2**31  # rows, and positions of a row: sums then stay far below what int64 holds
 LENGTHS = "rows.lengths"
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,99}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -38,7 +38,8 @@ def plan(
     """
     check_parts(parts)
     checked = _lengths(specs, rows, lengths)
-    layout = Layout(tuple(specs), rows, 0 if checked is None else int(checked.sum()), layouts.SHARD)
+    layout = Layout(tuple(specs), rows, 0 if checked is None else int(checked.sum()))
+    layout = replace(layout, shard_bytes=max(layouts.SHARD, layout.array_bytes // layouts.FILES))
     size = layout.bytes
     if size <= limit:  # or else its files may be too many to name
         size = record.planned_bytes(key, parts, layout)
