@@ -14,10 +14,12 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Place, lines
-from tfvertical import bundle, config, jobs
+from tfvertical import bundle, config, jobs, lock
+from tfvertical.checkpoint import Checkpoint
 from tfvertical.cli import main
-from tfvertical.errors import DataError, PresetError
+from tfvertical.errors import CheckpointError, DataError, PresetError
 from tfvertical.jobs import trained as trained_by
+from tfvertical.jobs import training
 from tfvertical.registry import Registry
 from tfvertical.runfiles.run import DataPlan
 
@@ -29,6 +31,18 @@ def test_what_a_task_declares_is_known_without_importing_it(module: str) -> None
     task = Registry("tasks").get(module)
     told = jobs.kind_of(module), jobs.target_of(module), jobs.measure_of(module)
     assert told == (task.items, task.target, task.measure)
+
+
+def test_positions_of_a_run_under_way_are_not_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lock, "BEAT", 0.1)
+    monkeypatch.setattr(lock, "PATIENCE", 0.5)
+    kept = Checkpoint(tmp_path / "run.unfinished")
+    kept.save({}, {"epoch": 1})
+    with lock.Lock(kept.place), pytest.raises(CheckpointError, match="Another process writes"):
+        training._forget(kept)
+    assert kept.load() is not None
+    training._forget(kept)
+    assert kept.load() is None and not (tmp_path / "run.unfinished").exists()
 
 
 def test_train_saves_a_bundle_with_report_configuration_and_export(trained: Place) -> None:

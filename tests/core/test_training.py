@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import pytest
 import tensorflow as tf
 
 from tests.core import tiny
-from tfvertical import stages, training
+from tfvertical import batches, stages, training
 from tfvertical.adaptations.frozen import Frozen
 from tfvertical.adaptations.full_fine_tuning import FullFineTuning
 from tfvertical.adaptations.gradual_unfreezing import GradualUnfreezing
@@ -87,6 +88,19 @@ def test_learners_moved_and_the_frozen_are_equal_to_the_bit(kind: str):
     assert moved == set(history.proofs[0].moved) | set(history.proofs[1].moved)
     assert set(history.proofs[0].moved) == {"head/logits/kernel", "head/logits/bias"}
     assert history.proofs[1].frozen == len(before) - len(history.proofs[1].moved) - len(history.proofs[1].unmoved)
+
+
+def test_what_goes_wrong_while_batches_are_read_is_told_as_it_is(monkeypatch):
+    real, calls = batches.gather, itertools.count()
+
+    def gone(*arguments, **options):
+        if next(calls) == 5:
+            raise DataError("photo.jpg: the file cannot be read.")
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(batches, "gather", gone)
+    with pytest.raises(DataError, match="the file cannot be read"):
+        tiny.text_task().fit(tiny.texts(30), adaptation=FullFineTuning(), epochs=3, **QUICK)
 
 
 def test_a_callback_that_changes_a_frozen_weight_is_caught(task):
