@@ -120,6 +120,22 @@ def test_a_living_writers_folder_is_left_alone(tmp_path: Path):
         assert first.is_dir()
 
 
+def test_a_writers_folder_that_goes_while_one_looks_is_its_own_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    other, real = tmp_path / ".bundle.other.new", Path.is_dir
+    other.mkdir()
+
+    def seen_and_gone(path: Path) -> bool:
+        found = real(path)
+        if path == other and found:
+            path.rmdir()
+        return found
+
+    monkeypatch.setattr(Path, "is_dir", seen_and_gone)
+    with files.new_folder(tmp_path / "bundle") as folder:
+        (folder / "a.txt").write_text("a")
+    assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
+
+
 def test_an_error_leaves_nothing(tmp_path: Path):
     with pytest.raises(RuntimeError), files.new_folder(tmp_path / "a/b/c") as folder:
         (folder / "x").write_text("x")

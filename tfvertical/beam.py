@@ -97,7 +97,7 @@ def _run(path: Path, files: Sequence[str], text: str | None, folder: Path, batch
     with beam.Pipeline(runner=runner, options=PipelineOptions(list(options))) as pipeline:
         rows = (
             pipeline
-            | "Files" >> beam.Create(files)
+            | "Files" >> beam.Create([os.fsencode(file) for file in files])
             | "Spread" >> beam.Reshuffle()
             | "Read" >> beam.ParDo(_Read(str(path), text)).with_outputs(QUARANTINE, main="rows")
         )
@@ -150,7 +150,7 @@ def _broken(path: Path) -> int:
 def _line(row: tuple[tuple[str, str], Any]) -> str:
     """`((file, id), prediction)` as JSON."""
     (file, name), found = row
-    return json.dumps({"file": utf8_name(file), "id": name} | jobs.written(found), ensure_ascii=False)
+    return json.dumps({"file": file, "id": name} | jobs.written(found), ensure_ascii=False)
 
 
 class _Read(beam.DoFn):
@@ -163,9 +163,11 @@ class _Read(beam.DoFn):
     def __init__(self, path: str, text: str | None):
         self.path, self.text = path, text
 
-    def process(self, file: str) -> Iterator[Any]:
+    def process(self, path: bytes) -> Iterator[Any]:
+        source = os.fsdecode(path)  # bytes on the way, since Beam's coders take no name that is not UTF-8
+        file = utf8_name(source)
         try:
-            for item in jobs.rows_of(self.path, file, self.text):
+            for item in jobs.rows_of(self.path, source, self.text):
                 if item.fault is None:
                     yield (file, item.id), item.value
                 else:

@@ -191,9 +191,9 @@ def remove_abandoned(parent: Path, name: str | None = None) -> None:
     for folder in parent.iterdir():
         if not (folder.name.startswith(prefix) and folder.name.endswith(".new") and folder.is_dir()):
             continue
-        if now - folder.stat().st_mtime < 1:  # perhaps made a moment ago and not locked yet
-            continue
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # its writer may be done with it meanwhile
+            if now - folder.stat().st_mtime < 1:  # perhaps made a moment ago and not locked yet
+                continue
             handle = os.open(folder, os.O_RDONLY | os.O_NOFOLLOW)
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -69,11 +70,13 @@ def test_a_file_that_breaks_off_is_set_aside_and_the_others_are_predicted(traine
 
 def test_a_first_file_that_is_broken_is_set_aside_too(trained, tmp_path, capsys):
     (tmp_path / "a.csv").write_bytes(b"")
-    (tmp_path / "b.csv").write_text("message\nlost card\n")
+    (tmp_path / os.fsdecode(b"b\xe9.csv")).write_text("message\nlost card\n")
     asked = ["predict", str(trained.bundle), str(tmp_path / "*.csv"), "--runner", "beam"]
     assert main([*asked, "--out", str(tmp_path / "out")]) == 1
     counts = json.loads((tmp_path / "out" / "counts.json").read_text())
     assert counts == {"files": 2, "broken": 1, "read": 1, "predicted": 1, "quarantined": 0}
+    (row,) = lines(tmp_path / "out", "predictions")
+    assert (row["file"], row["id"]) == (str(tmp_path / r"b\xe9.csv"), r"b\xe9.csv:2")
     assert main([*asked, "--out", str(tmp_path / "other"), "--text", "txt"]) == 2  # no file has it
     assert not (tmp_path / "other").exists()
 
@@ -88,7 +91,7 @@ def test_broken_pages_of_parquet_are_set_aside(trained, tmp_path):
     content = bytearray(path.read_bytes())
     content[100:2000] = b"\xff" * 1900
     path.write_bytes(content)
-    (held,) = room._Read(str(trained.bundle), None).process(str(path))
+    (held,) = room._Read(str(trained.bundle), None).process(bytes(path))
     assert held.tag == "quarantine" and held.value["id"] is None and "as Parquet" in held.value["error"]
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.core.test_store import check, keep
-from tfvertical import files
+from tfvertical import _swap, files
 from tfvertical import store as stores
 from tfvertical.errors import StoreError
 from tfvertical.store import Store
@@ -52,6 +52,31 @@ def start(code: str, folder: Path, root: Path) -> subprocess.Popen[str]:
 def read(process: subprocess.Popen[str]) -> str:
     assert process.stdout is not None
     return process.stdout.readline().strip()
+
+
+@pytest.mark.parametrize("renamed", [1, 2])
+def test_a_writer_that_is_killed_between_renames_leaves_nothing_uncounted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, renamed: int
+) -> None:
+    """Where two folders cannot be exchanged in one step."""
+    store, real, done = Store(tmp_path), os.rename, list[int]()
+    key = keep(store)
+
+    def killed(old: Path, new: Path) -> None:
+        if len(done) == renamed:
+            raise KeyboardInterrupt
+        real(old, new)
+        done.append(0)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(_swap, "_call", lambda one, other: None)
+        patch.setattr(os, "rename", killed)
+        keep(store)
+    aside = _swap.set_aside(tmp_path / key)
+    assert aside.is_dir() and (tmp_path / key).is_dir() == (renamed == 2)
+    store.remove([])
+    assert os.listdir(tmp_path) == [key]
+    check(store.open(key, memory=10_000))
 
 
 def test_a_killed_writer_leaves_nothing_that_is_used(tmp_path: Path, root: Path) -> None:

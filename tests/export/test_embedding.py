@@ -45,6 +45,11 @@ def test_a_predictor_says_who_reads_it(folder: Path):
         Predictor(folder)
 
 
+def test_an_embedder_says_who_reads_scores(tmp_path: Path, text_classifier):
+    with pytest.raises(BundleError, match=r"of embeddings: it gives scores(.|\n)*runtime\.Predictor"):
+        Embedder(export(text_classifier, tmp_path))
+
+
 def test_mediapipe_embeds_texts(folder: Path, tasks: Any):
     options = tasks.text.TextEmbedderOptions(
         base_options=tasks.BaseOptions(model_asset_path=str(folder / "model.tflite"))

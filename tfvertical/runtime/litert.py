@@ -42,6 +42,7 @@ class LiteRT:
             )
         self._signatures.sort(key=lambda each: each.size)
         self.inputs = self._signatures[-1].inputs
+        self.outputs = tuple(self._signatures[-1].outputs)
 
     def __call__(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The outputs by name. Inputs that the file does not use may be given as well.
@@ -81,7 +82,7 @@ class _Signature:
         }
         self.size = sum(abs(int(np.prod(shape))) for shape, _ in self.inputs.values())
         self.steps = {name: each["quantization"] for name, each in details.items()}
-        self._output_steps = {name: each["quantization"] for name, each in run.get_output_details().items()}
+        self.outputs = {name: each["quantization"] for name, each in run.get_output_details().items()}
 
     def takes(self, inputs: Mapping[str, Any]) -> bool:
         """Whether the arrays have its shapes; a size of -1 is any."""
@@ -97,7 +98,7 @@ class _Signature:
             for name, (_, dtype) in self.inputs.items()
         }
         found = self._run(**bound)
-        return {name: _number(value, self._output_steps[name]) for name, value in found.items()}
+        return {name: _number(value, self.outputs[name]) for name, value in found.items()}
 
 
 def _shapes(named: Mapping[str, tuple[int, ...]]) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 from tfvertical.codecs.label_sets import LabelSetCodec
 from tfvertical.codecs.labels import LabelCodec
 from tfvertical.codecs.numbers import NumberCodec
+from tfvertical.errors import BundleError
 from tfvertical.runtime._folder import opened
 
 
@@ -84,6 +85,11 @@ class Embedder:
 
     def __init__(self, folder: str | Path, *, threads: int = 1, verify: bool = True):
         self.prepare, self._run, _ = opened(Path(folder), (), threads, verify)
+        if "embedding" not in self._run.outputs:
+            raise BundleError(
+                f"{folder} is no LiteRT export of embeddings: it gives {', '.join(self._run.outputs)}.",
+                fix="read an export of scores with tfvertical.runtime.Predictor",
+            )
 
     def embed(self, items: Iterable[Any]) -> np.ndarray:
         """float32 `(items, width)`: of texts; or of pictures (paths, encoded bytes, uint8 arrays)."""

@@ -13,12 +13,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tfvertical import _swap
 from tfvertical.files import remove_abandoned
 from tfvertical.storing import record
 from tfvertical.storing.reader import read_record
 from tfvertical.storing.record import USED, Damaged
 
 KEY = re.compile(r"[0-9a-f]{64}")
+_ASIDE = re.compile(rf"\.{KEY.pattern}\.old")  # see `_swap.set_aside`
 
 
 @dataclass(frozen=True)
@@ -127,9 +129,12 @@ def discard(path: Path) -> None:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what killed writers left half done. Call it within `alone`."""
+    """Remove what killed writers left half done, and put back what they had set aside. Call it within `alone`."""
     with contextlib.suppress(OSError):
         remove_abandoned(folder)
+        for entry in [folder / name[1:-4] for name in os.listdir(folder) if _ASIDE.fullmatch(name)]:
+            _swap.recover(entry)
+            shutil.rmtree(_swap.set_aside(entry), ignore_errors=True)  # where another has taken its place
 
 
 def _size(path: Path) -> int:
