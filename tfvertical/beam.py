@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import glob
 import json
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from tfvertical import bundle, jobs
 from tfvertical.errors import DataError, MissingPackageError, nearest_paths
-from tfvertical.files import refuse_filled, write_json
+from tfvertical.files import check_place, refuse_filled, write_json
 
 try:
     import apache_beam as beam
@@ -59,9 +60,10 @@ def predict(
         DataError: no file matches, or the counts do not add up.
     """
     refuse_filled(Path(out), overwrite=overwrite)
+    check_place(Path(out))
     bundle.verify(path)
-    found = [source] if Path(source).exists() else sorted(glob.glob(source, recursive=True))
-    files = [str(Path(file).absolute()) for file in found if source == file or Path(file).is_file()]
+    found = [source] if os.path.exists(source) else sorted(glob.glob(source, recursive=True))
+    files = [str(Path(file).absolute()) for file in found if source == file or os.path.isfile(file)]
     if not files:
         raise DataError(f"No file matches {source!r}.", nearest=nearest_paths(source))
     path = Path(path).absolute()

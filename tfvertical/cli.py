@@ -166,7 +166,7 @@ def predict(
     if runner != "here":
         _predict_by_beam(runner, bundle, source, out, text, batch, options or (), overwrite)
         return
-    if source != "-" and not Path(source).exists():
+    if source != "-" and not os.path.exists(source):
         raise DataError(
             f"There is no file or folder {source!r} to predict from.",
             nearest=nearest_paths(source),

@@ -86,15 +86,17 @@ def new_folder(path: str | os.PathLike[str], *, overwrite: bool = False) -> Iter
 
 def refuse_filled(path: Path, *, overwrite: bool = False) -> None:
     """Raise BundleError where `path` is a file or a folder with something in it, unless `overwrite`."""
-    if path.is_symlink() or path.is_file():
-        raise BundleError(f"{path} is not a folder.", expected="a new or empty folder", fix="choose another path")
-    if path.is_dir() and any(path.iterdir()) and not overwrite:
-        raise BundleError(f"{path} is not empty.", fix="choose another folder, or say overwrite (--overwrite)")
+    with _readable_errors(path):
+        if path.is_symlink() or path.is_file():
+            raise BundleError(f"{path} is not a folder.", expected="a new or empty folder", fix="choose another path")
+        if path.is_dir() and any(path.iterdir()) and not overwrite:
+            raise BundleError(f"{path} is not empty.", fix="choose another folder, or say overwrite (--overwrite)")
 
 
 def check_place(path: Path) -> None:
     """Raise BundleError where a folder could not be made at `path`: said before a long run rather than after it."""
-    above = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
+    with _readable_errors(path):
+        above = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
     if not above.is_dir():
         raise BundleError(f"{path} cannot be written: {above} is a file.", fix="choose another path")
     if not os.access(above, os.W_OK | os.X_OK):

@@ -54,6 +54,7 @@ def test_version(capsys: Capture) -> None:
     [
         (["train", "none.yaml", "--out", "out"], "There is no run file none.yaml"),
         (["predict", "bundle", "none.txt"], "no file or folder 'none.txt'"),
+        (["predict", "bundle", "a text, no file " * 300], "no file or folder 'a text"),
         (["export", "bundle", "--format", "lite"], "Nearest: 'litert'"),
         (["train"], "Missing argument"),
         (["train", "x.yaml", "--out"], "requires an argument"),

@@ -138,6 +138,15 @@ def test_files_that_are_not_there(tmp_path, write):
         data.load(path.with_name("tran.csv"))
     with pytest.raises(DataError, match="cannot be read"):
         data.load(write("a.docx", GOOD))
+    for ending in ("", ".csv", ".txt", ".conll"):
+        with pytest.raises(DataError, match="does not exist"):
+            data.load("a text, not a file " * 300 + ending)
+
+
+def test_a_picture_whose_path_is_too_long_costs_no_other(pictures):
+    (pictures / "a.csv").write_text(f"text,label\nhat/0.jpg,a\n{'x' * 5000},b\nshoe/0.jpg,b\n")
+    report = data.load(pictures / "a.csv", kind="image", policy="skip").report
+    assert [one.id for one in report.rejected] == ["a.csv:3"]
 
 
 @pytest.mark.parametrize(

@@ -90,9 +90,9 @@ def image(value: Any, max_pixels: int) -> Any:
         raise Fault("the picture is missing")
     if isinstance(value, str | os.PathLike):
         value = Path(value)
-        if not str(value) or value.is_dir():
+        if not str(value) or os.path.isdir(value):
             raise Fault("the picture's path is empty or names a folder")
-        if value.is_file() and (size := value.stat().st_size) > 4 * max_pixels:  # never read into memory
+        if os.path.isfile(value) and (size := value.stat().st_size) > 4 * max_pixels:  # never read into memory
             raise Fault(f"the file takes {size:,} bytes, more than {4 * max_pixels:,}")
     elif not isinstance(value, bytes | np.ndarray):
         raise Fault(f"a picture (path, bytes or uint8 array) is wanted, this is {_kind(value)}")

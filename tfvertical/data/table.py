@@ -65,7 +65,7 @@ class Table(Source):
         return (
             isinstance(value, str | os.PathLike)
             and Path(value).suffix.lower() in _SUFFIXES
-            and not Path(value).is_dir()
+            and not os.path.isdir(value)
         )
 
     def rows(self) -> Iterator[Row]:
