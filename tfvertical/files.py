@@ -135,12 +135,10 @@ def parse_json(content: bytes, where: str) -> Any:
     """
 
     def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(items)
-        if len(found) != len(items):
-            names = [name for name, _ in items]
-            twice = next(name for name in names if names.count(name) > 1)
-            raise BundleError(f"{where}: the key {twice!r} stands twice.")
-        return found
+        try:
+            return unique(items)
+        except ValueError as error:
+            raise BundleError(f"{where}: {error}.") from error
 
     def constant(word: str) -> None:
         raise BundleError(f"{where}: {word} is no JSON number.")
@@ -151,6 +149,21 @@ def parse_json(content: bytes, where: str) -> Any:
         if isinstance(error, BundleError):
             raise
         raise BundleError(f"{where} is no readable JSON.", received=f"{type(error).__name__}: {error}") from error
+
+
+def unique(items: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The mapping of these keys and values; ValueError for a key that stands twice.
+
+    Example:
+        >>> unique([("text", "a"), ("label", "b")])
+        {'text': 'a', 'label': 'b'}
+    """
+    found = dict(items)
+    if len(found) != len(items):
+        names = [name for name, _ in items]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the key {twice!r} stands twice")
+    return found
 
 
 def sha256(path: str | os.PathLike[str]) -> str:
