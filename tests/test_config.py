@@ -99,6 +99,7 @@ def test_three_mistakes_are_all_told_with_line_and_nearest_name(folder: Path) ->
         ("length: 64", "labels: [true, no]", ["task.labels.0", "text (in quotes"]),
         ("  preset: minilm_l6_v2\n", "", ["task.preset", "is missing"]),
         ("train: train.csv", "train: tran.csv", ["line 6, data.train", "no file or folder", "Nearest: 'train.csv'"]),
+        ("train: train.csv", "train: " + "long" * 1000, ["line 6, data.train", "no file or folder"]),
         ("  train: train.csv\n", "", ["data.train", "is missing"]),
         ("label: category", "lable: category", ["data.lable", "Nearest: 'label'"]),
         ("label: category", "class_weight: balnced", ["data.class_weight", "or a mapping", "Nearest: 'balanced'"]),

@@ -33,6 +33,9 @@ def test_a_place_below_a_file_is_refused(tmp_path: Path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(BundleError, match=r"file is a file"):
         files.check_place(tmp_path / "file" / "a" / "b")
+    for check in (files.check_place, files.refuse_filled):
+        with pytest.raises(BundleError, match=r"cannot be written \(File name too long\)"):
+            check(tmp_path / ("long" * 1000))
     files.check_place(tmp_path / "new" / "folder")
     assert not (tmp_path / "new").exists()
 

@@ -101,6 +101,20 @@ def test_files_are_bounded_and_must_be_utf8(tmp_path: Path) -> None:
         read(tmp_path / "none.yaml")
 
 
+def test_a_file_that_may_not_be_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text("a: 1")
+
+    def refused(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refused)
+    with pytest.raises(ConfigError, match=r"run\.yaml cannot be read: Permission denied"):
+        read(path)
+    with pytest.raises(ConfigError, match="no run file"):
+        read("long" * 1000)
+
+
 def test_overrides_replace_add_and_say_where_they_came_from() -> None:
     document = override(parse("a: {b: 1}\nc: [{d: 1}]\n"), ["a.b=2", "c.0.d=x", "c.1=new", "e.f=[1, 2]"])
     assert document.value == {"a": {"b": 2}, "c": [{"d": "x"}, "new"], "e": {"f": [1, 2]}}

@@ -17,7 +17,7 @@ from typing import Any
 from tfvertical import bundle, jobs
 from tfvertical.data._encoding import utf8_name
 from tfvertical.errors import DataError, MissingPackageError, nearest_paths
-from tfvertical.files import new_folder, refuse_filled, write_json
+from tfvertical.files import check_place, new_folder, refuse_filled, write_json
 
 try:
     import apache_beam as beam
@@ -62,9 +62,10 @@ def predict(
         DataError: no file matches, none can be read, or the counts do not add up.
     """
     refuse_filled(Path(out), overwrite=overwrite)
+    check_place(Path(out))
     bundle.verify(path)
-    found = [source] if Path(source).exists() else sorted(glob.glob(source, recursive=True))
-    files = [str(Path(file).absolute()) for file in found if source == file or Path(file).is_file()]
+    found = [source] if os.path.exists(source) else sorted(glob.glob(source, recursive=True))
+    files = [str(Path(file).absolute()) for file in found if source == file or os.path.isfile(file)]
     if not files:
         raise DataError(f"No file matches {source!r}.", nearest=nearest_paths(source))
     path = Path(path).absolute()

@@ -172,7 +172,7 @@ def predict(
             f"{' and '.join(lost)} would do nothing: predictions go to standard output.",
             fix="--runner beam; or leave it out, and write > FILE",
         )
-    if source != "-" and not Path(source).exists():
+    if source != "-" and not os.path.exists(source):
         raise DataError(
             f"There is no file or folder {source!r} to predict from.",
             nearest=nearest_paths(source),

@@ -15,7 +15,7 @@ from typing import Any, Literal, get_args
 
 from tfvertical.augment import Augment
 from tfvertical.distribution import Strategy
-from tfvertical.errors import ConfigError, nearest
+from tfvertical.errors import ConfigError, nearest, nearest_paths
 from tfvertical.kinds import Drop, Seconds, Weight
 from tfvertical.registry import Registry
 from tfvertical.runfiles import runfile, schema, together
@@ -172,10 +172,9 @@ def _check_data(values: Any, place: Place, folder: Path) -> list[Mistake]:
     found += _check_shares(values.get("split"), (*place, "split", "fractions"))
     for part in PARTS:
         source = values.get(part)
-        if isinstance(source, str) and not source.startswith("tfds:") and not (folder / source).exists():
+        if isinstance(source, str) and not source.startswith("tfds:") and not os.path.exists(folder / source):
             path = Path(os.path.normpath(folder / source))
-            beside = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
-            close = nearest(path.name, beside)
+            close = [os.path.basename(near) for near in nearest_paths(path)]
             hint = f" {near(path.name, close)}" if close else ""
             found.append(Mistake((*place, part), f"there is no file or folder {str(path)!r}.{hint}"))
     return found

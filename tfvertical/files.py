@@ -86,15 +86,17 @@ def new_folder(path: str | os.PathLike[str], *, overwrite: bool = False) -> Iter
 
 def refuse_filled(path: Path, *, overwrite: bool = False) -> None:
     """Raise BundleError where `path` is a file or a folder with something in it, unless `overwrite`."""
-    if path.is_symlink() or path.is_file():
-        raise BundleError(f"{path} is not a folder.", expected="a new or empty folder", fix="choose another path")
-    if path.is_dir() and any(path.iterdir()) and not overwrite:
-        raise BundleError(f"{path} is not empty.", fix="choose another folder, or say overwrite (--overwrite)")
+    with _readable_errors(path):
+        if path.is_symlink() or path.is_file():
+            raise BundleError(f"{path} is not a folder.", expected="a new or empty folder", fix="choose another path")
+        if path.is_dir() and any(path.iterdir()) and not overwrite:
+            raise BundleError(f"{path} is not empty.", fix="choose another folder, or say overwrite (--overwrite)")
 
 
 def check_place(path: Path) -> None:
     """Raise BundleError where a folder could not be made at `path`: said before a long run rather than after it."""
-    above = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
+    with _readable_errors(path):
+        above = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
     if not above.is_dir():
         raise BundleError(f"{path} cannot be written: {above} is a file.", fix="choose another path")
     if not os.access(above, os.W_OK | os.X_OK):
@@ -133,12 +135,10 @@ def parse_json(content: bytes, where: str) -> Any:
     """
 
     def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(items)
-        if len(found) != len(items):
-            names = [name for name, _ in items]
-            twice = next(name for name in names if names.count(name) > 1)
-            raise BundleError(f"{where}: the key {twice!r} stands twice.")
-        return found
+        try:
+            return unique(items)
+        except ValueError as error:
+            raise BundleError(f"{where}: {error}.") from error
 
     def constant(word: str) -> None:
         raise BundleError(f"{where}: {word} is no JSON number.")
@@ -149,6 +149,21 @@ def parse_json(content: bytes, where: str) -> Any:
         if isinstance(error, BundleError):
             raise
         raise BundleError(f"{where} is no readable JSON.", received=f"{type(error).__name__}: {error}") from error
+
+
+def unique(items: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The mapping of these keys and values; ValueError for a key that stands twice.
+
+    Example:
+        >>> unique([("text", "a"), ("label", "b")])
+        {'text': 'a', 'label': 'b'}
+    """
+    found = dict(items)
+    if len(found) != len(items):
+        names = [name for name, _ in items]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the key {twice!r} stands twice")
+    return found
 
 
 def sha256(path: str | os.PathLike[str]) -> str:

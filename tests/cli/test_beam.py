@@ -118,6 +118,11 @@ def test_what_cannot_work_is_said_before_a_pipeline_is_made(trained, files, tmp_
 
     with pytest.raises(DataError, match="No file matches"):
         room.predict(trained.bundle, str(files / "row-*.jsonl"), tmp_path / "out")
+    with pytest.raises(DataError, match="No file matches"):
+        room.predict(trained.bundle, "a text, no file " * 300, tmp_path / "out")
+    (tmp_path / "file").touch()
+    with pytest.raises(BundleError, match="is a file"):
+        room.predict(trained.bundle, str(files / "rows-*.jsonl"), tmp_path / "file" / "out")
     with pytest.raises(BundleError):
         room.predict(files, str(files / "rows-*.jsonl"), tmp_path / "out")
     asked = ["predict", str(trained.bundle), str(files / "rows-*.jsonl")]

@@ -56,6 +56,7 @@ def test_version(capsys: Capture) -> None:
         (["predict", "bundle", "none.txt"], "no file or folder 'none.txt'"),
         (["predict", "bundle", "-", "--out", "out", "--overwrite"], "--out and --overwrite would do nothing"),
         (["predict", "bundle", "-", "--beam-option", "--runner=FlinkRunner"], "--beam-option would do nothing"),
+        (["predict", "bundle", "a text, no file " * 300], "no file or folder 'a text"),
         (["export", "bundle", "--format", "lite"], "Nearest: 'litert'"),
         (["train"], "Missing argument"),
         (["train", "x.yaml", "--out"], "requires an argument"),

@@ -160,6 +160,8 @@ def test_what_else_is_refused(written: Written, tmp_path: Path) -> None:
         grid.load(written(RUN + SWEEP), ["training.seed=3"])
     with pytest.raises(ConfigError, match="asks for 1,001 trials"):
         grid.load(written(RUN + f"sweep: {{training.seed: {list(range(1001))}}}"))
+    with pytest.raises(ConfigError, match=r"sweep\.task\.²\.0: unknown key"):
+        grid.load(written(RUN + "sweep: {task.²: [1]}"))
     without = RUN.replace("  split: {fractions: {train: 0.6, validation: 0.2, test: 0.2}}\n", "")
     with pytest.raises(ConfigError, match=r"line 2, data: .* there are none\. Give data\.validation or data\.split"):
         grid.load(written(without + SWEEP))

@@ -118,6 +118,36 @@ def test_folders_of_another_shape_are_refused(pictures, tmp_path):
         data.load(tmp_path / "splits", kind="image")
 
 
+def test_a_folder_that_may_not_be_read_is_named(pictures, monkeypatch):
+    real = os.listdir
+
+    def refused(folder):
+        if os.path.basename(folder) == "shoe":
+            raise PermissionError(13, "Permission denied", str(folder))
+        return real(folder)
+
+    monkeypatch.setattr(os, "listdir", refused)
+    with pytest.raises(DataError, match="shoe cannot be read: Permission denied"):
+        data.load(pictures, kind="image")
+
+
+def test_folders_nested_deeper_than_calls(pictures, monkeypatch):
+    picture = (pictures / "hat" / "1.jpg").read_bytes()
+    monkeypatch.chdir(pictures / "hat")
+    for _ in range(1100):
+        os.mkdir("a")
+        os.chdir("a")
+    with open("deep.jpg", "wb") as file:
+        file.write(picture)
+    try:
+        assert data.load(pictures, kind="image").ids[3] == "hat/" + "a/" * 1100 + "deep.jpg"
+    finally:  # what removes folders for pytest calls itself
+        os.remove("deep.jpg")
+        for _ in range(1100):
+            os.chdir("..")
+            os.rmdir("a")
+
+
 def test_an_empty_class_folder_is_worth_a_look(pictures):
     (pictures / "cap").mkdir()
     report = data.load(pictures, kind="image").report

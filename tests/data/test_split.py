@@ -93,6 +93,16 @@ def test_distinct_times_are_cut_at_the_shares_whatever_their_order():
     assert {name: len(part) for name, part in parts.items()} == {"train": 80, "validation": 10, "test": 10}
 
 
+@pytest.mark.parametrize(
+    ("fractions", "first"), [({"test": 0.2, "train": 0.8}, "train"), ({"old": 0.2, "test": 0.8}, "old")]
+)
+def test_parts_follow_each_other_in_time_however_they_are_written(fractions, first):
+    parts = data.split(examples_of([f"text {at}" for at in range(50)]), fractions, time=list(range(50)))
+    assert next(iter(parts)) == first
+    assert {name: len(part) for name, part in parts.items()} == {name: 50 * share for name, share in fractions.items()}
+    assert parts[first].inputs[0] == "text 0" and parts["test"].inputs[-1] == "text 49"
+
+
 def test_groups_are_balanced_by_class():
     random = np.random.default_rng(0)
     groups = random.integers(0, 120, 1000)

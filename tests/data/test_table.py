@@ -28,6 +28,9 @@ def test_rows_are_named_by_the_line_they_start_on(write):
         ("a.csv", GOOD),
         ("a.csv", "\ufeff" + GOOD),
         ("a.CSV", GOOD.replace("\n", "\r\n")),
+        ("a.csv", "\r\n\r\n" + GOOD),
+        ("a.csv", "\n" * 70_000 + GOOD),
+        ("a.csv", "\ufeff\n" + GOOD),
         ("a.tsv", GOOD.replace(",", "\t")),
         ("a.jsonl", '{"text": "hello", "label": "a"}\n\n{"label": "b", "text": "there", "more": [1]}'),
     ],
@@ -127,6 +130,12 @@ def test_broken_json_lines_are_named(write):
         assert word in one.reason
 
 
+def test_a_key_that_stands_twice_is_a_fault(write):
+    path = write("a.jsonl", '{"text": "x", "label": "a"}\n{"text": "y", "text": "z", "label": "b"}\n')
+    report = data.load(path, policy="skip", labels=["a", "b"]).report
+    assert [(one.id, one.reason) for one in report.rejected] == [("a.jsonl:2", "the key 'text' stands twice")]
+
+
 def test_a_late_column_is_found_and_rows_without_it_are_faults(write):
     rows = [json.dumps({"text": "x", f"key {at}": 1}) for at in range(1500)] + [json.dumps({"text": "y", "label": "a"})]
     report = data.load(write("a.jsonl", "\n".join(rows)), policy="skip", labels=["a"]).report
@@ -147,6 +156,7 @@ def test_a_missing_column_is_an_error_with_the_nearest(write, name):
         (b"\xef\xbb\xbf\r\n", "is empty"),
         (b"text,label\n", "has no rows"),
         (b"\n\n\n\n\n\n", "is empty"),
+        (b"\n" * 70_000, "is empty"),
         ("text,label\n".encode("utf-16"), "UTF-16"),
         (b'"text,label\n', "the first row, cannot be read"),
         (b"text,text,label\na,b,c\n", "two columns called 'text'"),
@@ -163,6 +173,15 @@ def test_files_that_are_not_there(tmp_path, write):
         data.load(path.with_name("tran.csv"))
     with pytest.raises(DataError, match="cannot be read"):
         data.load(write("a.docx", GOOD))
+    for ending in ("", ".csv", ".txt", ".conll"):
+        with pytest.raises(DataError, match="does not exist"):
+            data.load("a text, not a file " * 300 + ending)
+
+
+def test_a_picture_whose_path_is_too_long_costs_no_other(pictures):
+    (pictures / "a.csv").write_text(f"text,label\nhat/0.jpg,a\n{'x' * 5000},b\nshoe/0.jpg,b\n")
+    report = data.load(pictures / "a.csv", kind="image", policy="skip").report
+    assert [one.id for one in report.rejected] == ["a.csv:3"]
 
 
 @pytest.mark.parametrize(

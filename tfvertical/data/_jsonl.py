@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tfvertical.files import unique
+
 _RAW = 10_000
 
 
@@ -38,13 +40,15 @@ def records(path: Path, *, limit: int) -> Iterator[Record]:
 def _parse(row: int, line: bytes) -> Record:
     raw = line[:_RAW].decode(errors="replace").rstrip("\r\n")
     try:
-        cells = json.loads(line.decode())
+        cells = json.loads(line.decode(), object_pairs_hook=unique)
     except UnicodeDecodeError as error:
         return Record(row, None, f"byte 0x{line[error.start]:02X} at byte {error.start + 1} is not utf-8", raw)
     except RecursionError:
         return Record(row, None, "the JSON is nested too deeply", raw)
-    except ValueError as error:
+    except json.JSONDecodeError as error:
         return Record(row, None, f"this is not JSON: {error}", raw)
+    except ValueError as error:  # a key that stands twice, a number of too many digits
+        return Record(row, None, str(error), raw)
     if not isinstance(cells, dict):
         return Record(row, None, f"a JSON object is wanted, this is a {type(cells).__name__}", raw)
     return Record(row, cells)

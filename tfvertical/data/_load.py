@@ -17,7 +17,7 @@ from tfvertical.data import _check, _policy, _warnings
 from tfvertical.data._labels import classes_of
 from tfvertical.data._request import Column, Request
 from tfvertical.data._rows import Clean, read_rows
-from tfvertical.errors import ConfigError, DataError, nearest
+from tfvertical.errors import ConfigError, DataError, nearest, nearest_paths
 from tfvertical.registry import Registry
 
 _SHOWN_LABELS = 3
@@ -133,10 +133,9 @@ def open_source(value: Any, request: Request, options: dict[str, Any]) -> Source
     room = Registry("data")
     kinds: list[Any] = [room.get(module) for module in room.modules()]
     chosen = next((kind for kind in kinds if kind.accepts(value)), None)
-    if isinstance(value, str | os.PathLike) and not str(value).startswith("tfds:") and not Path(value).exists():
+    if isinstance(value, str | os.PathLike) and not str(value).startswith("tfds:") and not os.path.exists(Path(value)):
         path = Path(value)
-        beside = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
-        raise DataError(f"{path} does not exist.", nearest=nearest(path.name, beside))
+        raise DataError(f"{path} does not exist.", nearest=[os.path.basename(near) for near in nearest_paths(path)])
     if chosen is None:
         shown = repr(value)
         raise DataError(

@@ -37,7 +37,7 @@ def files_of(path: str | os.PathLike[str], parts: Collection[str]) -> dict[str, 
     path = Path(path)
     if len(parts) < 2:
         return dict.fromkeys(parts, path)
-    if path.suffix and not path.is_dir():
+    if path.suffix and not os.path.isdir(path):
         return {part: path.with_name(f"{path.stem}.{part}{path.suffix}") for part in parts}
     return {part: path / f"{part}.rejected.jsonl" for part in parts}
 
@@ -91,7 +91,7 @@ def write_quarantine(path: str | os.PathLike[str], rows: Sequence[tuple[Row, Rej
         name: the data's name.
     """
     target = Path(path)
-    if target.is_dir() or not target.suffix:
+    if os.path.isdir(target) or not target.suffix:
         safe = "".join(character if character.isalnum() or character in "._-" else "_" for character in name)
         target = target / f"{safe}.rejected.jsonl"
     files.write_text(target, "".join(json.dumps(_entry(*row), ensure_ascii=False) + "\n" for row in rows))

@@ -34,8 +34,8 @@ def split(
 
     Rows whose texts are equal but for case and white space, or whose pictures are the same file, are always together,
     and so are rows of one group, and questions about one context. Where times are given, parts follow each other in
-    time instead of being drawn: the oldest rows go to the first part; rows of one moment stay together, and what
-    belongs together goes by its latest.
+    time instead of being drawn: train, validation, test, however they are written; other names as they are written. The
+    oldest rows go to the first part; rows of one moment stay together, and what belongs together goes by its latest.
 
     Args:
         examples: what `load` returned.
@@ -61,6 +61,7 @@ def split(
     times = _check_length("time", time if time is not None else examples.times, examples)
     units = _units(examples, groups)
     if times is not None:
+        shares = _in_time(shares)
         part_of = _by_time(units, times, list(shares.values()))
     else:
         labels = _strata(examples.labels) if stratify and examples.labels is not None else [""] * len(examples)
@@ -143,6 +144,12 @@ def _of_contexts(examples: Examples) -> bool:
     labels = examples.labels or ()
     first = next((label[0] for label in labels if isinstance(label, tuple) and label), None)
     return isinstance(first, Span) and isinstance(examples.inputs[0], Pair)
+
+
+def _in_time(shares: Mapping[str, float]) -> dict[str, float]:
+    """The parts as they follow each other in time: nothing is learned from rows later than those that judge it."""
+    known = shares.keys() <= _FRACTIONS.keys()
+    return {name: shares[name] for name in (_FRACTIONS if known else shares) if name in shares}
 
 
 def _by_time(units: list[list[int]], times: Sequence[Any], shares: list[float]) -> np.ndarray:

@@ -65,7 +65,7 @@ class Conll(Source):
             return False
         path = Path(value)
         ending = path.suffix.lower()
-        return (ending in _OWN and not path.is_dir()) or (ending in _SHARED and _looks_tagged(path))
+        return (ending in _OWN and not os.path.isdir(path)) or (ending in _SHARED and _looks_tagged(path))
 
     def rows(self) -> Iterator[Row]:
         tagged = self.request.label is not None
@@ -193,7 +193,7 @@ def _decoded(raw: bytes, encoding: str) -> tuple[str, str]:
 
 def _looks_tagged(path: Path) -> bool:
     """Whether the lines at a file's beginning end in tags, and one of them in another than `O`."""
-    if not path.is_file():
+    if not os.path.isfile(path):
         return False  # what is read from a pipe is gone
     try:
         with open(path, "rb") as file:

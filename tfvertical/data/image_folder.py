@@ -43,7 +43,7 @@ class ImageFolder(Source):
 
     @classmethod
     def accepts(cls, value: Any) -> bool:
-        return isinstance(value, str | os.PathLike) and str(value) != "" and Path(value).is_dir()
+        return isinstance(value, str | os.PathLike) and os.path.isdir(value)
 
     def rows(self) -> Iterator[Row]:
         if self.request.kind != "image":
@@ -53,13 +53,14 @@ class ImageFolder(Source):
         self._hidden: list[str] = []
         root = self.path.resolve()
         entries = self._entries(self.path)
-        folders = [entry for entry in entries if entry.is_dir() and not entry.is_symlink()]
+        folders = [entry for entry in entries if os.path.isdir(entry) and not os.path.islink(entry)]
+        classes = set(folders)
         if not entries:
             raise DataError(f"{self.path} is empty.", expected="one folder of pictures for each class")
         if self.request.label is not None:
             self._refuse_splits(folders)
         for entry in entries:
-            if self.request.label is not None and entry not in folders and entry.is_file():
+            if self.request.label is not None and entry not in classes and os.path.isfile(entry):
                 yield Row(self._id(entry), fault="the file stands beside the class folders, not in one", column="label")
                 continue
             files = list(self._files(entry, root))
@@ -89,7 +90,7 @@ class ImageFolder(Source):
     def _entries(self, folder: Path) -> list[Path]:
         """What stands in `folder`, sorted, without hidden files, which are counted."""
         found = []
-        for path in sorted(folder.iterdir(), key=lambda path: path.name):
+        for path in (folder / name for name in sorted(_listed(folder))):
             if path.name.startswith(".") or path.name.lower() in _CLUTTER:
                 self._hidden.append(self._id(path))
             else:
@@ -98,21 +99,30 @@ class ImageFolder(Source):
 
     def _files(self, path: Path, root: Path) -> Iterator[tuple[Path, str | None]]:
         """Every file at or below `path` with its fault; folders behind a symbolic link are not entered."""
-        if path.is_symlink() and not path.resolve().is_relative_to(root):
-            yield path, "a symbolic link that leads out of the folder"
-        elif path.is_symlink() and path.is_dir():
-            yield path, "a symbolic link to a folder"
-        elif path.is_dir():
-            for entry in self._entries(path):
-                yield from self._files(entry, root)
-        elif not path.is_file():
-            yield path, "a broken link" if path.is_symlink() else "not a regular file"
-        else:
-            yield path, None
+        waiting = [path]  # folders may be nested deeper than calls
+        while waiting:
+            path = waiting.pop()
+            if os.path.islink(path) and not Path(os.path.realpath(path)).is_relative_to(root):
+                yield path, "a symbolic link that leads out of the folder"
+            elif os.path.islink(path) and os.path.isdir(path):
+                yield path, "a symbolic link to a folder"
+            elif os.path.isdir(path):
+                waiting += reversed(self._entries(path))
+            elif not os.path.isfile(path):
+                yield path, "a broken link" if os.path.islink(path) else "not a regular file"
+            else:
+                yield path, None
 
     def _id(self, path: Path) -> str:
         return utf8_name(path.relative_to(self.path).as_posix())
 
 
 def _has_folders(folder: Path) -> bool:
-    return any(entry.is_dir() for entry in folder.iterdir())
+    return any(os.path.isdir(folder / name) for name in _listed(folder))
+
+
+def _listed(folder: Path) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError as error:
+        raise DataError(f"The folder {folder} cannot be read: {error.strerror}.") from error

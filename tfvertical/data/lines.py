@@ -38,7 +38,7 @@ class Lines(Source):
     @classmethod
     def accepts(cls, value: Any) -> bool:
         if isinstance(value, str | os.PathLike):
-            return Path(value).suffix.lower() == ".txt" and not Path(value).is_dir()
+            return Path(value).suffix.lower() == ".txt" and not os.path.isdir(value)
         return hasattr(value, "readline")
 
     def rows(self) -> Iterator[Row]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from tfvertical.contracts import Row, Source
 from tfvertical.data import _csv, _jsonl, _parquet
@@ -14,6 +15,7 @@ from tfvertical.data._request import Request, locate, missing_column
 from tfvertical.errors import ConfigError, DataError
 
 _SUFFIXES = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".jsonl": "", ".ndjson": "", ".parquet": ""}
+_BLANK = b"\xef\xbb\xbf \r\n"
 
 
 class Table(Source):
@@ -65,7 +67,7 @@ class Table(Source):
         return (
             isinstance(value, str | os.PathLike)
             and Path(value).suffix.lower() in _SUFFIXES
-            and not Path(value).is_dir()
+            and not os.path.isdir(value)
         )
 
     def rows(self) -> Iterator[Row]:
@@ -82,9 +84,10 @@ class Table(Source):
         try:
             with open(self.path, "rb") as file:
                 start = file.read(4)
+                blank = not start.strip(_BLANK) and not any(block.strip(_BLANK) for block in _blocks(file))
         except OSError as error:
             raise DataError(f"{self.path} cannot be read: {error.strerror}.") from error
-        if not start.strip(b"\xef\xbb\xbf \r\n"):
+        if blank:
             raise DataError(f"{self.path} is empty.", expected="a table with at least one row")
         if start[:2] in (b"\xff\xfe", b"\xfe\xff"):
             raise DataError(f"{self.path} is UTF-16.", expected="UTF-8", fix="save it as UTF-8 (in Excel: 'CSV UTF-8')")
@@ -138,6 +141,11 @@ class Table(Source):
     def _parquet(self) -> Iterator[Row]:
         for row, fields in _parquet.records(self.path, self.request):
             yield self.request.row(self._id(row), fields)
+
+
+def _blocks(file: BinaryIO) -> Iterator[bytes]:
+    """What is left of the file, in bounded memory."""
+    return iter(functools.partial(file.read, 65_536), b"")
 
 
 def _csv_fix(fault: str | None) -> str:

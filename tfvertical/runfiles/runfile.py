@@ -118,13 +118,16 @@ def read(path: str | os.PathLike[str]) -> Document:
     """The YAML file at `path`.
 
     Raises:
-        ConfigError: no such file, larger than 1 MB, not UTF-8, or no YAML.
+        ConfigError: no such file, not readable, larger than 1 MB, not UTF-8, or no YAML.
     """
     path = Path(path)
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise ConfigError(f"There is no run file {path}.", fix="see examples/ for run files to copy")
-    with path.open("rb") as file:
-        content = file.read(MOST_BYTES + 1)
+    try:
+        with path.open("rb") as file:
+            content = file.read(MOST_BYTES + 1)
+    except OSError as error:
+        raise ConfigError(f"The run file {path} cannot be read: {error.strerror}.") from error
     if len(content) > MOST_BYTES:
         raise ConfigError(f"{path} is too large for a run file.", expected=f"at most {MOST_BYTES:,} bytes")
     try:
