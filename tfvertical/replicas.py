@@ -265,7 +265,10 @@ class Replicas:
         tracker = next(metric for metric in self.model.metrics if metric.name == "loss")
         mean = tf.math.divide_no_nan(loss * whole, count)
         if self.skips and training:
-            real, count, mean = (tf.where(tf.math.is_finite(loss), each, 0.0) for each in (real, count, mean))
+            sound = tf.math.is_finite(loss)
+            real, count, mean = (tf.where(sound, each, 0.0) for each in (real, count, mean))
+            # a weight of 0 does not undo a NaN
+            outputs = tf.nest.map_structure(lambda each: tf.where(sound, each, tf.zeros_like(each)), outputs)
         tracker.update_state(mean, sample_weight=count)
         # metrics are those that Keras calls weighted: here the weight says who counts
         self.model.compute_metrics(part.inputs, part.labels, outputs, real)

@@ -227,4 +227,5 @@ class Steps:
 
     def _unharmed(self) -> bool:
         """Whether no statistic took the step's numbers in."""
-        return all(bool(tf.reduce_all(tf.math.is_finite(each.value))) for each in self.model.non_trainable_weights)
+        numbers = [each.value for each in self.model.non_trainable_weights if keras.backend.is_float_dtype(each.dtype)]
+        return all(bool(tf.reduce_all(tf.math.is_finite(each))) for each in numbers)

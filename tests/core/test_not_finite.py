@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from tests.core import tiny
-from tfvertical import batches, training
+from tfvertical import batches, steps, training
 from tfvertical.adaptations.frozen import Frozen
 from tfvertical.adaptations.full_fine_tuning import FullFineTuning
 from tfvertical.columns import Dense
@@ -35,9 +35,9 @@ class Seen(keras.callbacks.Callback):
         return [variable.numpy() for variable in self.model.weights]
 
 
-def spoiled(task: Any, count: int = 22) -> Any:
+def spoiled(task: Any, count: int = 22, kind: str = "image") -> Any:
     """Pictures of which one is infinitely bright."""
-    encoded = task.encode(tiny.pictures(count))
+    encoded = task.encode(tiny.make_examples(kind, count))
     images = np.concatenate([column.take(np.arange(count), None) for column in encoded.columns.values()]).astype(
         "float32"
     )
@@ -81,17 +81,27 @@ def test_a_head_in_chunks_keeps_the_weights_from_before_the_step_too():
     assert all(np.isfinite(value).all() for value in after.values())
 
 
+@pytest.mark.parametrize("kind", ["image", "image numbers"])
 @pytest.mark.parametrize("adaptation", [Frozen(), FullFineTuning()])
 @pytest.mark.parametrize("more", [{}, {"accumulate": 2}, {"jit_compile": True}])
-def test_a_run_that_skips_goes_on_without_the_step_and_says_so(adaptation, more):
-    task = tiny.image_task()
-    train = spoiled(task)
+def test_a_run_that_skips_goes_on_without_the_step_and_says_so(kind, adaptation, more):
+    task = tiny.make_task(kind)
+    train = spoiled(task, kind=kind)
     with pytest.warns(UserWarning, match=r"examples \[13\]\. That step moved nothing, and is left out"):
         history = training.run(task, train, None, adaptation, settings(not_finite="skip", **more), verbose=0)
     left_out = [each for step in history.steps for each in step["skipped"]]
     assert [(each["epoch"], each["rows"]) for each in left_out] == [(0, [BAD]), (1, [BAD])]
-    assert np.isfinite(history.history["loss"]).all()
+    assert all(np.isfinite(values).all() for values in history.history.values())
     assert all(np.isfinite(value).all() for value in tiny.values(task.model).values())
+
+
+def test_statistics_that_are_whole_numbers_take_no_harm():
+    inputs = keras.Input((3,))
+    statistics = keras.layers.Normalization()
+    statistics.adapt(np.ones((4, 3), "float32"))
+    model = keras.Model(inputs, statistics(inputs))
+    assert any("int" in each.dtype for each in model.non_trainable_weights)
+    assert steps.Steps(model, 1, 1, 0, lambda _: [], step=lambda _: tf.constant(True))._unharmed()
 
 
 def test_a_run_that_skips_stops_at_its_limit():
