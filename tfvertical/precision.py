@@ -1,4 +1,4 @@
-"""Train with bfloat16 products where the processor is faster at them: weights, head and loss stay in float32."""
+"""Train with bfloat16 products where the processor is faster at them: weights, logits and loss stay in float32."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ LOW = "mixed_bfloat16"
 FASTER = 1.25  # as many times as fast must a product be
 APART = 0.05  # outputs may differ by this share of their spread
 _FLAGS = ("amx_bf16", "avx512_bf16", "avx_ne_convert")  # of the processor; without one TensorFlow converts to and fro
+_HIDDEN = ("hidden_", "neighbours_")  # how a head's layers between input and output are called
 _ROUNDS = 15
 _LARGEST = 1024  # bytes of a file that keeps a ratio
 
@@ -153,6 +154,20 @@ def lowered(model: keras.Model, policy: str, head: Sequence[keras.layers.Layer] 
     finally:
         for layer, old in zip(changed, before, strict=True):
             layer.dtype_policy = old
+
+
+def spared(model: keras.Model, head: keras.Model) -> list[keras.layers.Layer]:
+    """Layers of the head that stay in float32: all where it learns alone, from what is kept; else all but the hidden
+    ones, whose products may cost as much as a block's.
+
+    Args:
+        model: what is trained, of which the head is the end.
+        head: of the task.
+    """
+    every = stages.layers(head)
+    if not any(layer.weights for layer in _changed(model, every)):
+        return every
+    return [layer for layer in every if not layer.name.startswith(_HIDDEN)]
 
 
 def _changed(model: keras.Model, head: Sequence[keras.layers.Layer]) -> list[keras.layers.Layer]:

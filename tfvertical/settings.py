@@ -44,7 +44,7 @@ class Settings:
         views: augmented views of each example that run through the frozen part once and are kept, shown in turn;
             0 makes new ones in every epoch, for which the frozen part runs in every step.
         precision: `float32`; `mixed_bfloat16` for products in half the width, also in what is frozen, with weights,
-            head and loss in float32;
+            logits and loss in float32, and all of a head that learns alone;
             `mixed_float16` for GPUs without bfloat16, with a loss that is scaled; or `auto` for bfloat16 where the
             processor is faster at it and nearly the same comes out.
         average: decay of an exponential moving average of all that learns (`0.999`), by which epochs are judged and

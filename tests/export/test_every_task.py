@@ -33,10 +33,14 @@ KINDS = (
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_file_of_lower_precision_holds_or_is_refused(kind: str, precision: str, tmp_path: Path):
     task, examples = tiny.make_task(kind), tiny.make_examples(kind, 60)
-    for variable in task.components["head"].trainable_variables:
-        variable.assign(variable * 10)  # a head that is far from undecided: of a coin's toss, any rounding is seen
+    given = examples
+    if kind.endswith("numbers"):  # R² of a head that has not learned says nothing
+        given = list(examples.inputs)
+    else:  # a head that is far from undecided: of a coin's toss, any rounding is seen
+        for variable in task.components["head"].trainable_variables:
+            variable.assign(variable * 10)
     try:
-        folder = export(task, tmp_path, precision=precision, examples=examples, calibration=examples, max_drop=0.5)
+        folder = export(task, tmp_path, precision=precision, examples=given, calibration=examples, max_drop=0.5)
     except ConfigError as error:
         assert (kind, precision) == ("answers", "int8") and "too close together" in str(error)
         return

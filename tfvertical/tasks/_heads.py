@@ -139,9 +139,11 @@ class Neighbours(keras.layers.Layer):
         wide = ops.pad(seen, [[0, 0], [far, far], [0, 0]])
         three = ops.concatenate([wide[:, :length], seen, wide[:, 2 * far :]], axis=-1)
         found = states + ops.gelu(ops.matmul(three, self.kernel) + self.bias, approximate=False)
+        found = ops.cast(found, "float32")  # a mean needs more digits than a product
         mean = ops.mean(found, axis=-1, keepdims=True)
         spread = ops.mean(ops.square(found - mean), axis=-1, keepdims=True)
-        return (found - mean) * ops.rsqrt(spread + 1e-6) * self.scale + self.offset
+        scale, offset = (ops.cast(each, "float32") for each in (self.scale, self.offset))
+        return ops.cast((found - mean) * ops.rsqrt(spread + 1e-6) * scale + offset, states.dtype)
 
     def compute_output_shape(self, states_shape: Any, padding_mask_shape: Any) -> Any:
         """That of the states."""
