@@ -47,16 +47,19 @@ SHARED_DATA = ROOT.parent / "shared" / "data"
 LONG = (
     "core/test_resume.py",
     "distribution/test_distribution.py",
+    "test_benchmarks.py",
     "distribution/test_static.py",
     "tasks/test_contract.py",
+    "test_notebook.py",
     "distribution/test_workers.py",
     "tasks/test_token_classifier.py",
-    "test_notebook.py",
     "core/test_remat.py",
-    "test_benchmarks.py",
-    "cli/test_interrupted.py",
-    "test_examples.py",
+    "cli/test_sweep.py",
     "core/test_features.py",
+    "cli/test_interrupted.py",
+    "cli/test_workers.py",
+    "export/test_every_task.py",
+    "test_examples.py",
 )
 
 
