@@ -111,10 +111,13 @@ def _run(path: Path, files: Sequence[str], text: str | None, folder: Path, batch
 
 
 def _replace(folder: Path) -> None:
-    """Put the new files in the place of an earlier run's; what else lies in the folder stays."""
-    for old in [*folder.glob(f"{PREDICTIONS}-*"), *folder.glob(f"{QUARANTINE}-*"), folder / COUNTS]:
+    """Put the new files in the place of an earlier run's; what else lies in the folder stays.
+
+    The account goes first and comes last: where it stands, everything does.
+    """
+    for old in [folder / COUNTS, *folder.glob(f"{PREDICTIONS}-*"), *folder.glob(f"{QUARANTINE}-*")]:
         old.unlink(missing_ok=True)
-    for file in (folder / _NEW).iterdir():
+    for file in sorted((folder / _NEW).iterdir(), key=lambda file: file.name == COUNTS):
         os.rename(file, folder / file.name)
     (folder / _NEW).rmdir()
 

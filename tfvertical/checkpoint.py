@@ -113,7 +113,7 @@ class Checkpoint:
                 if isinstance(error, OSError) and error.errno is not None and not isinstance(error, _GONE):
                     raise CheckpointError(
                         f"{self.place.at(_name(number))} cannot be read now: {error}",
-                        fix="try again; nothing was removed",
+                        fix="try again, nothing was removed; if it stays so, remove it, and the one before is used",
                     ) from error
                 self._damaged.add(number)
                 warnings.warn(f"{self.place.at(_name(number))} is damaged and passed over: {error}", stacklevel=2)

@@ -190,6 +190,8 @@ class Chunks:
     @property
     def in_epoch(self) -> int:
         """Steps of that epoch that are taken."""
+        if self.calls == self._first:
+            return self._skipped
         return min((self.calls - (self.epoch - self.first_epoch) * self.per_epoch) * self.size, self.steps)
 
     def _state(self) -> list[Any]:

@@ -116,13 +116,15 @@ class Lock:
         self.place.write(_FILE, json.dumps({**self._me, "beats": self._beats}).encode())
 
     def _keep_beating(self) -> None:
+        other: dict[str, Any] | None = None
         while not self._ended.wait(BEAT):
             with contextlib.suppress(OSError, CheckpointError):  # a full disk is told by what is saved
-                owner = self._read()
-                if owner is not None and owner.get("token", self._me["token"]) != self._me["token"]:
-                    self._taken_by = owner
-                    return
-                self._beat()
+                before, other = other, self._read()
+                if other is None or other.get("token", self._me["token"]) == self._me["token"] or other == before:
+                    other = self._taken_by = None  # free, ours, or another's who gives no sign of life either
+                    self._beat()
+                elif before is not None:
+                    self._taken_by = other
 
 
 def _space() -> str:

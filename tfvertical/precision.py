@@ -156,16 +156,16 @@ def lowered(model: keras.Model, policy: str, head: Sequence[keras.layers.Layer] 
             layer.dtype_policy = old
 
 
-def spared(model: keras.Model, head: keras.Model) -> list[keras.layers.Layer]:
-    """Layers of the head that stay in float32: all where it learns alone, from what is kept; else all but the hidden
-    ones, whose products may cost as much as a block's.
+def spared(head: keras.Model, learning: Sequence[keras.Variable]) -> list[keras.layers.Layer]:
+    """Layers of the head that stay in float32: all where it learns alone; else all but the hidden ones, whose products
+    may cost as much as a block's.
 
     Args:
-        model: what is trained, of which the head is the end.
         head: of the task.
+        learning: the variables of a stage.
     """
-    every = stages.layers(head)
-    if not any(layer.weights for layer in _changed(model, every)):
+    every, own = stages.layers(head), {id(variable) for variable in head.weights}
+    if all(id(variable) in own for variable in learning):
         return every
     return [layer for layer in every if not layer.name.startswith(_HIDDEN)]
 

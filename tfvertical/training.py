@@ -227,7 +227,7 @@ def _fit(
     position, last = saver.back(start.stage), start.done + stage.epochs
     with contextlib.nullcontext() if job.strategy is None else job.strategy.scope():
         now = compiled(model, trained.train, resolved, job, start.done, start.previous, position)
-    head = precision.spared(model, job.task.components["head"])
+    head = precision.spared(job.task.components["head"], now.variables)
     try:
         if position is None:
             policy = precision.choose(job.precision, model, trained.train, head)

@@ -38,7 +38,7 @@ def png_header(height: int, width: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
 
 
-@pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF"])
+@pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF", "PPM", "TGA"])
 def test_lossless_formats_come_back_as_they_were(kind):
     assert np.array_equal(pixels.decode(encoded(Image.fromarray(picture()), kind)), picture())
 

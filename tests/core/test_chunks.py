@@ -168,18 +168,34 @@ def test_which_callbacks_ask_for_batches(callback, asks: bool):
     assert (chunks.reason_against(model, encoded, [callback]) is not None) == asks
 
 
-@pytest.mark.parametrize("xla", [False, True])
-def test_a_loss_that_is_not_finite_names_step_operation_and_examples(xla: bool, monkeypatch):
-    monkeypatch.setattr(chunks, "XLA_STEPS", 0 if xla else 10**9)
-    rows = np.random.default_rng(0).normal(size=(10, 3)).astype("float32")
-    rows[7] = np.inf
-    task = tiny.image_task()
-    encoded = replace(task.encode(tiny.pictures(10)), columns={"x": Dense(rows)})
+def dense(rows):
+    """Examples of these rows, and a compiled layer on them."""
+    encoded = replace(tiny.image_task().encode(tiny.pictures(len(rows))), columns={"x": Dense(rows)})
     inputs = keras.Input((3,), name="x")
     model = keras.Model({"x": inputs}, keras.layers.Dense(2, name="logits")(inputs))
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.SGD(0.1), loss, jit_compile=False)
     model.optimizer.build(model.trainable_variables)
+    return model, encoded
+
+
+def test_steps_that_were_taken_before_are_counted_before_the_first_of_its_own(monkeypatch):
+    monkeypatch.setattr(chunks, "_steps", lambda *_: 3)
+    model, encoded = dense(np.random.default_rng(0).normal(size=(10, 3)).astype("float32"))
+    many = chunks.Chunks(model, encoded, 2, seed=0, first_epoch=0, epochs=1, skip=4)
+    data = iter(many.dataset())
+    assert (many.epoch, many.in_epoch) == (0, 4)
+    for steps in (4, 5):  # behind the call that Keras makes for what is done, and behind the rest
+        many(data)
+        assert (many.epoch, many.in_epoch) == (0, steps)
+
+
+@pytest.mark.parametrize("xla", [False, True])
+def test_a_loss_that_is_not_finite_names_step_operation_and_examples(xla: bool, monkeypatch):
+    monkeypatch.setattr(chunks, "XLA_STEPS", 0 if xla else 10**9)
+    rows = np.random.default_rng(0).normal(size=(10, 3)).astype("float32")
+    rows[7] = np.inf
+    model, encoded = dense(rows)
     many = chunks.Chunks(model, encoded, 2, seed=0, first_epoch=3, epochs=1, stage="head")
     assert many.compiled is xla
     order = np.random.default_rng([0, 3]).permutation(10)

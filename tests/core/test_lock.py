@@ -34,12 +34,16 @@ def test_held_and_let_go_of(tmp_path):
 def test_one_that_was_taken_over_while_its_owner_slept_is_noticed(tmp_path):
     with Lock(tmp_path) as held:
         held.check()
-        other = {**held._me, "token": "another's", "beats": 1}
-        held.place.write("writer.json", json.dumps(other).encode())
-        time.sleep(0.4)
+        for beats in range(10):
+            other = {**held._me, "token": "another's", "beats": beats}
+            held.place.write("writer.json", json.dumps(other).encode())
+            time.sleep(0.06)
         with pytest.raises(CheckpointError, match="Another process writes"):
             held.check()
-    assert json.loads((tmp_path / "writer.json").read_text())["token"] == "another's", "and it is left alone"
+        assert json.loads((tmp_path / "writer.json").read_text())["token"] == "another's", "and it is left alone"
+        time.sleep(0.5)
+        held.check()  # the other one has gone without a word
+    assert not (tmp_path / "writer.json").exists()
 
 
 def test_process_numbers_of_another_container_say_nothing(tmp_path):

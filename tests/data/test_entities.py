@@ -44,6 +44,8 @@ def test_a_conll_file(tmp_path: Path):
         "# sent_id = 1\n" + GOOD.replace("\t", " "),
         "#\n# text =\tNo\n" + GOOD.replace("\t", " "),
         "#begin document (a); part 000\n" + GOOD + "\n#end document\n",
+        "#begin document\n" + GOOD.rstrip("\n") + "\n#end document\n",
+        "#newdoc\n#id=12\n" + GOOD,
         GOOD.replace("B-Disease", "I-Disease").replace("B-Sign", "I-Sign"),
         GOOD.replace("I-Disease", "E-Disease").replace("B-Sign", "S-Sign"),
         GOOD.replace("I-Disease", "L-Disease").replace("B-Sign", "U-Sign"),

@@ -186,6 +186,7 @@ def test_groups_and_weights_of_what_has_no_columns_are_refused(write, pictures):
         with pytest.raises(DataError, match="No row has a weight 'w'"):
             data.load(value, weight="w", **more)
     assert data.load((["x", "y"], ["a", "b"], [2, None]), weight="w").weights.tolist() == [2, 1]
+    assert data.load(write("b.csv", "text,label,w\nx,a,\ny,b,\n"), weight="w").weights is None, "blank cells are 1"
 
 
 @pytest.mark.parametrize(

@@ -132,6 +132,8 @@ def test_broken_json_lines_are_named(write):
 
 def test_a_key_that_stands_twice_is_a_fault(write):
     path = write("a.jsonl", '{"text": "x", "label": "a"}\n{"text": "y", "text": "z", "label": "b"}\n')
+    nested = write("b.jsonl", '{"text": "x", "label": "a", "more": {"k": 1, "k": 2}}\n')
+    assert data.load(nested, labels=["a", "b"]).report.kept == 1, "what is not read may hold what it likes"
     report = data.load(path, policy="skip", labels=["a", "b"]).report
     assert [(one.id, one.reason) for one in report.rejected] == [("a.jsonl:2", "the key 'text' stands twice")]
 

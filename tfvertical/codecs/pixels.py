@@ -1,7 +1,8 @@
 """Pictures to pixels: decoded, turned upright, cropped and resized. NumPy and Pillow only.
 
 What a SavedModel does in its graph (`backbones/_image_graph.py`) is equal to this, pixel for pixel: for JPEG, PNG, GIF,
-WebP and BMP (but for BMP with a palette, which TensorFlow reads wrongly). TIFF is fine here, unknown there.
+WebP and BMP (but for BMP with a palette, which TensorFlow reads wrongly). TIFF, PPM, TGA and JPEG 2000 are
+fine here, unknown there.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 MAX_PIXELS: Final = 80_000_000
 CROPS: Final = ("center", "squash", "pad")
 RESAMPLES: Final = ("bicubic", "bilinear")
-FORMATS: Final = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF")  # Pillow knows more, of which some start programs
+# Pillow knows more, of which some start programs
+FORMATS: Final = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "PPM", "TGA", "JPEG2000")
 PAD: Final = 127  # what "pad" fills with: the middle, 0 after the usual scaling
 
 _HEADER: Final = 1 << 16  # bytes in which the orientation is looked for
@@ -233,7 +235,7 @@ def _from_bytes(content: bytes, name: str, max_pixels: int) -> np.ndarray:
             expected=f"at most {max_pixels:,} pixels",
             fix="scale it down",
         ) from None
-    except DataError:
+    except (DataError, MemoryError):
         raise
     except Exception as error:  # whatever a decoder brings up of a file that is not what it says
         raise DataError(f"{name}: the image is truncated or broken ({error}).", fix=_FIX) from error

@@ -37,10 +37,22 @@ def records(path: Path, *, limit: int) -> Iterator[Record]:
                 yield _parse(row, line)
 
 
+def _cells(line: str) -> Any:
+    """What a line holds; of an object no key may stand twice, which inside its values is not looked at."""
+    last: list[tuple[str, Any]] = []
+
+    def read(items: list[tuple[str, Any]]) -> dict[str, Any]:
+        last[:] = items  # the outermost object is the last to be read
+        return dict(items)
+
+    found = json.loads(line, object_pairs_hook=read)
+    return unique(last) if isinstance(found, dict) else found
+
+
 def _parse(row: int, line: bytes) -> Record:
     raw = line[:_RAW].decode(errors="replace").rstrip("\r\n")
     try:
-        cells = json.loads(line.decode(), object_pairs_hook=unique)
+        cells = _cells(line.decode())
     except UnicodeDecodeError as error:
         return Record(row, None, f"byte 0x{line[error.start]:02X} at byte {error.start + 1} is not utf-8", raw)
     except RecursionError:

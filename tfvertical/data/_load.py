@@ -17,6 +17,7 @@ from tfvertical.data import _check, _policy, _warnings
 from tfvertical.data._labels import classes_of
 from tfvertical.data._request import Column, Request
 from tfvertical.data._rows import Clean, read_rows
+from tfvertical.data.table import Table
 from tfvertical.errors import ConfigError, DataError, nearest, nearest_paths
 from tfvertical.registry import Registry
 
@@ -107,7 +108,7 @@ def load(
     if not clean or (faults and policy == "raise"):
         raise _policy.refuse(title, faults, read)
     _refuse_mixture(title, clean, request, known)
-    examples = _examples(clean, request)
+    examples = _examples(clean, request, isinstance(source, Table))
     warnings = [
         *getattr(source, "notes", ()),
         *_warnings.look(examples.inputs, examples.labels, examples.ids, _noun(kind)),
@@ -186,13 +187,13 @@ def _refuse_mixture(title: str, clean: Sequence[Clean], request: Request, known:
             raise DataError(f"{title}: {field}s are of mixed type: " + "; ".join(some) + ".", fix=fix)
 
 
-def _examples(clean: Sequence[Clean], request: Request) -> Examples:
+def _examples(clean: Sequence[Clean], request: Request, table: bool) -> Examples:
     groups, weights = [row.group for row in clean], [row.weight for row in clean]
     if request.group is not None and all(group is None for group in groups):
         raise DataError(
             f"No row has a group {request.group!r}.", fix="arrays and folders have no columns: split(…, group=[…])"
         )
-    if request.weight is not None and all(weight is None for weight in weights):
+    if request.weight is not None and not table and all(weight is None for weight in weights):  # blank cells are 1
         raise DataError(
             f"No row has a weight {request.weight!r}.", fix="arrays and folders have no columns: give (x, y, weights)"
         )

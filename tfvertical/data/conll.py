@@ -18,7 +18,8 @@ from tfvertical.errors import DataError
 
 _OWN = (".conll", ".iob", ".iob2", ".bio", ".bioes")
 _SHARED = (".tsv", ".tab", ".txt")  # endings of tables and plain lines too: the content decides
-_COMMENT = re.compile(r"#(?: |$|(?:begin|end) document\b)")
+_COMMENT = re.compile(r"#(?: |$|\w+\s*=|newdoc\b|newpar\b)")
+_DOCUMENT = re.compile(r"#(?:begin|end) document\b|-DOCSTART-(?:\s|$)")  # stand between sentences
 _SNIFFED = 65_536  # bytes
 
 
@@ -100,7 +101,7 @@ class Conll(Source):
         """One after another, in bounded memory."""
         now, tab = _Sentence(), None
         for number, line, fault in self._lines():
-            if not fault and (not line.strip() or line.split()[0] == "-DOCSTART-"):
+            if not fault and (not line.strip() or _DOCUMENT.match(line.lstrip())):
                 if now.first:
                     yield now
                 now = _Sentence()
