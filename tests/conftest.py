@@ -58,7 +58,7 @@ LONG = (
     "core/test_features.py",
     "cli/test_interrupted.py",
     "cli/test_workers.py",
-    "export/test_every_task.py",
+    "export/test_contract.py",
     "test_examples.py",
 )
 
