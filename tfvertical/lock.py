@@ -38,6 +38,7 @@ class Lock:
         self.place = folder if isinstance(folder, Place) else place(folder)
         self._me = {"host": socket.gethostname(), "space": _space(), "pid": os.getpid(), "token": uuid.uuid4().hex}
         self._beats = 0
+        self._other: dict[str, Any] | None = None
         self._taken_by: dict[str, Any] | None = None
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
@@ -116,15 +117,19 @@ class Lock:
         self.place.write(_FILE, json.dumps({**self._me, "beats": self._beats}).encode())
 
     def _keep_beating(self) -> None:
-        other: dict[str, Any] | None = None
         while not self._ended.wait(BEAT):
             with contextlib.suppress(OSError, CheckpointError):  # a full disk is told by what is saved
-                before, other = other, self._read()
-                if other is None or other.get("token", self._me["token"]) == self._me["token"] or other == before:
-                    other = self._taken_by = None  # free, ours, or another's who gives no sign of life either
-                    self._beat()
-                elif before is not None:
-                    self._taken_by = other
+                self._look_and_beat()
+
+    def _look_and_beat(self) -> None:
+        """A sign of life, unless the lock is another's who gives some: that is seen at the second look."""
+        before, self._other = self._other, self._read()
+        foreign = self._other is not None and self._other.get("token", self._me["token"]) != self._me["token"]
+        if not foreign or self._other == before:
+            self._other = self._taken_by = None
+            self._beat()
+        elif before is not None:
+            self._taken_by = self._other
 
 
 def _space() -> str:
