@@ -137,6 +137,11 @@ def test_three_mistakes_are_all_told_with_line_and_nearest_name(folder: Path) ->
         ("epochs: 2", "epochs: true", ["training.epochs", "whole number", "received true"]),
         ("epochs: 2", "epochs: 0", ["line 11, training.epochs", "1 or more"]),
         ("epochs: 2", "epochs: 2.5", ["training.epochs", "whole number"]),
+        (
+            "epochs: 2",
+            "epochs: 2\n  monitor: val_acuracy",
+            ["line 12, training.monitor", "TextClassifier", "val_loss", "Nearest: 'val_accuracy'"],
+        ),
         ("learning_rate: 1e-3", "learning_rate: .inf", ["training.learning_rate"]),
         ("learning_rate: 1e-3", "learning_rate: .nan", ["training.learning_rate"]),
         ("epochs: 2", "augment: {crop: [2, 3]}", ["training.augment.crop", "at most 1"]),

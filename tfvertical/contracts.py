@@ -388,6 +388,7 @@ class Task(ABC):
         items: `text`, `image` or `pair`: what an item is, as `tfvertical.data.load` takes it.
         target: what a label is, as `tfvertical.data.load` takes it.
         measure: what `quality` is called.
+        quantities: the names of what `metrics` gives.
         monitor: the quantity that epochs are judged by unless the settings name another.
         model: an ordinary functional Keras model, raw outputs (logits) at its end.
         components: name -> the functional model nested in `model` under that name; the last is `"head"`.
@@ -406,6 +407,7 @@ class Task(ABC):
     items: ClassVar[Literal["text", "image", "pair"]]
     target: ClassVar[Target]
     measure: ClassVar[str]
+    quantities: ClassVar[tuple[str, ...]]
     monitor: ClassVar[str]
     model: keras.Model
     components: Mapping[str, keras.Model]

@@ -8,8 +8,8 @@ import tensorflow as tf
 
 from tfvertical import remat, replicas
 from tfvertical.contracts import Adaptation, Encoded, Task
-from tfvertical.errors import ConfigError, DataError
-from tfvertical.settings import Settings
+from tfvertical.errors import ConfigError, DataError, nearest
+from tfvertical.settings import Settings, monitored
 from tfvertical.stages import Stage
 
 
@@ -31,6 +31,25 @@ def refuse_data(train: Encoded, validation: Encoded | None, settings: Settings, 
         raise ConfigError(
             f"Early stopping on {monitor!r} needs validation data.",
             fix="give some, or monitor a quantity of the training data (`loss`)",
+        )
+
+
+def refuse_monitor(monitor: str, quantities: Sequence[str]) -> None:
+    """See whether epochs have what they are to be judged by.
+
+    Args:
+        monitor: its name.
+        quantities: the names of the task's metrics.
+
+    Raises:
+        ConfigError: they have not.
+    """
+    known = monitored(quantities)
+    if monitor not in known:
+        raise ConfigError(
+            f"There is no {monitor!r} to monitor.",
+            expected="one of " + ", ".join(known),
+            nearest=nearest(monitor, known),
         )
 
 

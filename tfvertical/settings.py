@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any, get_args, get_type_hints
@@ -140,6 +140,16 @@ class Settings:
             if name not in known:
                 raise ConfigError(f"There is no training setting {name!r}.", nearest=nearest(name, known))
         return cls(**options)  # type: ignore[arg-type]
+
+
+def monitored(quantities: Sequence[str]) -> list[str]:
+    """What an epoch can be judged by, of a task whose metrics have these names: on training and on validation data.
+
+    Example:
+        >>> monitored(["accuracy"])
+        ['loss', 'accuracy', 'val_loss', 'val_accuracy']
+    """
+    return [prefix + name for prefix in ("", "val_") for name in ("loss", *quantities)]
 
 
 def _is(value: object, kind: Any) -> bool:

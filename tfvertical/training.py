@@ -94,7 +94,7 @@ def run(
         ClusterError: another worker is gone.
         CheckpointError: another process trains there, or another run's position stands there.
         Interrupted: SIGTERM or SIGINT came; where the run stood is saved.
-        ConfigError: the settings need validation data and there are none.
+        ConfigError: the settings need validation data and there are none, or monitor what epochs do not have.
         DataError: no examples, or examples without labels.
         NotFiniteError: a step's loss or gradients are not finite; the weights are those from before it.
         TrainingError: a frozen weight moved, or a learning one did not.
@@ -104,6 +104,7 @@ def run(
     if verbose and (slower := kernels.hint()):
         print(slower)
     monitor = settings.monitor or task.monitor
+    refusals.refuse_monitor(monitor, task.quantities)
     refusals.refuse_data(train, validation, settings, monitor)
     strategy = replicas.strategy_of(task.model)
     plan = list(adaptation.stages(task, settings.epochs))

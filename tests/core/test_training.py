@@ -15,7 +15,7 @@ import pytest
 import tensorflow as tf
 
 from tests.core import tiny
-from tfvertical import batches, stages, training
+from tfvertical import batches, planning, stages, training
 from tfvertical.adaptations.frozen import Frozen
 from tfvertical.adaptations.full_fine_tuning import FullFineTuning
 from tfvertical.adaptations.gradual_unfreezing import GradualUnfreezing
@@ -154,8 +154,9 @@ def test_early_stopping_without_validation(task):
         run(task, tiny.pictures(8), early_stopping=1)
 
 
-def test_an_unknown_quantity_to_monitor_has_its_nearest(task):
-    with pytest.raises(TrainingError, match=r"'val_acuracy'[\s\S]*'val_accuracy'"):
+def test_an_unknown_quantity_to_monitor_is_told_before_the_first_epoch(task, monkeypatch):
+    monkeypatch.setattr(planning, "plan", None)
+    with pytest.raises(ConfigError, match=r"'val_acuracy'[\s\S]*val_loss, val_accuracy[\s\S]*'val_accuracy'"):
         run(task, tiny.pictures(8), tiny.pictures(4), monitor="val_acuracy", epochs=1)
 
 

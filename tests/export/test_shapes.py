@@ -72,6 +72,48 @@ def test_a_batch_may_have_any_size(tmp_path: Path, text_classifier):
     np.testing.assert_allclose(predictor.scores(TEXTS), expected, atol=1e-5)
 
 
+def test_a_text_may_have_any_length(tmp_path: Path, text_classifier):
+    folder = export(text_classifier, tmp_path, dynamic_length=True)
+    predictor, run = Predictor(folder), LiteRT(folder / "model.tflite")
+    assert run.inputs["token_ids"][0] == (1, -1)
+    taken = [predictor.prepare(text)["token_ids"].shape for text in TEXTS]
+    assert taken == [(1, 3), (1, 5), (1, 13), (1, 24)], "no padding"
+    expected = text_classifier.scores(fakes.examples(TEXTS))
+    for order in (TEXTS, TEXTS[::-1]):  # longer and shorter than the one before
+        found = predictor.scores(order)
+        np.testing.assert_allclose(found, expected if order is TEXTS else expected[::-1], atol=1e-5)
+    padded = {name: np.pad(value, ((0, 0), (0, 4))) for name, value in predictor.prepare(TEXTS[1]).items()}
+    np.testing.assert_allclose(run(padded)["scores"], expected[1:2], atol=1e-5)
+    found = contents(folder / "model.tflite")
+    assert set(found.signatures) == {"serving_default"} and not found.custom
+    told = json.loads((folder / "parity.json").read_text())
+    assert told["max_difference"] <= 1e-5 and "24" in told["by_length"] and len(told["by_length"]) == 3
+
+
+def test_more_tokens_than_the_model_knows_are_cut_but_for_the_last(tmp_path: Path, text_classifier):
+    folder = export(text_classifier, tmp_path, dynamic_length=True, length=16)
+    whole = text_classifier.encode(fakes.examples(["the card never arrived 12 " * 4]))
+    run, prepared = LiteRT(folder / "model.tflite"), Predictor(folder).prepare("the card never arrived 12 " * 4)
+    ids = prepared["token_ids"]
+    assert ids.shape == (1, 16) and len(whole.rows) == 1
+    longer = {
+        name: np.concatenate([value[:, :15], value[:, 5:15], value[:, 15:]], 1) for name, value in prepared.items()
+    }
+    np.testing.assert_allclose(run(longer)["scores"], run(prepared)["scores"], atol=1e-6)
+
+
+def test_any_length_in_any_batch_in_a_quarter_of_the_size(tmp_path: Path, text_classifier):
+    texts = [*TEXTS, "never never card"] * 10
+    folder = export(
+        text_classifier, tmp_path, dynamic_length=True, dynamic_batch=True, precision="dynamic", examples=texts
+    )
+    run, predictor = LiteRT(folder / "model.tflite"), Predictor(folder)
+    assert run.inputs["token_ids"][0] == (-1, -1)
+    row = predictor.prepare(TEXTS[1])
+    both = run({name: np.concatenate([value, value]) for name, value in row.items()})["scores"]
+    np.testing.assert_allclose(both, np.repeat(predictor.scores(TEXTS[1:2]), 2, 0), atol=1e-5)
+
+
 def test_pictures_in_batches(tmp_path: Path, image_classifier):
     folder = export(image_classifier, tmp_path, dynamic_batch=True)
     pictures = fakes.pictures()
@@ -81,6 +123,11 @@ def test_pictures_in_batches(tmp_path: Path, image_classifier):
     np.testing.assert_allclose(run(given)["scores"], expected, atol=1e-5)
 
 
+def test_pictures_have_no_length(tmp_path: Path, image_classifier):
+    with pytest.raises(ConfigError, match="`dynamic_length` counts tokens"):
+        export(image_classifier, tmp_path, dynamic_length=True)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -88,6 +135,8 @@ def test_pictures_in_batches(tmp_path: Path, image_classifier):
         ({"length": "24"}, "no number of tokens"),
         ({"length": [8, 99]}, "99 tokens does not fit"),
         ({"length": [8, 24], "precision": "int8", "examples": TEXTS, "calibration": TEXTS}, "has one shape"),
+        ({"dynamic_length": True, "length": [8, 24]}, "dynamic length has one signature"),
+        ({"dynamic_length": True, "precision": "int8", "examples": TEXTS, "calibration": TEXTS}, "has one shape"),
         ({"dynamic_batch": True, "precision": "int8", "examples": TEXTS, "calibration": TEXTS}, "has one shape"),
     ],
 )

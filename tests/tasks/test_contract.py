@@ -18,6 +18,7 @@ from tests.core import tiny
 from tfvertical import kernels
 from tfvertical.codecs.alignment import Sentence
 from tfvertical.registry import Registry, to_config
+from tfvertical.settings import monitored
 
 KINDS = {
     "text_classifier": "text",
@@ -78,7 +79,7 @@ def test_build_fit_evaluate_predict_save_load(name: str, adaptation: str, tmp_pa
     assert all(np.isfinite(values).all() for values in history.history.values())
     own = {"token": {"accuracy", "f1"}, "numbers": {"mae"}, "labels": {"f1"}}
     watched = {"loss"} | own.get(kind.split()[-1], {"accuracy"})
-    assert watched | {f"val_{name}" for name in watched} == set(history.history)
+    assert watched | {f"val_{name}" for name in watched} == set(history.history) == set(monitored(task.quantities))
     assert history.proofs[0].moved and tiny.largest_difference(before, tiny.values(task.model)) > 0
     report = task.evaluate(test, resamples=20)
     scores = task.scores(test)

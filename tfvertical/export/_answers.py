@@ -41,6 +41,20 @@ def answer(task: Task, output: str, name: str | None = None) -> Answer:
     return made
 
 
+def cut(answer: Answer, most: int) -> Answer:
+    """The same of texts of any length, of which it reads `most` tokens: the first ones, and the one that ends them.
+
+    A model knows so many positions only, and MediaPipe gives a file of dynamic length all that a text has.
+    """
+    import tensorflow as tf
+
+    def made(inputs: Mapping[str, Any]) -> dict[str, Any]:
+        parts = {name: (value[:, : most - 1], value[:, most - 1 :][:, -1:]) for name, value in inputs.items()}
+        return answer({name: tf.concat(two, 1) for name, two in parts.items()})
+
+    return made
+
+
 def scores(task: Task, embeddings: np.ndarray) -> np.ndarray:
     """The task's scores by its last layer, from what the rest of it gave: float32 `(examples, labels)`."""
     found = embeddings

@@ -34,10 +34,12 @@ class Shapes:
         lengths: tokens of a text, in ascending order: one signature each, `serving_default` for the longest and
             `tokens_<n>` for the others; they share the weights. Empty for pictures.
         any_batch: whether a batch may have any size; one otherwise.
+        any_length: whether a text may have any number of tokens; those of `lengths` otherwise.
     """
 
     lengths: tuple[int, ...] = ()
     any_batch: bool = False
+    any_length: bool = False
 
     def named(self) -> dict[str, int | None]:
         """Signature -> length. The first by the alphabet becomes the file's main graph, the one that MediaPipe runs."""
@@ -115,7 +117,8 @@ def traced(task: Task, answer: Answer, shapes: Shapes) -> dict[str, Any]:
     for key, length in shapes.named().items():
         sample = sorted(fixed_inputs(task, any_item(task), length).items())
         batch = None if shapes.any_batch else 1
-        specs = {name: tf.TensorSpec((batch, *value.shape[1:]), value.dtype, name=name) for name, value in sample}
+        rest = {name: (None,) if shapes.any_length else value.shape[1:] for name, value in sample}
+        specs = {name: tf.TensorSpec((batch, *rest[name]), value.dtype, name=name) for name, value in sample}
 
         def serve(**inputs: Any) -> dict[str, Any]:
             return answer(inputs)

@@ -38,6 +38,7 @@ class LiteRT(Exporter):
         output: `scores`; `embedding`: what the last layer sees, for search and clustering.
         length: tokens the file takes, special ones included; the preprocessor's own where None. Shorter is faster.
             Several, `[16, 32, 64]`: one signature each on the same weights; the shortest that holds a text runs.
+        dynamic_length: take texts of any number of tokens up to `length`, none of them padding.
         dynamic_batch: take any number of examples at once; one otherwise.
         integer_io: with `int8`, pixels come in and scores go out as uint8.
         trainable_head: write `features.tflite` and `head.tflite` too, with which an app trains the last layer further.
@@ -52,6 +53,7 @@ class LiteRT(Exporter):
     precision: str = "float32"
     output: str = "scores"
     length: int | Sequence[int] | None = None
+    dynamic_length: bool = False
     dynamic_batch: bool = False
     integer_io: bool = False
     trainable_head: bool = False
@@ -66,6 +68,12 @@ class LiteRT(Exporter):
         if not several or not all(isinstance(each, int) for each in several):
             raise ConfigError(
                 "`length` is no number of tokens.", expected="a number, or several", received=f"{self.length!r}"
+            )
+        if self.dynamic_length and len(several) > 1:
+            raise ConfigError(
+                "A file of dynamic length has one signature.",
+                received=f"length {self.length!r}",
+                fix="give the most tokens that it takes, or leave dynamic_length out",
             )
         if self.output not in _answers.OUTPUTS:
             raise ConfigError(
@@ -100,10 +108,10 @@ class LiteRT(Exporter):
         chosen = self.precision
         if chosen == "auto":
             chosen = "int8" if items == "image" else "dynamic"
-        if chosen == "int8" and (self.dynamic_batch or not isinstance(self.length, int | None)):
+        if chosen == "int8" and (self._any_shape or not isinstance(self.length, int | None)):
             raise ConfigError(
                 "A file in full integers has one shape.",
-                fix="give one length and no dynamic_batch, or another precision",
+                fix="give one length, no dynamic_length and no dynamic_batch, or another precision",
             )
         return chosen
 
@@ -115,7 +123,11 @@ class LiteRT(Exporter):
         if self.trainable_head:
             _personal.check(task)
         _mediapipe.check(task, self.label_names)
-        answer, shapes = _answers.answer(task, self.output), Shapes(lengths, self.dynamic_batch)
+        answer = _answers.answer(task, self.output)
+        shapes = Shapes(lengths, self.dynamic_batch)
+        if self.dynamic_length:
+            answer = _answers.cut(answer, lengths[-1])
+            shapes = Shapes(lengths[-1:], self.dynamic_batch, any_length=True)
 
         def above(candidate: bytes) -> float:
             return 0.0 if margin is None else margin(self._predict(task, candidate))
@@ -173,12 +185,16 @@ class LiteRT(Exporter):
         if len(lengths) == 1:
             return found | {"milliseconds": latency(path, fixed_inputs(task, items[0], lengths))}
         shown = self._by_length(task, items)
-        by_length = {str(length): latency(path, shown[length][0]) for length in lengths}
+        timed = sorted(shown)
+        if self.dynamic_length:
+            timed = sorted({timed[0], timed[len(timed) // 2], lengths[-1]})
+            shown.setdefault(lengths[-1], [fixed_inputs(task, items[0], lengths[-1])])
+        by_length = {str(length): latency(path, shown[length][0]) for length in timed}
         return found | {"milliseconds": by_length[str(lengths[-1])], "by_length": by_length}
 
     def check(self, task: Task, items: Sequence[Any]) -> None:
         lengths = self._lengths(task)
-        if len(lengths) < 2:
+        if len(lengths) < 2 or self.dynamic_length:
             return
         counts = {length: len(inputs) for length, inputs in self._by_length(task, items).items()}
         if unseen := [length for length in lengths if length not in counts]:
@@ -200,18 +216,22 @@ class LiteRT(Exporter):
     def _lengths(self, task: Task) -> tuple[int, ...]:
         """Tokens that the file takes, in ascending order; none for pictures."""
         if not isinstance(task.preprocessor, TextPreprocessor):
-            if self.length is not None:
-                raise ConfigError("`length` counts tokens; this task reads no text.", fix="leave `length` out")
+            if self.length is not None or self.dynamic_length:
+                which = "length" if self.length is not None else "dynamic_length"
+                raise ConfigError(f"`{which}` counts tokens; this task reads no text.", fix=f"leave `{which}` out")
             return ()
         most, least = task.preprocessor.length, task.preprocessor.specials + 1
         if task.items == "pair":
             least = 1 + max(len(ids) for ids, _ in task.sides(("", ""), most).values())
         if task.target == "answers":
             least = 3 + int(task.config()["head"]["max_question"]) + LEAST_ROOM
-        if self.length is None:
-            return (most,)
-        lengths = sorted({self.length} if isinstance(self.length, int) else set(self.length))
+        given = most if self.length is None else self.length
+        lengths = sorted({given} if isinstance(given, int) else set(given))
         for length in lengths:
             if not least <= length <= most:
                 raise ConfigError(f"A length of {length} tokens does not fit.", expected=f"{least} to {most}")
-        return tuple(lengths)
+        return tuple(range(least, lengths[-1] + 1)) if self.dynamic_length else tuple(lengths)
+
+    @property
+    def _any_shape(self) -> bool:
+        return self.dynamic_batch or self.dynamic_length

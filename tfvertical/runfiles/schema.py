@@ -221,14 +221,14 @@ def _words(details: list[Any], model: type[BaseModel], key: Place) -> str:
     if kind == "extra_forbidden":
         known = list(model.model_fields)
         close = nearest(str(key[-1]), known)
-        return "unknown key. " + (_nearest(close) if close else "Known: " + ", ".join(known) + ".")
+        return "unknown key. " + (nearest_of(close) if close else "Known: " + ", ".join(known) + ".")
     if kind == "missing":
         return "is missing, and must be given."
     expected, received = list(dict.fromkeys(_expected(detail) for detail in details)), details[0]["input"]
     text = f"expected {' or '.join(expected)}, received {json.dumps(received, ensure_ascii=False)}."
     if kind == "literal_error" and isinstance(received, str):
         choices = [word.strip("'") for word in expected[0].replace(" or ", ", ").split(", ")]
-        text += f" {_nearest(close)}" if (close := nearest(received, choices)) else ""
+        text += f" {nearest_of(close)}" if (close := nearest(received, choices)) else ""
     return text
 
 
@@ -244,7 +244,8 @@ def _bound(context: Mapping[str, Any]) -> str | None:
     return " and ".join(found) or None
 
 
-def _nearest(close: list[str]) -> str:
+def nearest_of(close: list[str]) -> str:
+    """The end of a mistake: what there is that is called nearly so."""
     return "Nearest: " + ", ".join(repr(name) for name in close) + "."
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tfvertical import kinds
+from tfvertical.errors import nearest
 from tfvertical.export import folder_name
 from tfvertical.registry import Registry
 from tfvertical.runfiles import schema
@@ -51,10 +52,10 @@ class _File:
         """Whether no mistake is at these places, above or below them."""
         return not any(place[: len(wrong)] == wrong[: len(place)] for place in places for wrong in self._wrong)
 
-    def of_task(self, name: str) -> str:
-        """`kind`, `items` or `target` of the task's class."""
+    def of_task(self, name: str) -> Any:
+        """`kind`, `items`, `target` or `quantities` of the task's class."""
         module = Registry("tasks").module(self.task["name"])
-        return str(schema.constant(_TASKS / f"{module}.py", module, name))
+        return schema.constant(_TASKS / f"{module}.py", module, name)
 
     def has(self, part: str) -> bool:
         """Whether there is such a part of the data. True as well where it is given wrongly: that is told already."""
@@ -169,6 +170,16 @@ def _early_stopping(file: _File) -> Iterator[Mistake]:
         yield Mistake(("training", "early_stopping"), what)
 
 
+def _monitor(file: _File) -> Iterator[Mistake]:
+    from tfvertical.settings import monitored
+
+    monitor, known = file.training.get("monitor"), monitored(file.of_task("quantities"))
+    if monitor is not None and monitor not in known:
+        close = nearest(monitor, known)
+        what = f"{file.task['name']} has no quantity {monitor!r}. One of {', '.join(known)}."
+        yield Mistake(("training", "monitor"), what + (f" {schema.nearest_of(close)}" if close else ""))
+
+
 _NAME: Place = ("task", "name")
 _RULES: tuple[tuple[Callable[[_File], Iterator[Mistake]], tuple[Place, ...]], ...] = (
     (_preset, (_NAME, ("task", "preset"))),
@@ -180,5 +191,6 @@ _RULES: tuple[tuple[Callable[[_File], Iterator[Mistake]], tuple[Place, ...]], ..
     (_pieces, (_NAME, ("task", "crf"), ("task", "pieces"))),
     *((functools.partial(_of_labels, place), (_NAME, ("task", "crf"), place)) for place in _OF_LABELS),
     (_exports, (_NAME,)),
+    (_monitor, (_NAME, ("training", "monitor"))),
     (_early_stopping, (("training", "early_stopping"), ("training", "monitor"))),
 )

@@ -21,6 +21,7 @@ class Classifier(BackboneTask):
 
     target: ClassVar[Target] = "label"
     measure: ClassVar[str] = "accuracy"
+    quantities: ClassVar[tuple[str, ...]] = ("accuracy",)
     monitor: ClassVar[str] = "val_loss"
 
     @classmethod

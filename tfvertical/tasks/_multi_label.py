@@ -35,6 +35,7 @@ class MultiLabelClassifier(BackboneTask):
 
     target: ClassVar[Target] = "labels"
     measure: ClassVar[str] = "micro_f1"
+    quantities: ClassVar[tuple[str, ...]] = ("f1",)
     monitor: ClassVar[str] = "val_loss"
     codec: LabelSetCodec
     _positive_weights: tuple[float, ...] = ()

@@ -32,6 +32,7 @@ class Regressor(BackboneTask):
 
     target: ClassVar[Target] = "numbers"
     measure: ClassVar[str] = "r2"
+    quantities: ClassVar[tuple[str, ...]] = ("mae",)
     monitor: ClassVar[str] = "val_loss"
     codec: NumberCodec
     _begin: Mapping[str, Any] = MappingProxyType({})  # what the layer that knows units was given

@@ -58,6 +58,7 @@ class ExtractiveQA(BackboneTask):
     items: ClassVar[Literal["text", "image", "pair"]] = "pair"
     target: ClassVar[Target] = "answers"
     measure: ClassVar[str] = "f1"
+    quantities: ClassVar[tuple[str, ...]] = ("accuracy",)
     monitor: ClassVar[str] = "val_loss"
     preprocessor: TextPreprocessor
     codec: AnswerCodec

@@ -67,6 +67,7 @@ class TokenClassifier(BackboneTask):
     items: ClassVar[Literal["text", "image", "pair"]] = "text"
     target: ClassVar[Target] = "entities"
     measure: ClassVar[str] = "f1"
+    quantities: ClassVar[tuple[str, ...]] = ("accuracy", "f1")
     monitor: ClassVar[str] = "val_f1"
     preprocessor: TextPreprocessor
     _tag_weights: tuple[float, ...] = ()

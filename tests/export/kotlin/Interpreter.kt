@@ -18,6 +18,7 @@ open class Interpreter(val model: ByteBuffer, val options: Options) {
         private var threads = 1
     }
 
+    open val signatureKeys: Array<String> get() = throw NotImplementedError()
     open fun getSignatureInputs(signature: String): Array<String> = throw NotImplementedError(signature)
     open fun getInputTensor(at: Int): Tensor = throw NotImplementedError("$at")
     open fun getOutputTensor(at: Int): Tensor = throw NotImplementedError("$at")

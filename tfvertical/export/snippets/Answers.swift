@@ -11,8 +11,8 @@ public struct Answer {
 ///
 /// `maxQuestion`, `mostWords` and `threshold` stand in preprocessing.json as `max_question`, `codec.most_words` and
 /// `codec.threshold` (nil always answers), and `run` takes a model's inputs by name to its `scores`, a row for each
-/// position. Of a file with several lengths it takes the signature `serving_default` for the longest `token_ids`, and
-/// `tokens_N` for any other; only the inputs that the signature has are given.
+/// position. For N `token_ids` it takes the signature `tokens_N` where the file has it, else `serving_default`, resized to
+/// `[1, N]`; only the inputs that the signature has are given.
 public struct Answerer {
     private let tokenizer: Tokenizer, maxQuestion: Int, mostWords: Int, threshold: Double?
     private let run: ([String: [Int32]]) throws -> [[Float]]

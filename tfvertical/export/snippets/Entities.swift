@@ -10,9 +10,9 @@ public struct Entity {
 /// Finds what a text names.
 ///
 /// `tags` are the lines of labels.txt, `every` is whether preprocessing.json says `"pieces": "all"`, `steps` are its
-/// `steps` where it has them, and `run` takes a model's inputs by name to its `scores`, a row for each position. Of a
-/// file with several lengths it takes the signature `serving_default` for the longest `token_ids`, and `tokens_N` for
-/// any other; only the inputs that the signature has are given.
+/// `steps` where it has them, and `run` takes a model's inputs by name to its `scores`, a row for each position. For N
+/// `token_ids` it takes the signature `tokens_N` where the file has it, else `serving_default`, resized to `[1, N]`; only
+/// the inputs that the signature has are given.
 public struct Tagger {
     private let tokenizer: Tokenizer, tags: [String], every: Bool, steps: [[Float]]?
     private let run: ([String: [Int32]]) throws -> [[Float]]

@@ -30,7 +30,7 @@ class Model(context: Context) {
     /** So many scores for each position of a text. */
     fun scores(made: Map<String, IntArray>, outputs: Int): Array<FloatArray> {
         val length = made.getValue("token_ids").size
-        val signature = if (length == lengths.last()) "serving_default" else "tokens_$length"
+        val signature = "tokens_$length".takeIf { it in interpreter.signatureKeys } ?: "serving_default"
         val wanted = interpreter.getSignatureInputs(signature).toSet()
         val inputs = made.filterKeys { it in wanted }.mapValues { arrayOf(it.value) as Any }
         val scores = arrayOf(Array(length) { FloatArray(outputs) })

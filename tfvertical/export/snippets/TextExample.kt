@@ -24,7 +24,7 @@ class TextExample(context: Context, private vararg val lengths: Int) {
     fun classify(text: String): Pair<String, Float> {
         val made = tokenizer.inputs(text)
         val length = made.getValue("token_ids").size
-        val signature = if (length == lengths.last()) "serving_default" else "tokens_$length"
+        val signature = "tokens_$length".takeIf { it in interpreter.signatureKeys } ?: "serving_default"
         val wanted = interpreter.getSignatureInputs(signature).toSet()
         val inputs = made.filterKeys { it in wanted }.mapValues { arrayOf(it.value) as Any }
         val scores = arrayOf(FloatArray(labels.size))

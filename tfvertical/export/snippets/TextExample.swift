@@ -4,7 +4,7 @@ import Foundation
 import TensorFlowLite
 
 final class TextExample {
-    private let interpreter: Interpreter, labels: [String], tokenizer: Tokenizer, lengths: [Int]
+    private let interpreter: Interpreter, labels: [String], tokenizer: Tokenizer
 
     /// `lengths` stand in preprocessing.json: `length`, or `lengths` if the file has several.
     init(bundle: Bundle, lengths: [Int]) throws {
@@ -14,7 +14,6 @@ final class TextExample {
             return Array(text.components(separatedBy: "\n").dropLast())
         }
         interpreter = try Interpreter(modelPath: url("model", "tflite").path)
-        self.lengths = lengths
         labels = try lines("labels")
         let table = try Data(contentsOf: url("normalizer", "bin"))
         tokenizer = Tokenizer(vocabulary: try lines("vocab"), normalizer: Normalizer(table: table), lengths: lengths)
@@ -23,10 +22,11 @@ final class TextExample {
     /// The best label and its score.
     func classify(_ text: String) throws -> (label: String, score: Float) {
         let inputs = tokenizer.inputs(text)
-        let length = inputs["token_ids"]!.count
+        let length = inputs["token_ids"]!.count, key = "tokens_\(length)"
         let runner = try interpreter.signatureRunner(
-            with: length == lengths.last! ? "serving_default" : "tokens_\(length)")
+            with: interpreter.signatureKeys.contains(key) ? key : "serving_default")
         let wanted = inputs.filter { runner.inputs.contains($0.key) }
+        for name in wanted.keys { try runner.resizeInput(named: name, toShape: [1, length]) }
         try runner.invoke(with: wanted.mapValues { $0.withUnsafeBufferPointer { Data(buffer: $0) } })
         let found = try runner.output(named: "scores").data
         let scores = found.withUnsafeBytes { Array($0.bindMemory(to: Float.self)) }
