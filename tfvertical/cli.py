@@ -56,6 +56,28 @@ def _options(
 
 
 @app.command()
+def init(
+    data: Annotated[Path, typer.Argument(help="A table, a CoNLL or SQuAD file, or a folder of pictures.")],
+    out: Annotated[Path, typer.Option("--out", help="The run file to write.")] = Path("run.yaml"),
+    text: Annotated[
+        str | None, typer.Option("--text", help="Column of the text; of pairs two, `first,second` (default: found).")
+    ] = None,
+    label: Annotated[str | None, typer.Option("--label", help="Column of the label (default: found).")] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Write a run file for your data, to look through and to train."""
+    from tfvertical import drafting
+    from tfvertical.reporting.terminal import printable
+
+    for line in drafting.draft(
+        data, out, text=[each.strip() for each in text.split(",")] if text else (), label=label, overwrite=overwrite
+    ):
+        print(printable(line))
+    say(f"\n{out} is written: look it through. Next:")
+    say(f"  tfvertical train {out} --out saved_models/{out.stem}")
+
+
+@app.command()
 def train(
     config: Annotated[Path, typer.Argument(help="YAML run file; see examples/.")],
     out: Annotated[Path, typer.Option("--out", help="Folder for the bundle, the report and the exports.")],

@@ -10,10 +10,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfvertical import batches, chunks, frontier, planning, steps
+from tfvertical import batches, chunks, frontier, kernels, planning, steps
 from tfvertical.kept import Job, Trained
 from tfvertical.replicas import Replicas, static_for
 from tfvertical.resume import Saver
+
+WORTH_COMPILING = 1e13  # FLOPs of a stage from which on passes that XLA compiles spare more than their compiling takes
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,9 @@ def _one_by_one(
     data, per_epoch = batches.training_set(
         trained.train, model, *order, done, trained.transform, settings.group_by_length, skip, share, static is not None
     )
+    # of the whole stage, and without what is kept: a run that goes on, or runs all of it, does so in the same arithmetic
+    work = way.step(inside=False) * len(trained.train) * way.resolved.stage.epochs
+    one_pass = replicas is None and kernels.onednn() and work >= WORTH_COMPILING
     few = batches.batch(trained.train, model, np.arange(min(2, len(trained.train))))
     steps.make_metrics(model, few) if replicas is None else replicas.make_metrics(few)
     taken = steps.Steps(
@@ -104,7 +109,7 @@ def _one_by_one(
         lambda number: batches.epoch(trained.train, *order, number, settings.group_by_length),
         way.resolved.stage.name,
         skip,
-        None if replicas is None else replicas.step,
+        steps.taken_by(model, one_pass) if replicas is None else replicas.step,
         by_shape,
         static is not None,
         _looking(trained),
@@ -123,6 +128,7 @@ def _one_by_one(
         "chunks": False,
         "at_once": at_once,
         "compiled": taken.compiled,
+        "one_pass": one_pass,
         "why": why,
     }
     return Feed(data, per_epoch, kept, taken, how)

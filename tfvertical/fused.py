@@ -11,6 +11,7 @@ products of matrices instead of as many small ones as there are examples.
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -19,22 +20,24 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfvertical import kernels, stages
+from tfvertical import kernels, onepass, stages
 
 _ALONE = ("gelu", "gelu_approximate", "linear", "relu", "sigmoid", "silu", "tanh")  # activations of one number each
 
 
 @contextlib.contextmanager
-def fused(model: keras.Model, held: bool = False, normalizations: bool = True) -> Iterator[None]:
+def fused(model: keras.Model, held: bool = False, trained: bool = False, compiled: bool = False) -> Iterator[None]:
     """For a block in which a model's passes are traced; layers that are not Keras' own stay as they are.
 
     Args:
         model: what is traced.
         held: the graph takes the matrices that it computes with as they are now, and does not convert them to their
             layer's precision in each call.
-        normalizations: layer normalizations, too. Not where gradients are traced, which take no less time that way.
+        trained: gradients are traced, too. Then normalizations as oneDNN has them take no less time.
+        compiled: with `trained`, GELU and layer normalizations are compiled by XLA, one pass over memory each.
     """
-    found = _found(model, held, _WAYS if normalizations else _TRAINED) if kernels.onednn() else []
+    ways = _COMPILED if compiled else _TRAINED if trained else _WAYS
+    found = _found(model, held, ways) if kernels.onednn() else []
     for layer, call in found:
         layer.call = call
     try:
@@ -59,16 +62,26 @@ def _found(
     return found
 
 
-def _dense(layer: Any, held: bool) -> Callable[..., Any] | None:
+def _dense(layer: Any, held: bool, compiled: bool = False) -> Callable[..., Any] | None:
     """Rows by columns, whatever the number of axes."""
     if _adapted(layer) or not _alone(layer.activation):
         return None
-    now = _converted(layer) if held else None
+    now, activation = _converted(layer) if held else None, layer.activation
+    if compiled and (form := _gelu(activation)) is not None:
+        activation = functools.partial(onepass.gelu, approximate=form == "tanh")
 
     def call(inputs: Any, training: bool | None = None) -> Any:
-        return _product(inputs, 1, layer, (layer.units,), now)
+        return _product(inputs, 1, layer, (layer.units,), now, activation)
 
     return call
+
+
+def _gelu(activation: Any) -> str | None:
+    """Which form of the unit a function is, of Keras' own and KerasHub's; None for any other."""
+    if activation is keras.activations.gelu:
+        return "erf"
+    name, home = getattr(activation, "__name__", ""), str(getattr(activation, "__module__", ""))
+    return "tanh" if name == "gelu_approximate" and home.startswith("keras_hub.") else None
 
 
 def _einsum_dense(layer: Any, held: bool) -> Callable[..., Any] | None:
@@ -82,7 +95,7 @@ def _einsum_dense(layer: Any, held: bool) -> Callable[..., Any] | None:
     now = _converted(layer) if held else None
 
     def call(inputs: Any, training: bool | None = None) -> Any:
-        return _product(inputs, summed, layer, rest, now)
+        return _product(inputs, summed, layer, rest, now, layer.activation)
 
     return call
 
@@ -102,7 +115,9 @@ def _summed(equation: str) -> int:
     return 0
 
 
-def _product(inputs: Any, summed: int, layer: Any, rest: tuple[int, ...], held: np.ndarray | None) -> Any:
+def _product(
+    inputs: Any, summed: int, layer: Any, rest: tuple[int, ...], held: np.ndarray | None, activation: Any
+) -> Any:
     """The inputs' last `summed` axes times the layer's weights, bias and activation: two matrices and a row."""
     kernel, columns = keras.ops.convert_to_tensor(layer.kernel) if held is None else tf.constant(held), math.prod(rest)
     before, rows = inputs.shape[:-summed], tf.shape(inputs)[:-summed]
@@ -110,8 +125,8 @@ def _product(inputs: Any, summed: int, layer: Any, rest: tuple[int, ...], held: 
     found = tf.matmul(tf.reshape(inputs, (-1, width)), tf.reshape(kernel, (width, columns)))
     if layer.bias is not None:
         found = tf.nn.bias_add(found, tf.reshape(keras.ops.convert_to_tensor(layer.bias), (columns,)))
-    if layer.activation is not None:
-        found = layer.activation(found)
+    if activation is not None:
+        found = activation(found)
     found = tf.reshape(found, tf.concat([rows, rest], 0))
     found.set_shape((*before, *rest))
     return found
@@ -119,9 +134,8 @@ def _product(inputs: Any, summed: int, layer: Any, rest: tuple[int, ...], held: 
 
 def _layer_normalization(layer: Any, held: bool) -> Callable[..., Any] | None:
     """Each row as a channel that is normalized over its columns."""
-    last = len(layer.input_spec.shape) - 1 if getattr(layer.input_spec, "shape", None) else None
-    axis = layer.axis if isinstance(layer.axis, int) else layer.axis[0] if len(layer.axis) == 1 else None
-    if axis not in (-1, last) or axis is None or layer.rms_scaling or layer.gamma is None or layer.beta is None:
+    axis = _of_rows(layer)
+    if axis is None:
         return None
     width, plain = int(layer.gamma.shape[0]), layer.call
 
@@ -147,6 +161,34 @@ def _layer_normalization(layer: Any, held: bool) -> Callable[..., Any] | None:
         return found * gamma + beta
 
     return call
+
+
+def _compiled_normalization(layer: Any, held: bool) -> Callable[..., Any] | None:
+    """Each row in one pass, forth and back."""
+    axis = _of_rows(layer)
+    if axis is None:
+        return None
+    width, plain = int(layer.gamma.shape[0]), layer.call
+
+    def call(inputs: Any) -> Any:
+        if inputs.shape.rank is None or (axis != -1 and inputs.shape.rank != axis + 1):
+            return plain(inputs)
+        gamma, beta = (tf.cast(variable.value, tf.float32) for variable in (layer.gamma, layer.beta))
+        found = onepass.normalize(tf.reshape(inputs, (-1, width)), gamma, beta, layer.epsilon)
+        found = tf.cast(tf.reshape(found, tf.shape(inputs)), layer.compute_dtype)
+        found.set_shape(inputs.shape)
+        return found
+
+    return call
+
+
+def _of_rows(layer: Any) -> int | None:
+    """The axis that a layer normalizes over where that is the last one and it scales and moves; otherwise None."""
+    last = len(layer.input_spec.shape) - 1 if getattr(layer.input_spec, "shape", None) else None
+    axis = layer.axis if isinstance(layer.axis, int) else layer.axis[0] if len(layer.axis) == 1 else None
+    if axis not in (-1, last) or layer.rms_scaling or layer.gamma is None or layer.beta is None:
+        return None
+    return axis
 
 
 def _lookup(layer: Any, held: bool) -> Callable[..., Any] | None:
@@ -184,4 +226,8 @@ _PRODUCTS: dict[type, _Way] = {keras.layers.Dense: _dense, keras.layers.EinsumDe
 _TRAINED: dict[type, _Way] = _PRODUCTS | dict.fromkeys(
     (keras.layers.Embedding, keras.layers.ReversibleEmbedding), _lookup
 )
+_COMPILED: dict[type, _Way] = _TRAINED | {
+    keras.layers.Dense: functools.partial(_dense, compiled=True),
+    keras.layers.LayerNormalization: _compiled_normalization,
+}
 _WAYS: dict[type, _Way] = _PRODUCTS | {keras.layers.LayerNormalization: _layer_normalization}

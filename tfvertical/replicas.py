@@ -197,7 +197,7 @@ class Replicas:
 
     def _products(self) -> contextlib.AbstractContextManager[None]:
         """As one device's steps compute them; around all replicas, which are traced in threads."""
-        return fused.fused(self.model, normalizations=False) if self.static is None else contextlib.nullcontext()
+        return fused.fused(self.model, trained=True) if self.static is None else contextlib.nullcontext()
 
     def judge(self, iterator: Any) -> Mapping[str, Any]:
         """What Keras calls as its `test_function`: the next batch of validation; the metrics so far."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -100,8 +102,9 @@ def trained(step_of) -> tuple[dict[str, np.ndarray], float, list[str]]:
     return tiny.values(model), float(model.get_metrics_result()["loss"]), operations
 
 
-def test_training_steps_are_those_of_keras():
-    ours, loss, found = trained(steps.taken_by)
+@pytest.mark.parametrize("compiled", [False, True])
+def test_training_steps_are_those_of_keras(compiled: bool):
+    ours, loss, found = trained(functools.partial(steps.taken_by, compiled=compiled))
     plain, want, before = trained(lambda model: lambda batch: model.train_step(batch))
     np.testing.assert_allclose(loss, want, rtol=1e-5)
     assert tiny.largest_difference(ours, plain) < 1e-5
@@ -120,7 +123,7 @@ def test_rows_are_those_that_keras_looks_up(mask: bool, policy: str):
     with tf.GradientTape() as tape:
         want = layer(ids)
     gradient = tape.gradient(want, layer.embeddings.value)
-    with fused.fused(keras.Sequential([layer]), normalizations=False), tf.GradientTape() as tape:
+    with fused.fused(keras.Sequential([layer]), trained=True), tf.GradientTape() as tape:
         assert ("call" in vars(layer)) == (kernels.onednn() and not mask)
         found = layer(ids)
         backwards = layer(tf.ones((1, 4)), reverse=True)

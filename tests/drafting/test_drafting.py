@@ -1,0 +1,163 @@
+"""A run file drafted from data: the task that a person would choose, or a refusal that says what to name."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from tfvertical import config, jobs
+from tfvertical.cli import main
+from tfvertical.drafting import draft
+from tfvertical.errors import ConfigError, DataError
+
+POSTS = [f"the card of customer {at} never arrived, please help" for at in range(60)]
+TOPICS = [("card", "cash", "loan")[at % 3] for at in range(60)]
+
+
+def table(folder: Path, name: str = "posts.csv", sep: str = ",", encoding: str = "utf-8", **columns: list) -> Path:
+    pd.DataFrame(columns or {"message": POSTS, "topic": TOPICS}).to_csv(
+        folder / name, sep=sep, index=False, encoding=encoding
+    )
+    return folder / name
+
+
+def drafted(folder: Path, source: Path, **options) -> config.Run:
+    """The run that the file describes; what `load` checks is right with it."""
+    draft(source, folder / "run.yaml", **options)
+    return config.load(folder / "run.yaml")
+
+
+@pytest.mark.parametrize(
+    ("columns", "task", "given"),
+    [
+        ({"message": POSTS, "topic": TOPICS}, "text_classifier", {"text": "message", "label": "topic"}),
+        ({"id": [*range(60)], "post": POSTS, "label": TOPICS}, "text_classifier", {"text": "post", "label": "label"}),
+        ({"post": POSTS, "stars": [at % 5 + 1 for at in range(60)]}, "text_classifier", {"label": "stars"}),
+        ({"post": POSTS, "score": [at / 7 for at in range(60)]}, "text_regressor", {"label": "score"}),
+        (
+            {"post": POSTS, "tags": [("a;b", "b", "a", "b;c")[at % 4] for at in range(60)]},
+            "text_multi_label_classifier",
+            {"label": "tags", "separator": ";"},
+        ),
+    ],
+)
+def test_a_table_says_what_is_learned(tmp_path: Path, columns: dict, task: str, given: dict):
+    run = drafted(tmp_path, table(tmp_path, **columns))
+    assert run.task == task and given.items() <= run.data.load.items()
+    assert run.data.sources == {"train": str(tmp_path / "posts.csv")} and run.data.split is not None
+    assert run.options["length"] == 32, "twelve tokens, and room"
+
+
+@pytest.mark.parametrize(
+    ("labels", "task"), [(TOPICS, "pair_classifier"), ([at / 9 for at in range(60)], "pair_regressor")]
+)
+def test_two_columns_are_a_pair(tmp_path: Path, labels: list, task: str):
+    source = table(tmp_path, question=POSTS, answer=POSTS[::-1], label=labels)
+    run = drafted(tmp_path, source, text=["question", "answer"])
+    assert run.task == task and run.data.load["text"] == ["question", "answer"]
+
+
+def test_how_a_file_has_to_be_read_is_found_out(tmp_path: Path):
+    source = table(
+        tmp_path, sep=";", encoding="cp1252", message=["Überweisung " + post for post in POSTS], topic=TOPICS
+    )
+    run = drafted(tmp_path, source)
+    assert run.data.load["delimiter"] == ";" and run.data.load["encoding"] == "cp1252"
+    source.write_text("".join(f"{post.replace(',', '')},{at % 2}\n" for at, post in enumerate(POSTS)))
+    run = drafted(tmp_path, source, overwrite=True)
+    assert run.data.load["header"] is False and (run.data.load["text"], run.data.load["label"]) == (0, 1)
+
+
+def test_rare_labels_are_weighed_up(tmp_path: Path):
+    source = table(tmp_path, message=POSTS, topic=["rare"] * 3 + ["common"] * 57)
+    assert drafted(tmp_path, source).data.class_weight == "balanced"
+    assert drafted(tmp_path, table(tmp_path), overwrite=True).data.class_weight is None
+
+
+def test_json_lines_hold_lists_of_names_and_places(tmp_path: Path):
+    source = tmp_path / "posts.jsonl"
+    rows = [{"text": post, "label": ["a", "b"][: at % 3]} for at, post in enumerate(POSTS)]
+    source.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert drafted(tmp_path, source).task == "text_multi_label_classifier"
+    rows = [{"text": post, "label": [{"start": 4, "end": 8, "label": "THING"}]} for post in POSTS]
+    source.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert drafted(tmp_path, source, overwrite=True).task == "token_classifier"
+
+
+def test_files_of_other_forms(tmp_path: Path):
+    (tmp_path / "train.conll").write_text("Aspirin B-DRUG\nhelps O\n\nNone O\n")
+    assert drafted(tmp_path, tmp_path / "train.conll").task == "token_classifier"
+    asked = {"id": "1", "question": "When?", "answers": [{"text": "May", "answer_start": 7}]}
+    content = {"data": [{"paragraphs": [{"context": "Due in May.", "qas": [asked]}]}]}
+    (tmp_path / "train.json").write_text(json.dumps(content))
+    assert drafted(tmp_path, tmp_path / "train.json", overwrite=True).task == "extractive_qa"
+
+
+def test_pictures_in_folders_and_in_a_table(tmp_path: Path):
+    for part in ("train", "test"):
+        for label in ("cat", "dog"):
+            (tmp_path / "pets" / part / label).mkdir(parents=True)
+            for at in range(2):
+                Image.new("RGB", (8, 8)).save(tmp_path / "pets" / part / label / f"{at}.png")
+    run = drafted(tmp_path, tmp_path / "pets")
+    assert run.task == "image_classifier" and set(run.data.sources) == {"train", "test"}
+    assert run.data.split is not None, "a part of the training data validates"
+    source = table(tmp_path, picture=[f"pets/train/cat/{at}.png" for at in range(20)], topic=TOPICS[:20])
+    assert drafted(tmp_path, source, overwrite=True).task == "image_classifier"
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        (
+            {"message": POSTS, "a": TOPICS, "b": TOPICS},
+            r"several columns could be the label[\s\S]*'a' \(3 values[\s\S]*--label",
+        ),
+        ({"message": POSTS, "other": POSTS}, r"no column looks like a label[\s\S]*--label COLUMN"),
+        ({"number": [*range(60)], "label": [*range(60)]}, r"no column of texts[\s\S]*--text COLUMN"),
+        ({"message": POSTS, "label": ["same"] * 60}, r"'label' \(1 values[\s\S]*is no label"),
+    ],
+)
+def test_what_cannot_be_told_is_asked_for(tmp_path: Path, columns: dict, message: str):
+    with pytest.raises(DataError, match=message):
+        draft(table(tmp_path, **columns), tmp_path / "run.yaml")
+    assert not (tmp_path / "run.yaml").exists()
+
+
+def test_names_are_looked_up(tmp_path: Path):
+    with pytest.raises(DataError, match=r"no column 'topc'[\s\S]*'topic'"):
+        draft(table(tmp_path), tmp_path / "run.yaml", label="topc")
+    with pytest.raises(DataError, match=r"does not exist[\s\S]*posts.csv"):
+        draft(tmp_path / "post.csv", tmp_path / "run.yaml")
+    (tmp_path / "run.yaml").write_text("mine")
+    with pytest.raises(ConfigError, match="--overwrite"):
+        draft(tmp_path / "posts.csv", tmp_path / "run.yaml")
+    assert (tmp_path / "run.yaml").read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["a: b", "yes", "# no", "a\nb", '"', "é", "1", "- x", "{x}"])
+def test_columns_of_any_name(tmp_path: Path, name: str):
+    run = drafted(tmp_path, table(tmp_path, **{name: POSTS, "label": [f"{each}\n{name}" for each in TOPICS]}))
+    assert run.data.load["text"] == name
+
+
+def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    source, out = table(tmp_path), tmp_path / "run.yaml"
+    assert main(["init", str(source), "--out", str(out)]) == 0
+    told = capsys.readouterr()
+    assert "text: 'message' (60 values, 9 words each)" in told.out and "task: TextClassifier" in told.out
+    assert f"tfvertical train {out}" in told.err
+    assert main(["init", str(source), "--out", str(out)]) == 2 and "--overwrite" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_what_is_drafted_trains(tmp_path: Path, tiny_preset: Path):
+    """The whole way, with a tiny backbone in the place of the drafted one."""
+    draft(table(tmp_path), tmp_path / "run.yaml")
+    run = config.load(tmp_path / "run.yaml", [f"task.preset={tiny_preset}", "training.epochs=1", "export=[]"])
+    report = jobs.train(run, tmp_path / "out", say=lambda line: None)
+    assert report is not None and report.metrics["accuracy"] >= 0

@@ -1,0 +1,125 @@
+"""The run file as text, commented, checked like any other before it is written."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tfvertical import config
+from tfvertical.drafting.choose import Choice, choose
+from tfvertical.errors import ConfigError
+from tfvertical.files import write_text
+from tfvertical.runfiles import runfile
+
+_PRESETS = {"Image": "efficientnet_lite0"}
+_PLAIN = re.compile(r"[A-Za-z_./][\w ./-]*[\w/]|[A-Za-z_]")
+_WORDS = ("true", "false", "yes", "no", "on", "off", "null", "y", "n")
+_WHOLE = ("TokenClassifier", "ExtractiveQA")  # whose heads alone say little: every weight learns
+_FROZEN = "Frozen                # the head alone, minutes; then try GradualUnfreezing, see docs/adaptations.md"
+
+
+def draft(
+    path: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    text: Sequence[str] = (),
+    label: str | None = None,
+    overwrite: bool = False,
+) -> list[str]:
+    """Write a run file for the data at `path`.
+
+    Args:
+        path: a table, a CoNLL or SQuAD file, or a folder of pictures.
+        out: the run file.
+        text: column of the text, or both of a pair; found where not given.
+        label: column of the label; found where not given.
+        overwrite: replace a file that stands there.
+
+    Returns:
+        What was seen and chosen, a line each.
+
+    Raises:
+        ConfigError: the file exists.
+        DataError: nothing can be read, or it does not say what is to be learned.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     rows = "".join(f"text {at},{'ab'[at % 2]}\\n" for at in range(20))
+        ...     _ = (Path(folder) / "posts.csv").write_text("post,topic\\n" + rows)
+        ...     draft(Path(folder) / "posts.csv", Path(folder) / "run.yaml")[-1]
+        'task: TextClassifier'
+    """
+    out = Path(out)
+    if out.exists() and not overwrite:
+        raise ConfigError(f"{out} exists.", fix="name another with --out, or replace it with --overwrite")
+    choice = choose(Path(path), text, label)
+    written = content(choice, out)
+    config.build(runfile.parse(written, out.name), out.resolve().parent)
+    write_text(out, written)
+    return [*choice.seen, f"task: {choice.task}"]
+
+
+def content(choice: Choice, out: Path) -> str:
+    """The run file's text; paths are taken from its own folder."""
+    preset = next((preset for kind, preset in _PRESETS.items() if choice.task.startswith(kind)), "minilm_l6_v2")
+    whole = choice.task in _WHOLE
+    texts = preset == "minilm_l6_v2"
+    lines = [
+        f"# Drafted from {'; '.join(choice.seen)}.",
+        f"#   tfvertical train {out.name} --out saved_models/{out.stem}",
+        "",
+        "task:",
+        f"  name: {choice.task}",
+        f"  preset: {preset}"
+        + ("   # English, without capitals; others: `tfvertical presets list --hub`" if texts else ""),
+        *_lines(choice.options),
+        "",
+        "data:",
+        *_lines({part: os.path.relpath(source, out.parent) for part, source in choice.sources.items()}),
+        *_lines(choice.columns),
+    ]
+    if choice.uneven and choice.task.endswith("Classifier"):
+        lines.append("  class_weight: balanced   # some labels are ten times as frequent as others")
+    if missing := [part for part in ("validation", "test") if part not in choice.sources]:
+        shares = {"train": 1 - 0.15 * len(missing)} | dict.fromkeys(missing, 0.15)
+        lines += [
+            "  policy: raise            # rows that cannot be used end the run; or skip, or quarantine them in a file",
+            "  # group: patient         # rows of one patient, customer or machine must not be told apart by the split",
+            "  split:",
+            f"    fractions: {{{', '.join(f'{part}: {share:g}' for part, share in shares.items())}}}",
+            "    seed: 0",
+        ]
+    rates = {"epochs": 4, "batch_size": 16, "learning_rate": 1e-4} if whole else {"epochs": 20, "learning_rate": 3e-3}
+    lines += [
+        "",
+        "adaptation:",
+        "  name: " + ("FullFineTuning" if whole else _FROZEN),
+        *(["  backbone_rate: 1.0"] if whole else []),
+        "",
+        "training:",
+        *_lines(rates),
+        "",
+        "export:",
+        "  - {format: litert, precision: auto}   # for phones; refused where it loses more than 0.01",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _lines(values: Mapping[str, Any]) -> list[str]:
+    return [f"  {name}: {_scalar(value)}" for name, value in values.items()]
+
+
+def _scalar(value: Any) -> str:
+    """YAML of a value; a text stands bare where no reader of YAML can take it for anything else."""
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_scalar, value)) + "]"
+    if isinstance(value, float):
+        return f"{value:.1e}"
+    if isinstance(value, str) and _PLAIN.fullmatch(value) and value.lower() not in _WORDS:
+        return value
+    return json.dumps(value, ensure_ascii=False)

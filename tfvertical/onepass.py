@@ -1,0 +1,112 @@
+"""GELU and layer normalization in one pass over memory, forth and back, compiled by XLA.
+
+TensorFlow computes them on a processor as a dozen operations forth and two dozen back, each of which reads and writes
+the whole array: of a training step of MiniLM in bfloat16 that is a third of the time. XLA makes a loop of each, but
+compiles it for every shape: rows are filled up to a multiple of `TILE`, so that a run sees a few shapes only.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+TILE = 256  # rows: with fewer there are more shapes to compile, with more there is more to fill up
+_CUBIC = 0.044715  # of the tanh form (Hendrycks and Gimpel 2016), and twice the root of 2/pi
+_SLOPE = 2 * math.sqrt(2 / math.pi)
+
+_compiled = functools.partial(tf.function, jit_compile=True, autograph=False)
+
+
+def gelu(inputs: Any, approximate: bool = False) -> Any:
+    """The Gaussian error linear unit of a matrix; in float32 within, whatever its dtype.
+
+    Args:
+        inputs: floating `(rows, columns)`.
+        approximate: in the tanh form.
+
+    Example:
+        >>> gelu(tf.constant([[-1.0, 0.0, 1.0]])).numpy().round(4).tolist()
+        [[-0.15870000422000885, 0.0, 0.8413000106811523]]
+    """
+    forth, back = (_tanh_form, _tanh_form_back) if approximate else (_erf_form, _erf_form_back)
+
+    @tf.custom_gradient
+    def passed(given: Any) -> Any:
+        return forth(given), lambda upstream: back(given, upstream)
+
+    return _in_tiles(passed, inputs)
+
+
+def normalize(inputs: Any, gamma: Any, beta: Any, epsilon: float) -> Any:
+    """Each row of a matrix at mean 0 and variance 1, then scaled and moved; in float32 within.
+
+    Args:
+        inputs: floating `(rows, columns)`.
+        gamma: float32 `(columns,)`.
+        beta: float32 `(columns,)`.
+        epsilon: beside the variance.
+    """
+
+    @tf.custom_gradient
+    def passed(given: Any, scale: Any, offset: Any) -> Any:
+        found, mean, deviation = _normalized(given, scale, offset, epsilon)
+        return found, lambda upstream: _normalized_back(given, scale, mean, deviation, upstream)
+
+    numbers = [tf.identity(each) for each in (gamma, beta)]  # a variable has no gradient that is given here
+    return _in_tiles(lambda given: passed(given, *numbers), inputs)
+
+
+def _in_tiles(action: Callable[[Any], Any], inputs: Any) -> Any:
+    """`action` of the rows, filled up with zeros, which what is cut off again gives no gradient."""
+    rows = tf.shape(inputs)[0]
+    found = action(tf.pad(inputs, [[0, -rows % TILE], [0, 0]]))[:rows]
+    found.set_shape(inputs.shape)
+    return found
+
+
+@_compiled
+def _tanh_form(given: Any) -> Any:
+    x = tf.cast(given, tf.float32)
+    return tf.cast(x * tf.sigmoid(_SLOPE * (x + _CUBIC * x * x * x)), given.dtype)
+
+
+@_compiled
+def _tanh_form_back(given: Any, upstream: Any) -> Any:
+    x, dy = tf.cast(given, tf.float32), tf.cast(upstream, tf.float32)
+    gate = tf.sigmoid(_SLOPE * (x + _CUBIC * x * x * x))
+    slope = gate + x * gate * (1 - gate) * _SLOPE * (1 + 3 * _CUBIC * x * x)
+    return tf.cast(dy * slope, given.dtype)
+
+
+@_compiled
+def _erf_form(given: Any) -> Any:
+    x = tf.cast(given, tf.float32)
+    return tf.cast(0.5 * x * (1 + tf.math.erf(x / math.sqrt(2))), given.dtype)
+
+
+@_compiled
+def _erf_form_back(given: Any, upstream: Any) -> Any:
+    x, dy = tf.cast(given, tf.float32), tf.cast(upstream, tf.float32)
+    slope = 0.5 * (1 + tf.math.erf(x / math.sqrt(2))) + x * tf.exp(-0.5 * x * x) / math.sqrt(2 * math.pi)
+    return tf.cast(dy * slope, given.dtype)
+
+
+@_compiled
+def _normalized(given: Any, gamma: Any, beta: Any, epsilon: float) -> tuple[Any, Any, Any]:
+    x = tf.cast(given, tf.float32)
+    mean = tf.reduce_mean(x, -1, keepdims=True)
+    deviation = tf.math.rsqrt(tf.reduce_mean(tf.square(x - mean), -1, keepdims=True) + epsilon)
+    return tf.cast((x - mean) * deviation * gamma + beta, given.dtype), mean, deviation
+
+
+@_compiled
+def _normalized_back(given: Any, gamma: Any, mean: Any, deviation: Any, upstream: Any) -> tuple[Any, Any, Any]:
+    x, dy = tf.cast(given, tf.float32), tf.cast(upstream, tf.float32)
+    normal, scaled = (x - mean) * deviation, dy * gamma
+    centred = scaled - tf.reduce_mean(scaled, -1, keepdims=True)
+    found = deviation * (centred - normal * tf.reduce_mean(scaled * normal, -1, keepdims=True))
+    return tf.cast(found, given.dtype), tf.reduce_sum(dy * normal, 0), tf.reduce_sum(dy, 0)
