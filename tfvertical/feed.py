@@ -96,7 +96,7 @@ def _one_by_one(
     data, per_epoch = batches.training_set(
         trained.train, model, *order, done, trained.transform, settings.group_by_length, skip, share, static is not None
     )
-    # of the whole stage, and without what is kept: a run that goes on, or runs all of it, does so in the same arithmetic
+    # of the whole stage, kept parts or not: a run that goes on, or keeps nothing, computes in the same arithmetic
     work = way.step(inside=False) * len(trained.train) * way.resolved.stage.epochs
     one_pass = replicas is None and kernels.onednn() and work >= WORTH_COMPILING
     few = batches.batch(trained.train, model, np.arange(min(2, len(trained.train))))

@@ -11,9 +11,9 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from tfvertical.data._request import Request
 from tfvertical.data.conll import Conll
 from tfvertical.data.image_folder import ImageFolder
-from tfvertical.data._request import Request
 from tfvertical.drafting.look import Column, Looked, look
 from tfvertical.errors import DataError, nearest, nearest_paths
 
@@ -23,6 +23,7 @@ _LENGTHS = (32, 64, 128, 256, 512)
 _PIECES = 1.5  # tokens that an English word takes, and a little more
 _SEPARATORS = ("|", ";", ",")
 _FEW = 20  # different whole numbers up to which they are taken as names
+_SHORT = 5  # words: a column of fewer is no second text
 _SHOWN = 40  # characters of a label's name
 _PARTS = ("train", "validation", "test")
 
@@ -37,6 +38,7 @@ class Choice:
         sources: part -> path.
         options: of the task.
         columns: of the data: keywords of `data.load`.
+        rows: how many there are, as far as they were looked at; 0 where they were not.
         uneven: whether some label is ten times as frequent as another.
     """
 
@@ -45,6 +47,7 @@ class Choice:
     sources: Mapping[str, Path]
     options: Mapping[str, Any] = field(default_factory=dict)
     columns: Mapping[str, Any] = field(default_factory=dict)
+    rows: int = 0
     uneven: bool = False
 
 
@@ -92,7 +95,7 @@ def _pictures(path: Path) -> Choice:
             expected="a folder of pictures for each class",
         )
     seen = [f"pictures in {len(counts)} folders, one for each class, {_sizes(counts)}"]
-    return Choice("ImageClassifier", seen, sources, uneven=_uneven(counts))
+    return Choice("ImageClassifier", seen, sources, rows=sum(counts.values()), uneven=_uneven(counts))
 
 
 def _table(path: Path, table: Looked, text: Sequence[str], label: str | None) -> Choice:
@@ -122,17 +125,25 @@ def _table(path: Path, table: Looked, text: Sequence[str], label: str | None) ->
         name = f"Pair{kind}"
     else:
         name = ("Image" if pictures else "Text") + kind
-    return Choice(name, [*seen, told], {"train": path}, options, columns | own, uneven)
+    return Choice(name, [*seen, told], {"train": path}, options, columns | own, table.rows, uneven)
 
 
 def _text(path: Path, table: Looked, label: str | None) -> Column:
-    """The column with most to read; a picture's path before any text."""
-    texts = [each for each in table.columns if each.plain and not each.numeric and str(each.name) != label]
-    if pictures := [each for each in texts if _are_pictures(each)]:
+    """The column with most to read, by far; a picture before any text."""
+    others = [each for each in table.columns if str(each.name) != label]
+    if pictures := [each for each in others if _are_pictures(each)]:
         return pictures[0]
+    texts = [each for each in others if each.plain and not each.numeric]
     if not texts:
         raise DataError(f"{path.name} has no column of texts.", received=table.told(), fix="name one: --text COLUMN")
-    return max(texts, key=lambda each: fmean(each.words))
+    first, *rest = sorted(texts, key=lambda each: fmean(each.words), reverse=True)
+    if rest and fmean(rest[0].words) > max(_SHORT, fmean(first.words) / 2):
+        raise DataError(
+            f"{path.name}: several columns could be the text.",
+            received=table.told(),
+            fix=f"name it: --text COLUMN; or two texts of each row: --text '{first.name},{rest[0].name}'",
+        )
+    return first
 
 
 def _label(path: Path, table: Looked, items: Sequence[Column]) -> Column:
@@ -186,6 +197,9 @@ def _separator(truth: Column) -> str:
 
 
 def _are_pictures(column: Column) -> bool:
+    """Whether it holds pictures, or paths of some."""
+    if not column.plain:
+        return bool(column.values) and all(isinstance(value, bytes) for value in column.values)
     return all(value.lower().endswith(_PICTURES) for value in column.counts)
 
 

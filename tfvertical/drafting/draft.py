@@ -18,6 +18,8 @@ from tfvertical.runfiles import runfile
 _PRESETS = {"Image": "efficientnet_lite0"}
 _PLAIN = re.compile(r"[A-Za-z_./][\w ./-]*[\w/]|[A-Za-z_]")
 _WORDS = ("true", "false", "yes", "no", "on", "off", "null", "y", "n")
+_SHARE = 0.15  # of the rows for validation, and for the test
+_JUDGES = 100  # validation rows that tell what a lower precision loses
 _WHOLE = ("TokenClassifier", "ExtractiveQA")  # whose heads alone say little: every weight learns
 _FROZEN = "Frozen                # the head alone, minutes; then try GradualUnfreezing, see docs/adaptations.md"
 
@@ -86,7 +88,7 @@ def content(choice: Choice, out: Path) -> str:
     if choice.uneven and choice.task.endswith("Classifier"):
         lines.append("  class_weight: balanced   # some labels are ten times as frequent as others")
     if missing := [part for part in ("validation", "test") if part not in choice.sources]:
-        shares = {"train": 1 - 0.15 * len(missing)} | dict.fromkeys(missing, 0.15)
+        shares = {"train": 1 - _SHARE * len(missing)} | dict.fromkeys(missing, _SHARE)
         lines += [
             "  policy: raise            # rows that cannot be used end the run; or skip, or quarantine them in a file",
             "  # group: patient         # rows of one patient, customer or machine must not be told apart by the split",
@@ -105,7 +107,9 @@ def content(choice: Choice, out: Path) -> str:
         *_lines(rates),
         "",
         "export:",
-        "  - {format: litert, precision: auto}   # for phones; refused where it loses more than 0.01",
+        "  - {format: litert}        # for phones; with more validation data `precision: auto`, a quarter of the size"
+        if choice.rows and _SHARE * choice.rows < _JUDGES
+        else "  - {format: litert, precision: auto}   # for phones; refused where it loses more than 0.01",
     ]
     return "\n".join(lines) + "\n"
 

@@ -100,6 +100,7 @@ def look(path: Path) -> Looked:
         (['message', 'topic'], {'delimiter': ';'})
     """
     options: dict[str, Any] = {}
+    rows: list[Any]
     suffix = path.suffix.lower()
     try:
         if suffix == ".parquet":
@@ -131,15 +132,24 @@ def _delimited(path: Path) -> tuple[list[dict[str | int, Any]], dict[str, Any]]:
     if mark != own:
         options["delimiter"] = mark
     found = islice(_csv.records(path, encoding=encoding, delimiter=mark, quotes=True, limit=_LIMIT), MOST + 1)
-    rows = [record.cells for record in found if record.cells is not None]
+    rows: list[list[str]] = [record.cells for record in found if record.cells is not None]
     if not rows:
         return [], options
     header: list[Any] = [cell.strip() for cell in rows[0]]
-    if any(_is_number(cell) or len(cell) > _LONG for cell in header):
+    if _no_names(rows):
         options["header"], header = False, list(range(len(header)))
     else:
         rows = rows[1:]
     return [dict(zip(header, row, strict=True)) for row in rows if len(row) == len(header)], options
+
+
+def _no_names(rows: list[list[str]]) -> bool:
+    """Whether the first row is one like the others: a number above numbers, or a cell too long for a name."""
+    below = [row for row in rows[1:] if len(row) == len(rows[0])]
+    return any(
+        len(cell) > _LONG or (_is_number(cell) and all(_is_number(row[at]) for row in below))
+        for at, cell in enumerate(rows[0])
+    )
 
 
 def _encoding(start: bytes) -> str:

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from tests.cli.conftest import Place
 from tfvertical import config, jobs
 from tfvertical.cli import main
 from tfvertical.drafting import draft
@@ -108,6 +109,9 @@ def test_pictures_in_folders_and_in_a_table(tmp_path: Path):
     assert run.data.split is not None, "a part of the training data validates"
     source = table(tmp_path, picture=[f"pets/train/cat/{at}.png" for at in range(20)], topic=TOPICS[:20])
     assert drafted(tmp_path, source, overwrite=True).task == "image_classifier"
+    encoded = (tmp_path / "pets" / "train" / "cat" / "0.png").read_bytes()
+    pd.DataFrame({"image": [encoded] * 20, "topic": TOPICS[:20]}).to_parquet(tmp_path / "pets.parquet")
+    assert drafted(tmp_path, tmp_path / "pets.parquet", overwrite=True).task == "image_classifier"
 
 
 @pytest.mark.parametrize(
@@ -117,7 +121,14 @@ def test_pictures_in_folders_and_in_a_table(tmp_path: Path):
             {"message": POSTS, "a": TOPICS, "b": TOPICS},
             r"several columns could be the label[\s\S]*'a' \(3 values[\s\S]*--label",
         ),
-        ({"message": POSTS, "other": POSTS}, r"no column looks like a label[\s\S]*--label COLUMN"),
+        (
+            {"message": POSTS, "id": [f"id{at}" for at in range(60)]},
+            r"no column looks like a label[\s\S]*--label COLUMN",
+        ),
+        (
+            {"one": POSTS, "other": POSTS[::-1], "label": TOPICS},
+            r"several columns could be the text[\s\S]*--text 'one,other'",
+        ),
         ({"number": [*range(60)], "label": [*range(60)]}, r"no column of texts[\s\S]*--text COLUMN"),
         ({"message": POSTS, "label": ["same"] * 60}, r"'label' \(1 values[\s\S]*is no label"),
     ],
@@ -154,10 +165,18 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     assert main(["init", str(source), "--out", str(out)]) == 2 and "--overwrite" in capsys.readouterr().err
 
 
-@pytest.mark.slow
-def test_what_is_drafted_trains(tmp_path: Path, tiny_preset: Path):
+def test_what_is_drafted_trains(tmp_path: Path, place: Place):
     """The whole way, with a tiny backbone in the place of the drafted one."""
-    draft(table(tmp_path), tmp_path / "run.yaml")
-    run = config.load(tmp_path / "run.yaml", [f"task.preset={tiny_preset}", "training.epochs=1", "export=[]"])
-    report = jobs.train(run, tmp_path / "out", say=lambda line: None)
-    assert report is not None and report.metrics["accuracy"] >= 0
+    draft(place.data, tmp_path / "run.yaml")
+    tiny = [f"task.preset={place.folder / 'preset'}", "task.length=16", "training.learning_rate=0.1"]
+    report = jobs.train(config.load(tmp_path / "run.yaml", tiny), tmp_path / "out", say=lambda line: None)
+    assert report is not None and report.metrics["accuracy"] > 0.5
+    assert (tmp_path / "out" / "exports" / "litert-float32").is_dir(), (
+        "18 rows do not tell what a lower precision loses"
+    )
+
+
+@pytest.mark.parametrize(("rows", "precision"), [(60, "float32"), (1000, "auto")])
+def test_a_lower_precision_wants_rows_to_be_judged_on(tmp_path: Path, rows: int, precision: str):
+    source = table(tmp_path, message=[f"{at} {POSTS[0]}" for at in range(rows)], topic=(TOPICS * rows)[:rows])
+    assert drafted(tmp_path, source).export[0].options.get("precision", "float32") == precision
