@@ -85,3 +85,12 @@ def test_every_other_task_holds_in_lower_precision_or_is_refused(kind: str, prec
     folder, told, _ = held
     assert told["agreement"] >= 0.99 and told["bytes"] == (folder / "model.tflite").stat().st_size
     assert (told.get("float_operators") is not None) == (precision != "float16")
+
+
+@pytest.mark.parametrize("both", [False, True])
+@pytest.mark.parametrize("kind", [kind for kind in OTHERS if not kind.startswith("image")])
+def test_every_task_of_texts_takes_any_length(kind: str, both: bool, tmp_path: Path):
+    task, examples = tiny.make_task(kind), tiny.make_examples(kind, 20)
+    _, told, found = exported(task, tmp_path, "float32", list(examples.inputs), dynamic_length=True, dynamic_batch=both)
+    assert told["max_difference"] <= 1e-5
+    assert {tensor.shape for tensor in found.inputs} == {(-1 if both else 1, -1)}

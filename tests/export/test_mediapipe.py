@@ -35,6 +35,18 @@ def test_texts(tmp_path: Path, text_classifier, tasks, precision: str):
             np.testing.assert_allclose([found[name] for name in text_classifier.labels], scores, atol=1e-5)
 
 
+def test_texts_of_any_length(tmp_path: Path, text_classifier, tasks):
+    folder = export(text_classifier, tmp_path, dynamic_length=True)
+    options = tasks.text.TextClassifierOptions(
+        base_options=tasks.BaseOptions(model_asset_path=str(folder / "model.tflite"))
+    )
+    expected = Predictor(folder).scores(TEXTS)
+    with tasks.text.TextClassifier.create_from_options(options) as classifier:
+        for text, scores in zip(TEXTS, expected, strict=True):
+            found = classified(classifier.classify(text))
+            np.testing.assert_allclose([found[name] for name in text_classifier.labels], scores, atol=1e-5)
+
+
 def test_label_names_in_another_language(tmp_path: Path, text_classifier, tasks):
     folder = export(text_classifier, tmp_path, label_names={"de": ["schlecht", "mittel", "gut"]})
     options = tasks.text.TextClassifierOptions(

@@ -17,12 +17,12 @@ def _first(states: Any, mask: Any) -> Any:
 
 
 def _mean(states: Any, mask: Any) -> Any:
-    weight = ops.cast(mask, states.dtype)[..., None]
+    weight = ops.expand_dims(ops.cast(mask, states.dtype), -1)
     return ops.sum(states * weight, axis=1) / ops.maximum(ops.sum(weight, axis=1), 1.0)
 
 
 def _max(states: Any, mask: Any) -> Any:
-    return ops.max(ops.where(ops.cast(mask, "bool")[..., None], states, -1e9), axis=1)
+    return ops.max(ops.where(ops.expand_dims(ops.cast(mask, "bool"), -1), states, -1e9), axis=1)
 
 
 POOLS = {"first": _first, "mean": _mean, "max": _max}
@@ -65,7 +65,7 @@ class AttentionPooling(keras.layers.Layer):
         """Pool over the length."""
         scores = ops.sum(states * self.query, axis=-1)
         scores = ops.where(ops.cast(padding_mask, "bool"), scores, -1e9)
-        return ops.sum(states * ops.softmax(scores, axis=-1)[..., None], axis=1)
+        return ops.sum(states * ops.expand_dims(ops.softmax(scores, axis=-1), -1), axis=1)
 
     def compute_output_shape(self, states_shape: Any, padding_mask_shape: Any) -> Any:
         """`(batch, width)`."""
@@ -134,7 +134,7 @@ class Neighbours(keras.layers.Layer):
 
     def call(self, states: Any, padding_mask: Any) -> Any:
         """The same shape as `states`."""
-        seen = states * ops.cast(padding_mask, states.dtype)[..., None]
+        seen = states * ops.expand_dims(ops.cast(padding_mask, states.dtype), -1)
         far, length = self.distance, ops.shape(seen)[1]
         wide = ops.pad(seen, [[0, 0], [far, far], [0, 0]])
         three = ops.concatenate([wide[:, :length], seen, wide[:, 2 * far :]], axis=-1)
