@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import doctest
 import importlib
+import inspect
 import re
 import shlex
 from pathlib import Path
@@ -74,6 +75,32 @@ def test_commands_in_pages_are_taken(page: Path) -> None:
             known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
             assert not hasattr(command, "commands"), line
             assert {word for word in words if word.startswith("--")} <= known, line
+
+
+def test_every_keyword_flag_ending_and_warning_stands_on_a_page() -> None:
+    import typer.main
+
+    from tfvertical import data, distribution, evaluation
+    from tfvertical.cli import app
+    from tfvertical.data import conll, table
+    from tfvertical.data._load import keywords
+    from tfvertical.settings import Settings
+    from tfvertical.tasks._task import BackboneTask
+
+    said = "\n".join(page.read_text(encoding="utf-8") for page in PAGES if page.name != "CHANGELOG.md")
+    names = {*keywords(), *Settings.__dataclass_fields__}
+    for target in (data.split, evaluation.evaluate, distribution.resolve, BackboneTask.fit, BackboneTask.save):
+        names |= {p.name for p in inspect.signature(target).parameters.values() if p.kind is p.KEYWORD_ONLY}
+    for path in (ROOT / "tfvertical" / "data").glob("*.py"):
+        names |= set(re.findall(r'[Ww]arning\("(\w+)"', path.read_text(encoding="utf-8")))
+    assert sorted(name for name in names if not re.search(rf"(?<![\w-]){name}\b", said)) == []
+    top = typer.main.get_command(app)
+    inner = [one for each in top.commands.values() for one in (each, *getattr(each, "commands", {}).values())]
+    flags = {flag for each in inner for one in each.params for flag in (one.secondary_opts or one.opts)}
+    flags = {flag for flag in flags if flag.startswith("--")} - {"--help"}
+    assert sorted(flag for flag in flags if not re.search(rf"{flag}(?![\w-])", said)) == []
+    endings = [*table._SUFFIXES, *conll._OWN]
+    assert [ending for ending in endings if f"{ending}`" not in said.replace('"', "")] == []
 
 
 def test_run_files_in_pages_are_right(tmp_path: Path) -> None:

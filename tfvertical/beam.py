@@ -10,7 +10,7 @@ from __future__ import annotations
 import glob
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ def predict(
     out: str | Path,
     *,
     text: str | None = None,
+    reading: Mapping[str, Any] | None = None,
     batch: int = 256,
     options: Sequence[str] = (),
     overwrite: bool = False,
@@ -49,6 +50,7 @@ def predict(
         source: a file, or a pattern of files (`rows-*.csv`): each is read by one worker, so many files spread well.
         out: the folder that gets `predictions-*.jsonl`, `quarantine-*.jsonl` and `counts.json`.
         text: column of the text; None for the one that the bundle was trained on.
+        reading: other keywords of reading without labels, in the place of those that the bundle was trained with.
         batch: rows a call of the model, at most.
         options: Beam's own (`--runner=FlinkRunner`); none for its local runner.
         overwrite: replace what stands there; it stays until the new files are complete.
@@ -69,28 +71,28 @@ def predict(
     if not files:
         raise DataError(f"No file matches {source!r}.", nearest=nearest_paths(source))
     path = Path(path).absolute()
-    _refuse_unreadable(path, files, text)
+    _refuse_unreadable(path, files, text, reading)
     folder = Path(out).absolute()
     with new_folder(folder / _NEW, overwrite=True) as new:
-        _run(path, files, text, new, batch, options)
+        _run(path, files, _Read(str(path), text, reading), new, batch, options)
         account = _account(new, files)
     _replace(folder)
     return account
 
 
-def _refuse_unreadable(path: Path, files: Sequence[str], text: str | None) -> None:
+def _refuse_unreadable(path: Path, files: Sequence[str], text: str | None, reading: Mapping[str, Any] | None) -> None:
     """Raise the first file's DataError where none can be begun: a column that is not there is told here."""
     errors = []
     for file in files:
         try:
-            next(jobs.rows_of(path, file, text), None)
+            next(jobs.rows_of(path, file, text, reading), None)
             return
         except DataError as error:
             errors.append(error)
     raise errors[0]
 
 
-def _run(path: Path, files: Sequence[str], text: str | None, folder: Path, batch: int, options: Sequence[str]) -> None:
+def _run(path: Path, files: Sequence[str], read: _Read, folder: Path, batch: int, options: Sequence[str]) -> None:
     """The pipeline from the files to those in `folder`."""
     handler: Any = KeyedModelHandler(_Bundle(str(path), batch))
     # without a name, Beam would fetch a runner from the network
@@ -100,7 +102,7 @@ def _run(path: Path, files: Sequence[str], text: str | None, folder: Path, batch
             pipeline
             | "Files" >> beam.Create([os.fsencode(file) for file in files])
             | "Spread" >> beam.Reshuffle()
-            | "Read" >> beam.ParDo(_Read(str(path), text)).with_outputs(QUARANTINE, main="rows")
+            | "Read" >> beam.ParDo(read).with_outputs(QUARANTINE, main="rows")
         )
         predictions = rows.rows | "Rows" >> beam.Reshuffle() | "Predict" >> RunInference(handler)
         for name, found, said in ((PREDICTIONS, predictions, _line), (QUARANTINE, rows[QUARANTINE], json.dumps)):
@@ -164,14 +166,14 @@ class _Read(beam.DoFn):
     same. What a worker may read at another try (a disk, a network) is left to Beam.
     """
 
-    def __init__(self, path: str, text: str | None):
-        self.path, self.text = path, text
+    def __init__(self, path: str, text: str | None, reading: Mapping[str, Any] | None = None):
+        self.path, self.text, self.reading = path, text, reading
 
     def process(self, path: bytes) -> Iterator[Any]:
         source = os.fsdecode(path)  # bytes on the way, since Beam's coders take no name that is not UTF-8
         file = utf8_name(source)
         try:
-            for item in jobs.rows_of(self.path, source, self.text):
+            for item in jobs.rows_of(self.path, source, self.text, self.reading):
                 if item.fault is None:
                     yield (file, item.id), item.value
                 else:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -37,6 +38,14 @@ Bundle = Annotated[Path, typer.Argument(help="Folder that `train` or `task.save`
 TextColumn = Annotated[
     str | None,
     typer.Option("--text", help="Column of the text; of pairs two, `first,second` (default: as in training)."),
+]
+Reading = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--data-option",
+        metavar="KEY=VALUE",
+        help="How the data are read: encoding=latin-1, policy=skip; may be given again (default: as in training).",
+    ),
 ]
 
 
@@ -137,12 +146,33 @@ def sweep(
     say(f"  tfvertical predict {out} INPUT")
 
 
+def _reading(settings: Sequence[str] | None, *, labelled: bool = True) -> dict[str, Any]:
+    """`--data-option`s as keywords of reading; without labels there are fewer."""
+    if not settings:
+        return {}
+    from tfvertical import config
+
+    return config.reading(settings, labelled=labelled)
+
+
+@contextlib.contextmanager
+def _fixes_by_flags() -> Iterator[None]:
+    """Let what cannot be read be told with this command's flags, where `data.load`'s keywords would help."""
+    try:
+        yield
+    except DataError as error:
+        from tfvertical.data._advice import as_flags
+
+        raise as_flags(error) from error
+
+
 @app.command()
 def evaluate(
     bundle: Bundle,
     data: Annotated[str, typer.Argument(help="Labelled data: a table, a folder of pictures, or tfds:NAME.")],
     text: TextColumn = None,
     label: Annotated[str | None, typer.Option("--label", help="Column of the label (default: as in training).")] = None,
+    reading: Reading = None,
     out: Annotated[Path | None, typer.Option("--out", help="Folder for the report as JSON, Markdown and HTML.")] = None,
     examples: Annotated[
         bool, typer.Option("--examples/--no-examples", help="List the worst errors with their text or picture.")
@@ -156,7 +186,10 @@ def evaluate(
         refuse_filled(out, overwrite=overwrite)
     from tfvertical import jobs
 
-    report = jobs.evaluate(bundle, data, text=text, label=label, examples=examples)
+    with _fixes_by_flags():
+        report = jobs.evaluate(
+            bundle, data, text=text, label=label, reading=_reading(reading), examples=examples, say=say
+        )
     if out is not None:
         report.save(out, overwrite=overwrite)
     print(report)
@@ -172,6 +205,7 @@ def predict(
         typer.Argument(metavar="INPUT", help="Text file (a line each), JSONL, CSV, folder of pictures; - for stdin."),
     ],
     text: TextColumn = None,
+    reading: Reading = None,
     batch: Annotated[int, typer.Option("--batch", min=1, help="Rows held in memory at a time.")] = 256,
     runner: Annotated[
         str,
@@ -186,7 +220,7 @@ def predict(
     """Predict labels; one JSON object a line on stdout, with id, label and score; or id and labels,
     entities, numbers or answer."""
     if runner != "here":
-        _predict_by_beam(runner, bundle, source, out, text, batch, options or (), overwrite)
+        _predict_by_beam(runner, bundle, source, out, text, reading, batch, options or (), overwrite)
         return
     given = {"--out": out, "--beam-option": options, "--overwrite": overwrite}
     if lost := [name for name, value in given.items() if value]:
@@ -204,10 +238,11 @@ def predict(
 
     faults = 0
     rows = sys.stdin.buffer if source == "-" else source
-    for line in jobs.predict(bundle, rows, text=text, batch=batch):
-        faults += "error" in line
-        sys.stdout.write(json.dumps(line, ensure_ascii=False) + "\n")
-        sys.stdout.flush()
+    with _fixes_by_flags():
+        for line in jobs.predict(bundle, rows, text=text, reading=_reading(reading, labelled=False), batch=batch):
+            faults += "error" in line
+            sys.stdout.write(json.dumps(line, ensure_ascii=False) + "\n")
+            sys.stdout.flush()
     if faults:
         say(f"{faults} rows could not be used; they stand in the output with their `error`.")
         raise typer.Exit(1)
@@ -219,17 +254,23 @@ def _predict_by_beam(
     source: str,
     out: Path | None,
     text: str | None,
+    reading: Sequence[str] | None,
     batch: int,
     options: Sequence[str],
     overwrite: bool,
 ) -> None:
     if runner != "beam":
-        raise ConfigError(f"There is no runner {runner!r}.", expected="here or beam", fix="--beam-option --runner=NAME")
+        fix = "--runner beam; with --beam-option --runner=NAME for one of Beam's own"
+        raise ConfigError(f"There is no runner {runner!r}.", expected="here or beam", fix=fix)
     if out is None:
         raise ConfigError("Beam writes files, and there is no folder for them.", fix="--out FOLDER")
     from tfvertical import beam
 
-    found = beam.predict(bundle, source, out, text=text, batch=batch, options=options, overwrite=overwrite)
+    own = _reading(reading, labelled=False)
+    with _fixes_by_flags():
+        found = beam.predict(
+            bundle, source, out, text=text, reading=own, batch=batch, options=options, overwrite=overwrite
+        )
     say(f"{found['read']:,} rows of {found['files']:,} files: {found['predicted']:,} predicted, in {out}.")
     held = {"files could not be read to their end": "broken", "rows could not be used": "quarantined"}
     told = [f"{found[name]:,} {what}" for what, name in held.items() if found[name]]
@@ -254,6 +295,7 @@ def export(
     ] = None,
     text: TextColumn = None,
     label: Annotated[str | None, typer.Option("--label", help="Column of the label (default: as in training).")] = None,
+    reading: Reading = None,
     max_drop: Annotated[
         float, typer.Option("--max-drop", min=0, max=1, help="Accuracy that a lower precision may lose.")
     ] = 0.01,
@@ -276,17 +318,20 @@ def export(
         options["length"] = length if len(length) > 1 else length[0]
     if output != "scores":
         options["output"] = output
-    written = jobs.export(
-        bundle,
-        format=format,
-        precision=precision,
-        overwrite=overwrite,
-        source=data,
-        calibration=calibration,
-        text=text,
-        label=label,
-        **options,
-    )
+    with _fixes_by_flags():
+        written = jobs.export(
+            bundle,
+            format=format,
+            precision=precision,
+            overwrite=overwrite,
+            source=data,
+            calibration=calibration,
+            text=text,
+            label=label,
+            reading=_reading(reading),
+            say=say,
+            **options,
+        )
     print(written)
 
 

@@ -83,6 +83,31 @@ def build(document: Document, folder: Path) -> Run:
     )
 
 
+def reading(settings: Sequence[str], *, labelled: bool) -> dict[str, Any]:
+    """`KEY=VALUE`s of `--data-option` as keywords of `data.load` or, without labels, of `data._stream.stream`.
+
+    Raises:
+        ConfigError: all mistakes, as for `load`.
+
+    Example:
+        >>> reading(["delimiter=;", "header=false"], labelled=False)
+        {'delimiter': ';', 'header': False}
+    """
+    from tfvertical import data
+    from tfvertical.data import _advice, _stream
+
+    flag = "--data-option"
+    document = runfile.override(Document(flag, {}), settings, flag)
+    takes = data.load if labelled else _stream.stream
+    given = ("value", *_advice.ELSEWHERE)
+    mistakes = [*document.mistakes, *schema.check(takes, document.value, (), given=given, extra=_source_options())]
+    mistakes += _check_alone({key: each for key, each in document.value.items() if not _told(mistakes, (key,))}, ())
+    if mistakes:
+        raise ConfigError(listing(document, mistakes))
+    found: dict[str, Any] = document.value
+    return found
+
+
 def check(content: Any, folder: Path, only: str | None = None, known: Collection[Mistake] = ()) -> list[Mistake]:
     """Every mistake in a run file's content; reads no data, loads no weight, imports no TensorFlow.
 

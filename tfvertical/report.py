@@ -51,7 +51,8 @@ class Report:
         bootstrap: `resamples` and `seed`.
         examples_shown: whether texts and pictures were allowed in.
         exports: the files made from the bundle, see `export._summary.rows`; none in the report inside the bundle.
-        kind: what was predicted: `label`, one for each row; `entities`, in each text; `numbers`, for each row.
+        kind: what was predicted, the task's `target`: `label`, one for each row; `labels`, any number of them;
+            `entities`, in each text; `numbers`, for each row; `answers`, in each context.
 
     Example:
         >>> report = Report(rows=2, labels=("no", "yes"), metrics={"accuracy": 0.5})

@@ -10,6 +10,7 @@ import shutil
 import sys
 import tracemalloc
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -167,6 +168,100 @@ def test_tables_are_read_as_in_training(trained: Place, tmp_path: Path, monkeypa
     first, second = jobs.predict(trained.bundle, str(tmp_path / "new.csv"))
     assert (first["label"], second["id"]) == ("cards", "new.csv:2") and "3 cells" in second["error"]
     assert trained_by.columns(trained.bundle, "new.jsonl", text=None, label="topic") == {"text": "1", "label": "topic"}
+
+
+OF_SOURCES: dict[str, dict[str, object]] = {
+    "new.csv": {"encoding": "latin-1", "header": False, "delimiter": ";", "quotes": False},
+    "new.iob2": {"encoding": "latin-1", "word_column": 1, "tag_column": 2},
+    "tfds:new": {"data_dir": "prepared"},
+}
+OF_ANY = {"separator": ";", "spans": ["head", "tail"], "scheme": "bioes"}
+LIMITS = {"max_text_bytes": 9, "max_pixels": 9, "max_rows": 9}
+
+
+@pytest.mark.parametrize("source", OF_SOURCES)
+def test_what_a_run_file_says_about_reading_holds_for_its_bundle(source: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert set().union(*OF_SOURCES.values()) == set(config._source_options()), "a kind of source has a new option"
+    said = OF_SOURCES[source] | OF_ANY | LIMITS
+    train = "old.conll" if source.endswith("iob2") else "old.parquet"
+    run = {"config": {"data": {"train": train, "test": "old.csv", "group": "patient", "strict": True, **said}}}
+    monkeypatch.setattr(bundle, "run", lambda path: run)
+    monkeypatch.setattr(bundle, "description", lambda path: ("token_classifier", ("a", "b")))
+    assert trained_by.columns("anywhere", source, text=None, label=None) == said
+
+
+def test_conll_files_are_read_by_the_columns_of_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "rows.conll"
+    path.write_text("1\tAda\tB-PER\tO\n2\tsleeps\tO\tO\n\n1\tin\tO\tO\n2\tRome\tB-LOC\tI-PER\n")
+    options = {"word_column": 1, "tag_column": 2, "scheme": "iob2", "max_text_bytes": 20, "max_rows": 5}
+    monkeypatch.setattr(bundle, "run", lambda path: {"config": {"data": {"train": "old.conll", **options}}})
+    monkeypatch.setattr(bundle, "description", lambda path: ("token_classifier", ("LOC", "PER")))
+    learned = jobs.read(DataPlan({"train": str(path)}, options), "text", None, "entities")["train"]
+    rows = trained_by.rows("anywhere", str(path), text=None, label=None, reading=None)
+    assert rows.inputs == learned.inputs == [("Ada", "sleeps"), ("in", "Rome")]
+    assert rows.labels == learned.labels and [span.label for row in rows.labels or () for span in row] == ["PER", "LOC"]
+    assert [item.value for item in jobs.rows_of("anywhere", str(path))] == rows.inputs
+    path.write_text("1\tAda\tO\n2\tslumbered\tO\n3\tdeeply\tO\n4\there\tO\n")
+    (item,) = jobs.rows_of("anywhere", str(path))
+    assert item.fault == "line 4: the sentence takes more than 20 bytes"
+    (item,) = jobs.rows_of("anywhere", str(path), reading={"max_text_bytes": 100})
+    assert item.value == ("Ada", "slumbered", "deeply", "here")
+
+
+@pytest.mark.parametrize("policy", ["skip", "quarantine"])
+def test_rows_that_training_went_on_without_are_skipped_and_counted(
+    trained: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture, policy: str
+) -> None:
+    run = bundle.run(trained.bundle)
+    run["config"]["data"] |= {"policy": policy} | ({} if policy == "skip" else {"quarantine": str(tmp_path / "bad")})
+    (tmp_path / "test.csv").write_text(trained.data.read_text() + ",cards\n")
+    asked = ["evaluate", str(trained.bundle), str(tmp_path / "test.csv"), "--out", str(tmp_path / "report")]
+    with monkeypatch.context() as patch:
+        patch.setattr(bundle, "run", lambda path: run)
+        assert main(asked) == 0
+    assert "rejected 1: the text is empty" in capsys.readouterr().err
+    assert json.loads((tmp_path / "report" / "report.json").read_text())["data"]["rejected"] == 1
+    assert not (tmp_path / "bad").exists()
+
+
+def test_what_evaluate_advises_is_taken_by_it(trained: Place, tmp_path: Path, capsys: Capture) -> None:
+    (tmp_path / "test.csv").write_text(trained.data.read_text().replace(",", ";") + ";cards\n")
+    asked = ["evaluate", str(trained.bundle), str(tmp_path / "test.csv"), "--no-examples"]
+    assert main(asked) == 2
+    assert "--data-option 'delimiter=\";\"'" in capsys.readouterr().err
+    asked += ["--data-option", 'delimiter=";"']
+    assert main(asked) == 2
+    assert "or say --data-option policy=skip" in capsys.readouterr().err
+    assert main([*asked, "--data-option", "policy=skip"]) == 0
+    assert "rejected 1 (column 'message')" in capsys.readouterr().err
+    said = ["--data-option", 'delimiter=";"']
+    assert main(["predict", str(trained.bundle), str(tmp_path / "test.csv")]) == 2
+    assert main(["predict", str(trained.bundle), str(tmp_path / "test.csv"), *said]) == 1
+    assert "1 rows could not be used" in capsys.readouterr().err
+
+
+def test_export_sets_the_bad_rows_of_each_source_aside(
+    trained: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given, said = dict[str, Any](), list[str]()
+
+    class Task:
+        def export(self, *where: object, **options: object) -> Path:
+            given.update(options)
+            return tmp_path
+
+    monkeypatch.setattr(trained_by, "loaded", lambda path: Task())
+    for name in ("a.csv", "b.csv"):
+        (tmp_path / name).write_text(trained.data.read_text() + ",cards\n")
+    files = {"source": str(tmp_path / "a.csv"), "calibration": str(tmp_path / "b.csv")}
+    reading = {"policy": "quarantine", "quarantine": str(tmp_path / "bad.jsonl")}
+    jobs.export(trained.bundle, format="litert", overwrite=True, **files, reading=reading, say=said.append)
+    rows = len(trained.data.read_text().splitlines()) - 1
+    assert len(given["examples"]) == len(given["calibration"]) == rows
+    assert [line.splitlines()[0] for line in said] == [
+        f"{name}: read {rows + 1}, kept {rows}, rejected 1" for name in ("a.csv", "b.csv")
+    ]
+    assert (tmp_path / "bad.examples.jsonl").exists() and (tmp_path / "bad.calibration.jsonl").exists()
 
 
 def test_no_examples_keeps_texts_out_of_the_report(trained: Place) -> None:

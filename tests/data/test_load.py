@@ -114,6 +114,16 @@ def test_positions_stand_for_known_names_unless_these_are_numbers():
         data.load((x, [0, 2]), labels=["1", "2"])
 
 
+def test_numbers_in_text_are_told_to_be_names(write):
+    path = write("a.csv", "text,label\nx,0\ny,1\n")
+    with pytest.raises(DataError, match=r"numbers are names and no positions: list '0', '1' as labels, or write the"):
+        data.load(path, labels=["negative", "positive"])
+    assert list(data.load(path, labels=["0", "1"]).labels) == ["0", "1"]
+    with pytest.raises(DataError) as error:
+        data.load(write("b.csv", "text,label\nx,0\ny,one\n"), labels=["negative", "positive"])
+    assert "positions" not in str(error.value)
+
+
 def test_a_single_class_is_an_error_unless_the_labels_are_known():
     with pytest.raises(DataError, match="nothing to tell apart"):
         data.load((["x", "y"], ["a", "a"]))

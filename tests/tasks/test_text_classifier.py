@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import warnings
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -203,6 +205,37 @@ def test_unknown_settings_and_adaptations(task):
         task.fit(tiny.texts(4), adaptation=tv.Frozen)
     with pytest.raises(ConfigError, match="no augmentation"):
         task.fit(tiny.texts(4), augment=tv.Augment())
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "message,topic\ngood,positive\nbad,negative\n",
+        "message;topic\ngood;positive\nbad;negative\n",
+        "text,label\ngood,positive\nbad,negative\n,positive\n",
+        'text,label\ngood,positive\nbad,negative\n"open,positive\n',
+    ],
+    ids=["columns", "delimiter", "policy", "quotes"],
+)
+def test_what_is_wrong_with_a_file_is_told_with_a_call_that_reads_it(task, tmp_path: Path, content: str):
+    path = tmp_path / "rows.csv"
+    path.write_text(content)
+    for use in (lambda: task.fit(path, **QUICK), lambda: task.plan(path), lambda: task.evaluate(path)):
+        with pytest.raises(DataError) as error:
+            use()
+        (call,) = re.findall(r"give (tv\.data\.load\(.*\)) in the place of", str(error.value))
+        call = call.replace("text='…'", "text='message'").replace("label='…'", "label='topic'")
+        examples = eval(call, {"tv": tv, "task": task})
+        assert list(examples.labels)[:2] == ["positive", "negative"]
+    task.fit(examples, **QUICK)
+
+
+@pytest.mark.parametrize("name", ["text", "label", "policy", "delimiter", "word_column"])
+def test_options_of_reading_are_told_as_such(task, name: str):
+    for use in (task.fit, task.plan, task.evaluate):
+        with pytest.raises(ConfigError, match=rf"{name!r}\. Fix: .*tv\.data\.load\(…, {name}=…\)") as error:
+            use("rows.csv", **{name: "x"})
+        assert "Nearest" not in str(error.value)
 
 
 def test_a_picture_backbone_for_texts():

@@ -131,9 +131,7 @@ def open_source(value: Any, request: Request, options: dict[str, Any]) -> Source
         ConfigError: its kind has no such option.
         DataError: none reads `value`; for a path that does not exist, with the nearest that does.
     """
-    room = Registry("data")
-    kinds: list[Any] = [room.get(module) for module in room.modules()]
-    chosen = next((kind for kind in kinds if kind.accepts(value)), None)
+    chosen = kind_of_source(value)
     if isinstance(value, str | os.PathLike) and not str(value).startswith("tfds:") and not os.path.exists(Path(value)):
         path = Path(value)
         raise DataError(f"{path} does not exist.", nearest=[os.path.basename(near) for near in nearest_paths(path)])
@@ -144,7 +142,7 @@ def open_source(value: Any, request: Request, options: dict[str, Any]) -> Source
             expected="a .csv, .tsv, .jsonl or .parquet file, a folder of pictures, tfds:NAME, (x, y), a DataFrame "
             "or a tf.data.Dataset",
         )
-    known = [p.name for p in inspect.signature(chosen).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    known = keywords_of(chosen)
     for option in options:
         if option not in known:
             raise ConfigError(
@@ -153,6 +151,26 @@ def open_source(value: Any, request: Request, options: dict[str, Any]) -> Source
                 nearest=nearest(option, [*known, *inspect.signature(load).parameters]),
             )
     return chosen(value, request, **options)
+
+
+def kind_of_source(value: Any) -> Any:
+    """The class of the source that reads `value`, found by asking each in turn; None where none does."""
+    return next((kind for kind in _kinds() if kind.accepts(value)), None)
+
+
+def keywords_of(target: Any) -> list[str]:
+    """The names of the keyword-only arguments of a kind of source, or of `load` itself."""
+    return [p.name for p in inspect.signature(target).parameters.values() if p.kind is p.KEYWORD_ONLY]
+
+
+def keywords() -> list[str]:
+    """Every keyword of `load`, those of all kinds of sources among them."""
+    return list(dict.fromkeys(name for target in (load, *_kinds()) for name in keywords_of(target)))
+
+
+def _kinds() -> list[Any]:
+    room = Registry("data")
+    return [room.get(module) for module in room.modules()]
 
 
 def known_labels(labels: Sequence[Any]) -> tuple[str, ...]:

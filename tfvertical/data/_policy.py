@@ -19,6 +19,7 @@ from tfvertical.errors import ConfigError, DataError
 Policy = Literal["raise", "skip", "quarantine"]
 _CLIP = 10_000  # characters of an item that the quarantine file keeps
 _SHOWN = 10
+_UNKNOWN = re.compile(r"^the label '(.*)' is unknown")
 
 
 def check_policy(policy: str, quarantine: str | os.PathLike[str] | None) -> None:
@@ -69,6 +70,10 @@ def refuse(name: str, rejected: Sequence[Rejected], read: int) -> DataError:
         fix += "; a file that is not UTF-8 may be read with encoding='latin-1' or 'cp1252'"
     if "a quote is opened" in reasons:
         fix += "; where quotes are plain characters, say quotes=False"
+    unknown = sorted({found for one in rejected[:1000] for found in _UNKNOWN.findall(one.reason)})
+    if unknown and all(label.isdecimal() for label in unknown):  # meant as positions, which only typed numbers are
+        numbers = ", ".join(map(repr, unknown[:5])) + (", …" if len(unknown) > 5 else "")
+        fix += f"; written as text, numbers are names and no positions: list {numbers} as labels, or write the names"
     return DataError(what, fix=fix)
 
 

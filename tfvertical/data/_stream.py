@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from tfvertical.codecs.pixels import MAX_PIXELS
 from tfvertical.contracts import Rejected
 from tfvertical.data import _rows
 from tfvertical.data._load import open_source
@@ -28,6 +29,8 @@ def stream(
     text: Column | Sequence[Column] = "text",
     target: str = "label",
     spans: Sequence[Column] = (),
+    max_text_bytes: int = 1_000_000,
+    max_pixels: int = MAX_PIXELS,
     **options: Any,
 ) -> Iterator[Item]:
     """The items of a source in its own order; every row comes out, usable or not.
@@ -38,6 +41,7 @@ def stream(
         text: column of the item.
         target: as for `load`: items in which entities are found may be lists of words.
         spans: columns of two places, as for `load`.
+        max_text_bytes, max_pixels: limits, as for `load`.
         **options: of the kind of source, as for `load`.
 
     Raises:
@@ -48,7 +52,9 @@ def stream(
         >>> [(item.value, item.fault) for item in stream(["good", " "])]
         [('good', None), (None, 'the text is empty')]
     """
-    request = Request(kind, text, label=None, target=target, spans=spans)
+    request = Request(
+        kind, text, label=None, target=target, spans=spans, max_text_bytes=max_text_bytes, max_pixels=max_pixels
+    )
     source = open_source(value, request, options)
     check = _rows._checker(request, None, {})
     for _, found in _rows._checked(source.rows(), check, parallel=kind == "image"):

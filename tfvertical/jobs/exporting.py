@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,13 @@ import numpy as np
 from tfvertical import bundle, data
 from tfvertical._console import quiet
 from tfvertical.contracts import Examples
+from tfvertical.data._policy import files_of
 from tfvertical.errors import ConfigError
 from tfvertical.export import CALIBRATION, folder_name
 from tfvertical.files import refuse_filled
 from tfvertical.jobs import trained
 from tfvertical.jobs.declared import kind_of, target_of
+from tfvertical.jobs.training import Say
 from tfvertical.registry import Registry
 
 
@@ -28,6 +31,8 @@ def export(
     calibration: str | None = None,
     text: str | None = None,
     label: str | None = None,
+    reading: Mapping[str, Any] | None = None,
+    say: Say = print,
     **options: Any,
 ) -> Path:
     """Export the bundle at `path` beside it, naming the bundle it was made from.
@@ -41,24 +46,27 @@ def export(
         calibration: training data for `int8`; None sets a part of `source` aside for it.
         text: column of the text; None for the one that the bundle was trained on.
         label: column of the label; None for the one that the bundle was trained on.
+        reading: other keywords of `data.load`, in the place of those that the bundle was trained with.
+        say: is told how many rows of `source` and `calibration` could not be used, where the policy leaves them out.
         **options: of `tfvertical.export`, or the format's own.
     """
     own = {key: value for key, value in options.items() if key != "max_drop"}
     exporter = Registry("export").build({"name": format, "precision": precision, **own})  # mistakes are told first
-    name, labels = bundle.description(path)
-    kind, target = kind_of(name), target_of(name)
-    chosen = exporter.chosen(kind, target)
+    name = bundle.description(path)[0]
+    chosen = exporter.chosen(kind_of(name), target_of(name))
     if chosen != "float32" and source is None:
         raise ConfigError(f"What precision {chosen!r} loses is only known on real examples.", fix="--data FILE")
     seal = bundle.verify(path).hash
     refuse_filled(Path(path) / "exports" / folder_name(exporter, chosen), overwrite=overwrite)
     found: dict[str, Any] = {}
-    for key, each in (("examples", source), ("calibration", calibration)):
-        if each is not None:
-            columns = trained.columns(path, each, text=text, label=label)
-            if target == "numbers":
-                columns.setdefault("label", list(labels))
-            found[key] = data.load(each, kind=kind, target=target, labels=labels, **columns)
+    sources = {key: each for key, each in (("examples", source), ("calibration", calibration)) if each is not None}
+    for key, each in sources.items():
+        own_reading = dict(reading or {})
+        if own_reading.get("quarantine") is not None:
+            own_reading["quarantine"] = files_of(own_reading["quarantine"], sources)[key]
+        found[key] = trained.rows(path, each, text=text, label=label, reading=own_reading)
+        if found[key].report.rejected:
+            say(data.describe(found[key].report, show=False))  # a bundle does not say whether cells may be shown
     if chosen == "int8" and "examples" in found and "calibration" not in found:
         found = _set_aside(found["examples"])
     task = trained.loaded(path)

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tfvertical import bundle, data
-from tfvertical._console import load_tensorflow
+from tfvertical import data
 from tfvertical.jobs import trained
-from tfvertical.jobs.declared import kind_of, target_of
+from tfvertical.jobs.training import Say
 from tfvertical.report import Report
 
 
 def evaluate(
-    path: str | Path, source: str, *, text: str | None = None, label: str | None = None, examples: bool = True
+    path: str | Path,
+    source: str,
+    *,
+    text: str | None = None,
+    label: str | None = None,
+    reading: Mapping[str, Any] | None = None,
+    examples: bool = True,
+    say: Say = print,
 ) -> Report:
     """A report of the bundle at `path` on labelled data.
 
@@ -22,15 +29,13 @@ def evaluate(
         source: what `data.load` reads.
         text: column of the text; None for the one that the bundle was trained on.
         label: column of the label; None for the one that the bundle was trained on.
+        reading: other keywords of `data.load`, in the place of those that the bundle was trained with.
         examples: False keeps every text and picture out of the report.
+        say: is told how many rows could not be used, where the policy leaves them out.
     """
-    name, labels = bundle.description(path)
-    columns = trained.columns(path, source, text=text, label=label)
-    if source.startswith("tfds:"):
-        load_tensorflow()
-    what: dict[str, Any] = {"kind": kind_of(name), "target": target_of(name), "labels": labels}
-    if what["target"] == "numbers":
-        columns.setdefault("label", list(labels))
-    rows = data.load(source, **what, **columns)  # before TensorFlow: mistakes are told
+    # before TensorFlow: mistakes are told
+    rows = trained.rows(path, source, text=text, label=label, reading=reading)
+    if rows.report.rejected:
+        say(data.describe(rows.report, show=examples))
     report: Report = trained.loaded(path).evaluate(rows, show_examples=examples)
     return report

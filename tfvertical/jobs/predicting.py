@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import IO, Any
@@ -24,7 +24,12 @@ _PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 
 
 def predict(
-    path: str | Path, source: str | IO[bytes], *, text: str | None = None, batch: int = 256
+    path: str | Path,
+    source: str | IO[bytes],
+    *,
+    text: str | None = None,
+    reading: Mapping[str, Any] | None = None,
+    batch: int = 256,
 ) -> Iterator[dict[str, Any]]:
     """A mapping for each row: its `id`, and what `written` makes of its prediction or, if it cannot be used, `error`.
 
@@ -34,9 +39,10 @@ def predict(
         path: the bundle.
         source: a table, a `.txt` file, a folder of pictures or one picture, or an open binary stream of lines.
         text: column of the text; None for the one that the bundle was trained on.
+        reading: other keywords of reading without labels, in the place of those that the bundle was trained with.
         batch: rows predicted at a time.
     """
-    rows = rows_of(path, source, text)
+    rows = rows_of(path, source, text, reading)
     chunk, task = list(itertools.islice(rows, batch)), None
     while chunk:
         # the first rows before TensorFlow: a column that is not there is told at once
@@ -45,13 +51,16 @@ def predict(
         chunk = list(itertools.islice(rows, batch))
 
 
-def rows_of(path: str | Path, source: str | IO[bytes], text: str | None = None) -> Iterator[Item]:
+def rows_of(
+    path: str | Path, source: str | IO[bytes], text: str | None = None, reading: Mapping[str, Any] | None = None
+) -> Iterator[Item]:
     """What `predict` predicts from, row by row, usable or not; the arguments are its own."""
     name = bundle.description(path)[0]
     kind = kind_of(name)
     columns = trained.columns(path, source, text=text, label=None)
-    for of_labels in ("label", "separator"):
+    for of_labels in ("label", "separator", "scheme", "max_rows"):  # or of reading all at once
         columns.pop(of_labels, None)
+    columns |= dict(reading or {})
     if str(source).startswith("tfds:"):
         load_tensorflow()
     if kind == "image" and isinstance(source, str | Path) and Path(source).suffix.lower() in _PICTURES:

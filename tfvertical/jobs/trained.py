@@ -6,13 +6,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tfvertical import bundle
+from tfvertical import bundle, data
 from tfvertical._console import load_tensorflow
+from tfvertical.contracts import Examples
+from tfvertical.data._load import keywords_of, kind_of_source
+from tfvertical.data.table import Table
 from tfvertical.jobs.declared import kind_of, target_of
-from tfvertical.runfiles import schema
+from tfvertical.runfiles.together import PARTS
 
-_TABLE = Path(__file__).parent.parent / "data" / "table.py"
-_DELIMITED = (".csv", ".tsv", ".tab")
+_ANY_SOURCE = ("separator", "spans", "scheme", "max_text_bytes", "max_pixels", "max_rows")
 
 
 def loaded(path: str | Path) -> Any:
@@ -26,10 +28,10 @@ def columns(path: str | Path, source: Any, **chosen: str | None) -> dict[str, An
 
     Of pairs, `first,second` names both; questions that were learned from a file of SQuAD's stand in `question` and
     `context`.
-    A table with the ending of the training data is also read as those were: encoding, delimiter, header, quotes.
+    Limits are the run's too, and the options of the source's kind: columns of a CoNLL file, encoding of a table. Those
+    of a table are for files with the ending of the run's own.
     """
-    config = bundle.run(path).get("config")
-    trained: Mapping[str, Any] = config.get("data", {}) if isinstance(config, dict) else {}
+    trained = _data(path)
     known = {name: column if column is not None else trained.get(name) for name, column in chosen.items()}
     found: dict[str, Any] = {name: column for name, column in known.items() if column is not None}
     task = bundle.description(path)[0]
@@ -37,9 +39,42 @@ def columns(path: str | Path, source: Any, **chosen: str | None) -> dict[str, An
         asked = found.get("text", "question,context" if target_of(task) == "answers" else None)
         if isinstance(asked, str) and asked.count(",") == 1:
             found["text"] = [column.strip() for column in asked.split(",")]
-    ending = Path(source).suffix.lower() if isinstance(source, str | Path) else ""
-    if ending in _DELIMITED and ending == Path(str(trained.get("train"))).suffix.lower():
-        takes = schema.declared(_TABLE, "table", "__init__").parameters.values()
-        options = [parameter.name for parameter in takes if parameter.kind is parameter.KEYWORD_ONLY]
-        found |= {name: trained[name] for name in options if name in trained}
-    return found | {name: trained[name] for name in ("separator", "spans") if name in trained}
+    kind = kind_of_source(source)  # None of one picture
+    endings = {Path(str(trained.get(part))).suffix.lower() for part in PARTS}
+    if kind is not None and (kind is not Table or Path(source).suffix.lower() in endings):
+        found |= {name: trained[name] for name in keywords_of(kind) if name in trained}
+    return found | {name: trained[name] for name in _ANY_SOURCE if name in trained}
+
+
+def rows(
+    path: str | Path, source: str, *, text: str | None, label: str | None, reading: Mapping[str, Any] | None
+) -> Examples:
+    """Labelled rows for the bundle at `path`, read as those of its run were.
+
+    Where the run went on without rows that cannot be used, these are skipped here too: a file to set them aside in was
+    for its own data.
+
+    Args:
+        path: the bundle.
+        source: what `data.load` reads.
+        text: column of the text; None for the run's.
+        label: column of the label; None for the run's.
+        reading: keywords of `data.load` in the place of the run's.
+    """
+    name, labels = bundle.description(path)
+    if source.startswith("tfds:"):
+        load_tensorflow()
+    options = columns(path, source, text=text, label=label)
+    if _data(path).get("policy", "raise") != "raise":
+        options["policy"] = "skip"
+    options |= dict(reading or {})
+    if target_of(name) == "numbers":
+        options.setdefault("label", list(labels))
+    return data.load(source, kind=kind_of(name), target=target_of(name), labels=labels, **options)
+
+
+def _data(path: str | Path) -> Mapping[str, Any]:
+    """The run file's section on data; of a bundle from Python, nothing."""
+    config = bundle.run(path).get("config")
+    found: Mapping[str, Any] = config.get("data", {}) if isinstance(config, dict) else {}
+    return found

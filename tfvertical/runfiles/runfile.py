@@ -196,8 +196,13 @@ def _scalar(node: yaml.Node, place: Place, mistakes: list[Mistake]) -> Any:
     return None
 
 
-def override(document: Document, settings: Sequence[str]) -> Document:
+def override(document: Document, settings: Sequence[str], flag: str = "--set") -> Document:
     """The document with `key.key=value` written over it; values are YAML, and a list item's key is its number.
+
+    Args:
+        document: what is written over.
+        settings: `key.key=value`.
+        flag: of the command, by which they were given.
 
     Raises:
         ConfigError: a setting is not of the form `key=value`.
@@ -210,12 +215,12 @@ def override(document: Document, settings: Sequence[str]) -> Document:
     for setting in settings:
         path, equals, text = setting.partition("=")
         if not equals or not path.strip():
-            raise ConfigError(f"--set {setting}: this sets nothing.", expected="key=value, as in training.epochs=5")
+            raise ConfigError(f"{flag} {setting}: this sets nothing.", expected="key=value, as in training.epochs=5")
         place = place_of(path.strip())
-        parsed = parse(text, f"--set {path}")
+        parsed = parse(text, f"{flag} {path}")
         at = {where: line for where, line in at.items() if where[: len(place)] != place}
-        at |= {(*place, *inner): f"--set {path}" for inner in parsed.at} | {place: f"--set {path}"}
-        mistakes += [Mistake((*place, *found.place), found.what, f"--set {path}") for found in parsed.mistakes]
+        at |= {(*place, *inner): f"{flag} {path}" for inner in parsed.at} | {place: f"{flag} {path}"}
+        mistakes += [Mistake((*place, *found.place), found.what, f"{flag} {path}") for found in parsed.mistakes]
         try:
             value = _written(value, place, parsed.value)
         except (TypeError, IndexError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
@@ -16,7 +17,8 @@ from tfvertical import batches, bundle, data, evaluation, planning, stages, trai
 from tfvertical.adaptations.frozen import Frozen
 from tfvertical.codecs.pairs import Pair
 from tfvertical.contracts import Adaptation, Backbone, Encoded, Examples, Task
-from tfvertical.errors import ConfigError, TrainingError
+from tfvertical.data._advice import as_call, refuse_reading
+from tfvertical.errors import ConfigError, DataError, TrainingError
 from tfvertical.events import Events
 from tfvertical.export import export
 from tfvertical.export._parity import versions
@@ -142,7 +144,7 @@ class BackboneTask(Task):
             Interrupted: SIGTERM or SIGINT ended the run, and its position is saved.
             TrainingError: the loss is not finite, a frozen weight moved, or a learning one did not.
         """
-        chosen, how = Settings.of(settings), adaptation or Frozen()
+        chosen, how = _settings(settings), adaptation or Frozen()
         described = to_config(how)
         examples = self.examples(train, verbose)
         held_out = None if validation is None else self.examples(validation, verbose)
@@ -202,8 +204,9 @@ class BackboneTask(Task):
         augment: Any = None,
         **settings: Any,
     ) -> planning.Plan:
-        """What `fit` with the same arguments would do; printed: per stage, what learns at which rate, where
-        the frontier lies, what is kept, and what that costs against keeping nothing. Nothing is trained or computed.
+        """What `fit` with the same data, adaptation, augmentation and settings would do; printed: per stage, what
+        learns at which rate, where the frontier lies, what is kept, and what that costs against keeping nothing.
+        Nothing is trained or computed. What else `fit` takes (`class_weight`, `callbacks`, …) changes nothing of that.
 
         Args:
             train, validation, adaptation, augment, **settings: as for `fit`.
@@ -213,8 +216,8 @@ class BackboneTask(Task):
             ConfigError: an unknown or impossible setting.
             DataError: rows that cannot be used.
         """
+        how, chosen = adaptation or Frozen(), _settings(settings)
         encoded = [self.encode(self.examples(part)) for part in (train, validation) if part is not None]
-        how, chosen = adaptation or Frozen(), Settings.of(settings)
         resolved = [stages.resolve(self.components, stage) for stage in how.stages(self, chosen.epochs)]
         return planning.plan(self, resolved, encoded, chosen, augment is not None)
 
@@ -224,6 +227,7 @@ class BackboneTask(Task):
         Rows whose item also stood in the training data of the last `fit` are counted, and the figures recomputed
         without them.
         """
+        refuse_reading(options, inspect.signature(evaluation.evaluate).parameters, "option of evaluate called")
         examples = self.examples(test)
         if self._train is not None and "overlap" not in options:
             options["overlap"] = data.overlap(self._train, examples)
@@ -276,7 +280,10 @@ class BackboneTask(Task):
         if isinstance(value, Examples):
             return value
         columns: dict[str, Any] = {"label": list(self.labels)} if self.target == "numbers" else {}
-        read = data.load(value, kind=self.items, target=self.target, labels=self.labels, **columns)
+        try:
+            read = data.load(value, kind=self.items, target=self.target, labels=self.labels, **columns)
+        except DataError as error:
+            raise as_call(error, value, kind=self.items, target=self.target, count=len(self.labels)) from error
         if verbose:
             print(data.describe(read.report))
         return read
@@ -335,6 +342,12 @@ class BackboneTask(Task):
 
     def _augmented(self, examples: Examples, augment: Any, seed: int) -> Transform:
         raise ConfigError(f"{type(self).__name__} has no augmentation.", fix="leave out augment")
+
+
+def _settings(options: Mapping[str, Any]) -> Settings:
+    """Settings from keywords; what belongs to reading is told as that."""
+    refuse_reading(options, Settings.__dataclass_fields__, "training setting")
+    return Settings.of(options)
 
 
 def _named(error: TrainingError, encoded: Encoded, examples: Examples) -> TrainingError:
