@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ from tfvertical.errors import BundleError, DataError, MissingPackageError
 class LiteRT:
     """A TFLite file whose signatures differ in the inputs' shapes only; the one whose shapes are given runs.
 
-    Inputs are bound by name: converters reorder them, and a wrong order is silent garbage.
+    Inputs are bound by name: converters reorder them, and a wrong order is silent garbage. Several threads may call it;
+    they take turns.
 
     Args:
         model: the path of a `.tflite` file, or its bytes.
@@ -32,6 +34,8 @@ class LiteRT:
     def __init__(self, model: str | Path | bytes, *, threads: int = 1):
         given = {"model_content": model} if isinstance(model, bytes) else {"model_path": str(model)}
         self._interpreter = interpreter_class()(**given, num_threads=threads)
+        # its tensors hold one call's inputs and outputs, and it lets other threads run while it computes
+        self._lock = threading.Lock()
         self._signatures = [
             _Signature(self._interpreter.get_signature_runner(key)) for key in self._interpreter.get_signature_list()
         ]
@@ -59,7 +63,8 @@ class LiteRT:
                 raise DataError(f"The model's input {name!r} is missing.", received=", ".join(sorted(inputs)))
         for signature in self._signatures:
             if signature.takes(inputs):
-                return signature(inputs)
+                with self._lock:
+                    return signature(inputs)
         raise DataError(
             "The inputs have other shapes than the file takes.",
             expected=" or ".join(_shapes({n: s for n, (s, _) in each.inputs.items()}) for each in self._signatures),
