@@ -22,6 +22,11 @@ class LiteRT:
         model: the path of a `.tflite` file, or its bytes.
         threads: of the interpreter.
 
+    Attributes:
+        inputs: name -> shape (-1: any size) and dtype.
+        outputs: their names.
+        output_shapes: name -> shape.
+
     Raises:
         MissingPackageError: ai-edge-litert is not installed.
 
@@ -47,6 +52,7 @@ class LiteRT:
         self._signatures.sort(key=lambda each: each.size)
         self.inputs = self._signatures[-1].inputs
         self.outputs = tuple(self._signatures[-1].outputs)
+        self.output_shapes = self._signatures[-1].shapes
 
     def __call__(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The outputs by name. Inputs that the file does not use may be given as well.
@@ -87,7 +93,9 @@ class _Signature:
         }
         self.size = sum(abs(int(np.prod(shape))) for shape, _ in self.inputs.values())
         self.steps = {name: each["quantization"] for name, each in details.items()}
-        self.outputs = {name: each["quantization"] for name, each in run.get_output_details().items()}
+        given = run.get_output_details()
+        self.outputs = {name: each["quantization"] for name, each in given.items()}
+        self.shapes = {name: tuple(map(int, each["shape_signature"])) for name, each in given.items()}
 
     def takes(self, inputs: Mapping[str, Any]) -> bool:
         """Whether the arrays have its shapes; a size of -1 is any."""

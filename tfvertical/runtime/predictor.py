@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from tfvertical.codecs.label_sets import LabelSetCodec
 from tfvertical.codecs.labels import LabelCodec
 from tfvertical.codecs.numbers import NumberCodec
 from tfvertical.errors import BundleError
-from tfvertical.runtime._folder import opened
+from tfvertical.runtime._folder import items_of, opened
 
 
 class Predictor:
@@ -52,13 +51,20 @@ class Predictor:
         """The label names, in the order of scores; or what the numbers are called."""
         return self._codec.names
 
-    def scores(self, items: Iterable[Any]) -> np.ndarray:
-        """float32 `(items, outputs)`: of texts; or of pictures (paths, encoded bytes, uint8 arrays)."""
-        rows = [self._run(self.prepare(item))["scores"][0] for item in items]
+    def scores(self, items: Any) -> np.ndarray:
+        """float32 `(items, outputs)`: of texts, pairs of them, or pictures (paths, encoded bytes, uint8 arrays).
+
+        A single text, pair or path counts as a list of one.
+        """
+        rows = [self._run(self.prepare(item))["scores"][0] for item in items_of(items)]
         return np.stack(rows) if rows else np.zeros((0, len(self._codec.outputs)), np.float32)
 
-    def predict(self, items: Iterable[Any]) -> list[Any]:
-        """A `Prediction` for each item; or a `LabelSet`, of the labels that apply; or a tuple of `Number`s."""
+    def predict(self, items: Any) -> list[Any]:
+        """A `Prediction` for each item; or a `LabelSet`, of the labels that apply; or a tuple of `Number`s.
+
+        Args:
+            items: as `scores` takes them.
+        """
         return self._codec.decode(self.scores(items))
 
 
@@ -91,7 +97,10 @@ class Embedder:
                 fix="read an export of scores with tfvertical.runtime.Predictor",
             )
 
-    def embed(self, items: Iterable[Any]) -> np.ndarray:
-        """float32 `(items, width)`: of texts; or of pictures (paths, encoded bytes, uint8 arrays)."""
-        rows = [self._run(self.prepare(item))["embedding"][0] for item in items]
-        return np.stack(rows) if rows else np.zeros((0, 0), np.float32)
+    def embed(self, items: Any) -> np.ndarray:
+        """float32 `(items, width)`: of texts, pairs of them, or pictures (paths, encoded bytes, uint8 arrays).
+
+        A single text, pair or path counts as a list of one.
+        """
+        rows = [self._run(self.prepare(item))["embedding"][0] for item in items_of(items)]
+        return np.stack(rows) if rows else np.zeros((0, self._run.output_shapes["embedding"][-1]), np.float32)
