@@ -11,6 +11,7 @@ import numpy as np
 
 from tfvertical import manifest
 from tfvertical.codecs import pixels
+from tfvertical.codecs.alignment import stretches
 from tfvertical.codecs.pairs import Pair, fitted
 from tfvertical.codecs.text import Normalizer
 from tfvertical.codecs.wordpiece import WordPiece
@@ -19,11 +20,13 @@ from tfvertical.runtime.litert import LiteRT
 
 _READERS = {"entities": "Tagger", "answers": "Answerer"}  # of what is found in texts
 _VERSION = 1  # of `preprocessing.json`
-Prepare = Callable[[Any], dict[str, np.ndarray]]  # one raw item -> model inputs, batch 1
+Prepare = Callable[[Any], list[dict[str, np.ndarray]]]  # one raw item -> model inputs, batch 1, by window
 
 
 def opened(folder: Path, needed: Sequence[str], threads: int, verify: bool) -> tuple[Prepare, LiteRT, dict[str, Any]]:
     """How a raw item becomes the model's inputs, what runs the model, and what `preprocessing.json` says.
+
+    A long text that the task reads in windows becomes several inputs, whose answers are `averaged`.
 
     Args:
         folder: the export's.
@@ -48,9 +51,7 @@ def opened(folder: Path, needed: Sequence[str], threads: int, verify: bool) -> t
         raise BundleError(
             f"{folder} is an export that finds {found}.", fix=f"read it with tfvertical.runtime.{_READERS[found]}"
         )
-    encoder = description.get("encoder", "cross") if description.get("items") == "pair" else None
-    prepare = _prepare(folder, description["config"], lengths_of(description), encoder)
-    return prepare, LiteRT(folder / "model.tflite", threads=threads), description
+    return _prepare(folder, description), LiteRT(folder / "model.tflite", threads=threads), description
 
 
 def opened_places(
@@ -115,11 +116,14 @@ def lengths_of(description: Mapping[str, Any]) -> list[int]:
     return description.get("lengths") or ([] if length is None else [length])
 
 
-def _prepare(folder: Path, config: Mapping[str, Any], lengths: Sequence[int], encoder: str | None) -> Prepare:
+def _prepare(folder: Path, description: Mapping[str, Any]) -> Prepare:
     """What the preprocessor of the same name does in training."""
+    config, lengths = description["config"], lengths_of(description)
     if config["class"] == "WordPiecePreprocessor" and lengths:
         words = Words(folder, config, lengths)
-        return _texts(words) if encoder is None else _pairs(words, apart=encoder == "bi")
+        if description.get("items") == "pair":
+            return _pairs(words, apart=description.get("encoder") == "bi")
+        return _texts(words, in_windows=description.get("windows", False))
     if config["class"] == "KerasImagePreprocessor":
         return _picture(config)
     raise _no_form(config)
@@ -193,18 +197,19 @@ class Words:
 def _pairs(words: Words, apart: bool) -> Prepare:
     made = words.inputs_apart if apart else words.inputs_of_pair
 
-    def prepare(item: Any) -> dict[str, np.ndarray]:
+    def prepare(item: Any) -> list[dict[str, np.ndarray]]:
         first, second = pair_of(item)
-        return made(words(first), words(second))
+        return [made(words(first), words(second))]
 
     return prepare
 
 
-def _texts(words: Words) -> Prepare:
-    def prepare(text: Any) -> dict[str, np.ndarray]:
+def _texts(words: Words, in_windows: bool) -> Prepare:
+    def prepare(text: Any) -> list[dict[str, np.ndarray]]:
         if not isinstance(text, str):
             raise DataError("This model reads texts.", received=type(text).__name__)
-        return words.inputs(words(text)[: words.room])
+        ids = words(text)
+        return [words.inputs(each) for each in (stretches(ids, words.room) if in_windows else [ids[: words.room]])]
 
     return prepare
 
@@ -212,9 +217,9 @@ def _texts(words: Words) -> Prepare:
 def _picture(config: Mapping[str, Any]) -> Prepare:
     height, width = config["size"]
 
-    def prepare(item: Any) -> dict[str, np.ndarray]:
+    def prepare(item: Any) -> list[dict[str, np.ndarray]]:
         decoded = pixels.decode(item, config["max_pixels"])
         fitted = pixels.crop_resize(decoded, (height, width), config["crop"], config["margin"], config["resample"])
-        return {config["input_name"]: fitted[None].astype(np.float32)}
+        return [{config["input_name"]: fitted[None].astype(np.float32)}]
 
     return prepare
