@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 import numpy as np
 
+from tfvertical.codecs.alignment import averaged
 from tfvertical.stages import Stage
 
 if TYPE_CHECKING:
@@ -446,14 +447,22 @@ class Task(ABC):
         """A function for `tf.function`: strings `(batch,)`, of pairs two of them, to the model's inputs."""
         return self.preprocessor.graph()
 
-    @abstractmethod
-    def answered(self, items: Sequence[Any], answers: Sequence[np.ndarray]) -> np.ndarray:
-        """Scores as `scores` gives them, from what a written file said of each item alone, which it saw whole.
+    def parts(self, item: Any, length: int) -> list[Mapping[str, tuple[np.ndarray, np.ndarray | None]]]:
+        """What a file that takes `length` tokens reads of one raw item, one after the other: each as `sides` gives it.
+
+        Several where the task reads a long text in windows; a picture's one part says nothing.
+        """
+        return [self.sides(item, length)] if self.kind == "text" else [{}]
+
+    def scored(self, item: Any, length: int, answers: Sequence[np.ndarray]) -> np.ndarray:
+        """The rows of one raw item as `scores` gives them, from what a written file said of each of its `parts`.
 
         Args:
-            items: raw ones.
-            answers: per item float32 `(outputs,)`, or `(positions, outputs)`.
+            item: a raw one.
+            length: as `parts` was given it.
+            answers: per part float32 `(outputs,)`, or `(positions, outputs)`.
         """
+        return averaged(answers)[None]
 
     @abstractmethod
     def decode(self, scores: np.ndarray, items: Sequence[Any]) -> list[Any]:
@@ -512,6 +521,7 @@ class Exporter(ABC):
 
     precision: str
     output: str = "scores"  # what the files give of an example
+    in_windows: ClassVar[bool] = False  # whether long texts are read in the task's windows, of which `parts` tells
 
     @abstractmethod
     def chosen(self, items: str, target: str = "label") -> str:

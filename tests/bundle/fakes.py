@@ -192,9 +192,6 @@ class FakeTask(Task):
             self.preprocessor.tokenize([item])[0][: length - self.preprocessor.specials]
         ), None
 
-    def answered(self, items: Sequence[Any], answers: Sequence[np.ndarray]) -> np.ndarray:
-        return np.stack(answers)
-
     def decode(self, scores: np.ndarray, items: Sequence[Any]) -> list[Any]:
         return LabelCodec(self.labels).decode(scores)
 

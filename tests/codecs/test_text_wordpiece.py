@@ -34,6 +34,13 @@ def test_a_word_is_cut_the_same_way_each_time() -> None:
     assert pieces("unaffable unaffable").tolist() == [2, 3, 4, 2, 3, 4]
 
 
+def test_words_that_are_longer_than_any_known_are_not_remembered() -> None:
+    pieces = WordPiece(VOCABULARY)
+    for number in range(30):
+        assert pieces(f"a {number}{'x' * 100_000}").tolist() == [6, 1]
+    assert list(pieces._remembered) == ["a"]
+
+
 def test_the_unknown_piece_must_exist() -> None:
     with pytest.raises(ValueError, match=r"\[UNK\]"):
         WordPiece(["a"])

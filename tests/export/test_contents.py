@@ -6,6 +6,7 @@ import io
 import zipfile
 from pathlib import Path
 
+import flatbuffers
 import numpy as np
 import pytest
 from typer.testing import CliRunner
@@ -108,6 +109,44 @@ def test_a_small_file_cannot_take_all_memory(text_file: bytes):
         contents(bomb)
     with pytest.raises(BundleError, match="cannot be read"):
         contents("no such file.tflite")
+
+
+def repeated(path: list[int], name: int, beside: list[int], identifier: bytes) -> bytes:
+    """Vectors within each other, at the slots of `path`: the innermost names one table of a long name 64 times."""
+    builder = flatbuffers.Builder(0)
+
+    def table(slots: dict[int, int]) -> int:
+        builder.StartObject(8)
+        for slot, offset in slots.items():
+            builder.PrependUOffsetTRelativeSlot(slot, offset, 0)
+        return builder.EndObject()
+
+    def vector(offset: int, count: int = 1) -> int:
+        builder.StartVector(4, count, 4)
+        for _ in range(count):
+            builder.PrependUOffsetTRelative(offset)
+        return builder.EndVector()
+
+    at = vector(table({name: builder.CreateString("x" * 2**20)}), 64)
+    for slot in reversed(path[1:]):
+        at = vector(table({slot: at}))
+    builder.Finish(table({path[0]: at} | {slot: vector(table({})) for slot in beside}), identifier)
+    return bytes(builder.Output())
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "beside"),
+    [([1], 1, []), ([7, 0], 0, [2]), ([7], 2, [2]), ([6], 0, [2]), ([2, 0], 3, [4])],
+    ids=["custom operators", "inputs of a signature", "signatures", "metadata", "tensors"],
+)
+def test_a_name_that_many_share_is_not_read_for_each(path: list[int], name: int, beside: list[int]):
+    with pytest.raises(BundleError, match="made to take all memory"):
+        contents(repeated(path, name, beside, b"TFL3"))
+
+
+def test_a_name_that_many_parts_of_the_metadata_share_is_not_read_for_each(text_file: bytes):
+    with pytest.raises(BundleError, match="made to take all memory"):
+        contents(_metadata.attach(text_file, repeated([3, 2], 0, [], b"M001"), {}))
 
 
 def test_metadata_is_for_vocabularies_without_capitals(tmp_path: Path, text_classifier, monkeypatch):

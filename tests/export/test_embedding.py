@@ -30,7 +30,7 @@ def test_the_head_makes_the_scores_of_it(folder: Path, text_classifier):
     assert found.shape == (4, _answers.last(text_classifier).kernel.shape[0])
     expected = text_classifier.scores(fakes.examples(TEXTS))
     np.testing.assert_allclose(_answers.scores(text_classifier, found), expected, atol=1e-5)
-    assert Embedder(folder).embed([]).size == 0
+    assert Embedder(folder).embed([]).shape == (0, found.shape[1])
 
 
 def test_golden_answers_are_numbers_of_the_file(folder: Path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import warnings
@@ -13,7 +14,7 @@ import pytest
 
 from tests.core import tiny
 from tfvertical.export import _handover, _samples
-from tfvertical.runtime import Answerer, Predictor, Tagger
+from tfvertical.runtime import Answerer, Predictor, Tagger, _folder
 
 pytestmark = pytest.mark.slow
 KOTLIN = Path(__file__).parent / "kotlin"
@@ -69,6 +70,27 @@ def test_ids(ask: Ask, tmp_path: Path, text_classifier, lengths: list[int]):
     items = _samples.texts()
     expected = [Predictor(folder).prepare(item)["token_ids"][0].tolist() for item in items]
     assert [numbers(line)[0] for line in ask("text", folder, lengths, items)] == expected
+
+
+@pytest.mark.parametrize("windows", [False, True])
+def test_long_texts(ask: Ask, tmp_path: Path, monkeypatch, windows: bool):
+    folder = exported(tiny.text_task(layers=1, windows=windows), tmp_path, [16])
+    predictor, items = Predictor(folder), [*_samples.texts(), LONG, "the " * 200]
+    described = json.loads((folder / "preprocessing.json").read_text())
+    for lengths in ([3], [4], [5, 9], [16]):
+        prepare = _folder._prepare(folder, described | {"lengths": lengths})
+        expected = [[each["token_ids"][0].tolist() for each in prepare(item)] for item in items]
+        found = [numbers(line) for line in ask("windows", folder, lengths, items)]
+        assert (found if windows else [each[:1] for each in found]) == expected
+
+    def run(made):
+        return {"scores": (drawn(made, 2) / 10007).mean(axis=0).astype(np.float32)[None]}
+
+    monkeypatch.setattr(predictor, "_run", run)
+    told = [line.split(" ") for line in ask("classify", folder, [16], items, "windows" if windows else "beginning")]
+    told, expected = told, predictor.predict(items)
+    assert [label for label, _ in told] == [each.label for each in expected]
+    np.testing.assert_allclose([float(score) for _, score in told], [each.score for each in expected], atol=1e-5)
 
 
 @pytest.mark.parametrize("make", [tiny.pair_task, tiny.apart_task])

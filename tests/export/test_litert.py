@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +20,7 @@ from tfvertical.errors import BundleError, DataError
 from tfvertical.export import export, litert
 from tfvertical.export._inputs import fixed_inputs
 from tfvertical.runtime import LiteRT, Predictor
+from tfvertical.runtime import litert as runtime
 from tfvertical.runtime.contents import contents
 
 SCRIPT = """
@@ -117,3 +121,34 @@ def test_a_check_on_many_pictures_holds_few_of_them(image_classifier, tmp_path: 
     monkeypatch.setattr(litert, "fixed_inputs", counted)
     scores = litert.LiteRT().load(image_classifier, folder)(pictures(40))
     assert scores.shape == (40, 2) and alive["most"] <= 3
+
+
+class Shared:
+    """An interpreter as ai-edge-litert's: one place for inputs, and other threads run while it computes."""
+
+    def __init__(self, **given: Any):
+        self.tensor = np.zeros((1, 1), np.float32)
+
+    def get_signature_list(self) -> list[str]:
+        return ["serving_default"]
+
+    def get_signature_runner(self, key: str) -> Any:
+        return self
+
+    def get_input_details(self) -> dict[str, Any]:
+        return {"x": {"shape_signature": (1, 1), "dtype": np.float32, "quantization": (0.0, 0)}}
+
+    get_output_details = get_input_details
+
+    def __call__(self, x: np.ndarray) -> dict[str, np.ndarray]:
+        self.tensor[:] = x
+        time.sleep(0.005)
+        return {"x": self.tensor.copy()}
+
+
+def test_each_thread_gets_its_own_answer(monkeypatch):
+    monkeypatch.setattr(runtime, "interpreter_class", lambda: Shared)
+    run = LiteRT(b"any")
+    with ThreadPoolExecutor(8) as pool:
+        found = pool.map(lambda number: run({"x": np.full((1, 1), number)})["x"].item(), range(40))
+        assert list(found) == list(range(40))

@@ -195,6 +195,7 @@ def test_a_file_answers_as_the_task_does(tmp_path: Path):
     sources = {f"{name}.{language}" for name in ("Tokenizer", "Words", "Answers") for language in ("kt", "swift")}
     assert {path.name for path in (folder / "snippets").iterdir()} == sources | {"Model.kt", "AnswerExample.kt"}
     golden = [json.loads(line) for line in (folder / "golden.jsonl").read_text().splitlines()]
+    assert len(golden) >= 50 and any(len(line.get("windows", ())) > 2 for line in golden)
     for line in golden:
         (again,) = answerer.predict([line["texts"]])
         assert (again.text, again.start, again.end) == (line["answer"], line["start"], line["end"])

@@ -223,7 +223,7 @@ def test_a_file_that_tells_other_numbers_is_refused(tmp_path: Path, monkeypatch:
     other = received + np.array([0.0, 1e-6], "f")  # small, but of a number that is small
     assert task.apart(received, received).max() == 0 < 1e-5 < task.apart(received, other).max()
     assert task.agree(received, other).all()
-    monkeypatch.setattr(type(task), "answered", lambda self, items, answers: np.stack(answers) * 1.01)
+    monkeypatch.setattr(type(task), "scored", lambda self, item, length, answers: np.stack(answers) * 1.01)
     task.save(tmp_path)
     with warnings.catch_warnings(), pytest.raises(ExportError, match="does not score as the task does"):
         warnings.simplefilter("ignore", DeprecationWarning)

@@ -1,4 +1,4 @@
-"""Words and the pieces that tokenizers cut them into: which piece answers for which word, in which window."""
+"""How long texts are read: in which windows, and which piece of a word answers for it."""
 
 from __future__ import annotations
 
@@ -54,6 +54,24 @@ class Sentence:
             if first < last:
                 found.append(Span(first, last, span.label))
         return tuple(found)
+
+
+def stretches(ids: np.ndarray, room: int) -> list[np.ndarray]:
+    """How a text is read of which the answers are `averaged`: at most `room` pieces at once, a quarter of them twice.
+
+    The last stretch ends with the text.
+
+    Example:
+        >>> [each.tolist() for each in stretches(np.arange(9), 4)]
+        [[0, 1, 2, 3], [3, 4, 5, 6], [5, 6, 7, 8]]
+    """
+    rest = max(len(ids) - room, 0)
+    return [ids[start : start + room] for start in (*range(0, rest, max(1, room * 3 // 4)), rest)]
+
+
+def averaged(answers: Sequence[np.ndarray]) -> np.ndarray:
+    """What all of them say together, float32: the mean of arrays of one shape; of a single one, that itself."""
+    return np.asarray(np.mean(answers, axis=0, dtype=np.float64), np.float32)
 
 
 @dataclass(frozen=True)

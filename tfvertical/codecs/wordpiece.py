@@ -46,7 +46,8 @@ class WordPiece:
             pieces = remembered.get(word)
             if pieces is None:
                 pieces = self._cut(word)
-                if len(remembered) < _REMEMBERED:
+                # blobs come once, and together they would take all memory
+                if len(word) <= LONGEST_WORD and len(remembered) < _REMEMBERED:
                     remembered[word] = pieces
             yield from pieces
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from tfvertical.codecs.alignment import averaged
 from tfvertical.codecs.pairs import Pair
 from tfvertical.codecs.text import Table, table
 from tfvertical.contracts import Preprocessor, Task
@@ -20,7 +21,6 @@ from tfvertical.export._inputs import fixed_inputs
 from tfvertical.files import write_bytes, write_json, write_text
 
 MAGIC = 0x314E5654  # "TVN1", little-endian
-_ANY = 2**31 - 1  # tokens: a text as it is
 _SNIPPETS = Path(__file__).parent / "snippets"
 _TOKENIZER = ("Tokenizer.kt", "Tokenizer.swift")
 _PLACES = ("Words.kt", "Words.swift", "Model.kt")
@@ -48,6 +48,8 @@ def preprocessing(task: Task, folder: Path, lengths: Sequence[int]) -> None:
     description = {"schema_version": 1, "kind": preprocessor.kind, "length": lengths[-1] if lengths else None}
     if len(lengths) > 1:
         description["lengths"] = list(lengths)
+    if task.config().get("head", {}).get("windows"):
+        description["windows"] = True
     if task.target == "entities":
         description |= {"target": task.target, "pieces": task.config()["head"]["pieces"]}
         if (steps := getattr(task, "steps", None)) is not None:
@@ -87,13 +89,12 @@ def write(
     normalizer = getattr(preprocessor, "normalizer", None) if reads_words(preprocessor) else None
     if normalizer is not None:
         write_bytes(folder / "normalizer.bin", packed(table(normalizer)))
-    items = _samples.many(task.items)
-    lines = []
-    for item in items:
-        if task.target in ("entities", "answers") and len(task.wrapped(item, _ANY)[0]) > lengths[-1]:
-            continue  # what was cut off has no answer
-        inputs = fixed_inputs(task, item, lengths or None)
-        lines.append(_example(item, inputs) | _golden(task, item, output, run(inputs)[output][0]))
+    length, lines = lengths[-1] if lengths else 0, []
+    for item in _samples.many(task.items):
+        read = [fixed_inputs(task, item, lengths or None, part) for part in task.parts(item, length)]
+        said = [run(each)[output][0] for each in read]
+        found = task.scored(item, length, said) if output == "scores" else averaged(said)[None]
+        lines.append(_example(item, read) | _golden(task, item, output, found))
     write_text(folder / "golden.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
     for name in _sources(task, output, words=normalizer is not None):
         (folder / "snippets").mkdir(exist_ok=True)
@@ -125,28 +126,32 @@ def packed(mapping: Table) -> bytes:
     return head + b"".join(array.tobytes() for array in arrays)
 
 
-def _example(item: Any, inputs: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """The input of one line, and the ids that texts become."""
+def _example(item: Any, read: Sequence[Mapping[str, np.ndarray]]) -> dict[str, Any]:
+    """The input of one line, and the ids that texts become; of several windows the first one's, and those of each."""
+    inputs, several = read[0], {}
+    if len(read) > 1 and "token_ids" in inputs:
+        several = {"windows": [each["token_ids"][0].tolist() for each in read]}
     if isinstance(item, Pair):
         shown = [name for name in inputs if name.endswith(("token_ids", "segment_ids"))]
         shown = [name for name in shown if not name.endswith("_segment_ids")]  # of one text all are 0
-        return {"texts": list(item)} | {name: inputs[name][0].tolist() for name in shown}
+        return {"texts": list(item)} | {name: inputs[name][0].tolist() for name in shown} | several
     if not isinstance(item, str):
         return {"png": base64.b64encode(item).decode()}
-    return {"text": item, "token_ids": inputs["token_ids"][0].tolist() if "token_ids" in inputs else []}
+    return {"text": item, "token_ids": inputs["token_ids"][0].tolist() if "token_ids" in inputs else []} | several
 
 
 def _golden(task: Task, item: Any, output: str, found: np.ndarray) -> dict[str, Any]:
-    """What the file itself answers."""
+    """What the file itself answers; places count code points."""
     if task.target == "entities":
-        (entities,) = task.decode(task.answered([item], [found]), [item])
-        return {"entities": [{"start": each.start, "end": each.end, "label": each.label} for each in entities]}
+        (entities,) = task.decode(found, [item])
+        names = ("text", "start", "end", "label")
+        return {"entities": [{name: getattr(each, name) for name in names} for each in entities]}
     if task.target == "answers":
-        (told,) = task.decode(task.answered([item], [found]), [item])
+        (told,) = task.decode(found, [item])
         return {"answer": told.text, "start": told.start, "end": told.end}
-    numbers = [round(float(number), 7) for number in found]
+    numbers = [round(float(number), 7) for number in found[0]]
     if task.target == "labels" and output == "scores":
-        (told,) = task.decode(found[None], [item])
+        (told,) = task.decode(found, [item])
         return {"labels": list(told.labels), output: numbers}
     if task.target == "numbers":
         return {output: numbers}

@@ -14,7 +14,12 @@ if TYPE_CHECKING:
     import keras
 
 
-def fixed_inputs(task: Task, item: Any, length: int | Sequence[int] | None = None) -> dict[str, np.ndarray]:
+def fixed_inputs(
+    task: Task,
+    item: Any,
+    length: int | Sequence[int] | None = None,
+    part: Mapping[str, tuple[np.ndarray, np.ndarray | None]] | None = None,
+) -> dict[str, np.ndarray]:
     """One raw item as a batch of one: texts cut and padded to `length` tokens, pictures at the model's size.
 
     Args:
@@ -22,6 +27,7 @@ def fixed_inputs(task: Task, item: Any, length: int | Sequence[int] | None = Non
         item: a text, a pair of them, or for entities a list of words; a picture as path, encoded bytes or uint8 array.
         length: tokens, special ones included; of several in ascending order, the first that holds the text. The
             preprocessor's own where None.
+        part: one of `task.parts`, to which a text is cut; as much as fits from its beginning where None.
 
     Returns:
         Model input name -> array `(1, …)`.
@@ -29,7 +35,7 @@ def fixed_inputs(task: Task, item: Any, length: int | Sequence[int] | None = Non
     preprocessor = task.preprocessor
     if isinstance(preprocessor, TextPreprocessor):
         lengths = [length or preprocessor.length] if isinstance(length, int | None) else list(length)
-        sides = task.sides(item, lengths[-1])
+        sides = task.sides(item, lengths[-1]) if part is None else part
         longest = max(len(ids) for ids, _ in sides.values())
         length = next(each for each in lengths if each >= longest)
         return {

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tfvertical.contracts import Examples, Exporter, Predict, Task
+from tfvertical.contracts import Examples, Exporter, Predict, Task, TextPreprocessor
 from tfvertical.errors import ConfigError, ExportError, TfverticalError
 from tfvertical.export import _samples
 
@@ -51,8 +51,8 @@ class Gate:
 class Comparison:
     """A task's own scores on examples, against which files are held.
 
-    Examples that the file sees less of than the task does (a long text that the task reads in windows, or one longer
-    than the file's own length) have no common truth; they are counted and left out.
+    Examples that the file sees less of than the task does (a long text that the task alone reads in windows, or one
+    longer than the file's own length) have no common truth; they are counted and left out.
 
     Args:
         task: computing in float32.
@@ -194,11 +194,15 @@ def _fits(task: Task, exporter: Exporter, items: Sequence[Any]) -> list[bool]:
     encoded = task.encode(_examples(items))
     counts = np.bincount(encoded.rows, minlength=len(items))
     fits = counts == 1
-    length = getattr(exporter, "length", None)
-    if encoded.lengths is not None and length is not None:
+    given = getattr(exporter, "length", None)
+    if encoded.lengths is not None and isinstance(task.preprocessor, TextPreprocessor):
+        length = task.preprocessor.length if given is None else int(np.max(given))
         longest = np.zeros(len(items), np.int64)
         np.maximum.at(longest, encoded.rows, encoded.lengths)
-        fits &= longest <= np.max(length)
+        fits &= longest <= length
+        if exporter.in_windows and length == task.preprocessor.length:  # shorter ones begin and end elsewhere
+            for at in np.flatnonzero(counts > 1):
+                fits[at] = len(task.parts(items[at], length)) == counts[at]
     return [bool(fit) for fit in fits]
 
 

@@ -59,9 +59,13 @@ def predictor(task: Task, folder: Path, length: int | None) -> Predict:
     features, head = LiteRT(folder / FEATURES), Interpreter(model_path=str(folder / HEAD))
     infer = head.get_signature_runner("infer")
 
+    def scores(item: Any, part: Any) -> np.ndarray:
+        return infer(features=features(fixed_inputs(task, item, length, part))["features"])["scores"][0]
+
     def predict(items: Sequence[Any]) -> np.ndarray:
-        found = [features(fixed_inputs(task, item, length))["features"] for item in items]
-        return np.concatenate([infer(features=each)["scores"] for each in found])
+        most = length or 0
+        read = ((item, task.parts(item, most)) for item in items)
+        return np.concatenate([task.scored(item, most, [scores(item, part) for part in parts]) for item, parts in read])
 
     return predict
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -50,6 +50,7 @@ class LiteRT(Exporter):
         MissingPackageError: ai-edge-litert, which runs the file for the check, is not installed.
     """
 
+    in_windows: ClassVar[bool] = True
     precision: str = "float32"
     output: str = "scores"
     length: int | Sequence[int] | None = None
@@ -162,18 +163,26 @@ class LiteRT(Exporter):
 
     def _predict(self, task: Task, model: Path | bytes) -> Predict:
         run, lengths = Runner(model), self._lengths(task) or None
-        most = BATCH if self.dynamic_batch else 1
+        length, most = lengths[-1] if lengths else 0, BATCH if self.dynamic_batch else 1
 
         def predict(items: Sequence[Any]) -> np.ndarray:
-            rows = (fixed_inputs(task, item, lengths) for item in items)  # pictures are large: no list
+            counts: list[int] = []  # the parts of each item
+
+            def rows() -> Iterator[dict[str, np.ndarray]]:  # pictures are large: no list
+                for item in items:
+                    parts = task.parts(item, length)
+                    counts.append(len(parts))
+                    yield from (fixed_inputs(task, item, lengths, part) for part in parts)
+
             found: list[np.ndarray] = []
-            for _, alike in groupby(rows, lambda row: [value.shape for value in row.values()]):
+            for _, alike in groupby(rows(), lambda row: [value.shape for value in row.values()]):
                 while some := list(islice(alike, most)):
                     inputs = {name: np.concatenate([row[name] for row in some]) for name in some[0]}
                     found.extend(run(inputs)[self.output])
-            if self.output == "scores":
-                return task.answered(items, found)
-            return _answers.scores(task, np.stack(found))
+            if self.output != "scores":
+                found = list(_answers.scores(task, np.stack(found)))
+            answers, read = iter(found), zip(items, counts, strict=True)
+            return np.concatenate([task.scored(item, length, list(islice(answers, count))) for item, count in read])
 
         return predict
 

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -24,7 +24,8 @@ _FIX = "pip install 'tfvertical[onnx]'"
 class Onnx(Exporter):
     """A `.onnx` file: model inputs by name, any number of examples of one length, to `scores`.
 
-    Preprocessing stays outside; `preprocessing.json` and the assets beside say how.
+    Preprocessing stays outside; `preprocessing.json` and the assets beside say how. So does reading a long text in
+    windows, where the task does: `windows` says so.
 
     Args:
         precision: `"float32"`.
@@ -35,6 +36,7 @@ class Onnx(Exporter):
         MissingPackageError: tf2onnx, which writes the file, or onnxruntime, which runs it for the check, is missing.
     """
 
+    in_windows: ClassVar[bool] = True
     precision: str = "float32"
 
     def __post_init__(self) -> None:
@@ -71,12 +73,15 @@ class Onnx(Exporter):
         session = _session_class()(str(folder / "model.onnx"), providers=["CPUExecutionProvider"])
         names = [each.name for each in session.get_inputs()]
 
+        length = task.preprocessor.length if isinstance(task.preprocessor, TextPreprocessor) else 0
+
         def predict(items: Sequence[Any]) -> np.ndarray:
             rows = []
             for item in items:
-                inputs = fixed_inputs(task, item)
-                rows.append(session.run(["scores"], {name: inputs[name] for name in names})[0][0])
-            return task.answered(items, rows)
+                read = (fixed_inputs(task, item, None, part) for part in task.parts(item, length))
+                said = [session.run(["scores"], {name: each[name] for name in names})[0][0] for each in read]
+                rows.append(task.scored(item, length, said))
+            return np.concatenate(rows)
 
         return predict
 

@@ -23,7 +23,8 @@ class SavedModel(Exporter):
     `serving_default` takes `inputs`, strings `(batch,)` (UTF-8 texts, or the bytes of JPEG, PNG and the like), of pairs
     `first` and `second`, and returns `label` (string `(batch,)`), `score` (float32 `(batch,)`) and `scores` (float32
     `(batch, labels)`). The signature `classes` takes nothing and returns `classes`, the label names in the order of
-    `scores`. A text model's graph needs `import tensorflow_text` in the process that loads it.
+    `scores`. A text model's graph needs `import tensorflow_text` in the process that loads it, and reads the first
+    tokens of a long text, even where the task reads it in windows.
 
     Args:
         precision: `"float32"`.

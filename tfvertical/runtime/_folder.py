@@ -11,18 +11,22 @@ import numpy as np
 
 from tfvertical import manifest
 from tfvertical.codecs import pixels
-from tfvertical.codecs.pairs import fitted
+from tfvertical.codecs.alignment import stretches
+from tfvertical.codecs.pairs import Pair, fitted
 from tfvertical.codecs.text import Normalizer
 from tfvertical.codecs.wordpiece import WordPiece
 from tfvertical.errors import BundleError, DataError
 from tfvertical.runtime.litert import LiteRT
 
 _READERS = {"entities": "Tagger", "answers": "Answerer"}  # of what is found in texts
-Prepare = Callable[[Any], dict[str, np.ndarray]]  # one raw item -> model inputs, batch 1
+_VERSION = 1  # of `preprocessing.json`
+Prepare = Callable[[Any], list[dict[str, np.ndarray]]]  # one raw item -> model inputs, batch 1, by window
 
 
 def opened(folder: Path, needed: Sequence[str], threads: int, verify: bool) -> tuple[Prepare, LiteRT, dict[str, Any]]:
     """How a raw item becomes the model's inputs, what runs the model, and what `preprocessing.json` says.
+
+    A long text that the task reads in windows becomes several inputs, whose answers are `averaged`.
 
     Args:
         folder: the export's.
@@ -47,15 +51,63 @@ def opened(folder: Path, needed: Sequence[str], threads: int, verify: bool) -> t
         raise BundleError(
             f"{folder} is an export that finds {found}.", fix=f"read it with tfvertical.runtime.{_READERS[found]}"
         )
-    encoder = description.get("encoder", "cross") if description.get("items") == "pair" else None
-    prepare = _prepare(folder, description["config"], lengths_of(description), encoder)
-    return prepare, LiteRT(folder / "model.tflite", threads=threads), description
+    return _prepare(folder, description), LiteRT(folder / "model.tflite", threads=threads), description
+
+
+def opened_places(
+    folder: Path, target: str, needed: Sequence[str], threads: int, verify: bool
+) -> tuple[Words, LiteRT, dict[str, Any]]:
+    """Of an export that finds `target` in texts: how these become ids, what runs the model, what its folder says."""
+    missing = [name for name in ("model.tflite", "preprocessing.json", *needed) if not (folder / name).is_file()]
+    if missing:
+        raise BundleError(f"{folder} is no LiteRT export that finds {target}: {missing[0]} is missing.")
+    if verify:
+        manifest.check(folder, kind="export")
+    description = described(folder)
+    if (found := description.get("target")) != target:
+        reader = _READERS.get(str(found), "Predictor")
+        raise BundleError(
+            f"{folder} is no export that finds {target}.", fix=f"read it with tfvertical.runtime.{reader}"
+        )
+    if description["config"]["class"] != "WordPiecePreprocessor":
+        raise _no_form(description["config"])
+    words = Words(folder, description["config"], lengths_of(description))
+    return words, LiteRT(folder / "model.tflite", threads=threads), description
 
 
 def described(folder: Path) -> dict[str, Any]:
-    """What `preprocessing.json` says."""
+    """What `preprocessing.json` says.
+
+    Raises:
+        BundleError: another version of this package wrote it, by other rules.
+    """
     found: dict[str, Any] = json.loads((folder / "preprocessing.json").read_text(encoding="utf-8"))
+    if found.get("schema_version") != _VERSION:
+        raise BundleError(
+            f"{folder / 'preprocessing.json'} is of another version.",
+            expected=f"schema_version {_VERSION}",
+            received=f"schema_version {found.get('schema_version')}",
+            fix="export again with this version of tfvertical, or read it with the one that wrote it",
+        )
     return found
+
+
+def items_of(items: Any) -> Iterable[Any]:
+    """Raw items; a single text, picture or pair counts as a list of one, as it does for a task."""
+    return [items] if isinstance(items, str | bytes | Path | Pair) else items
+
+
+def pair_of(item: Any) -> Pair:
+    """An item as two texts.
+
+    Raises:
+        DataError: it is none.
+    """
+    if not isinstance(item, list | tuple) or len(item) != 2 or not all(isinstance(text, str) for text in item):
+        raise DataError(
+            "This model reads pairs of texts.", expected="two texts", received=f"{type(item).__name__}: {item!r:.80}"
+        )
+    return Pair(*item)
 
 
 def lengths_of(description: Mapping[str, Any]) -> list[int]:
@@ -64,14 +116,21 @@ def lengths_of(description: Mapping[str, Any]) -> list[int]:
     return description.get("lengths") or ([] if length is None else [length])
 
 
-def _prepare(folder: Path, config: Mapping[str, Any], lengths: Sequence[int], encoder: str | None) -> Prepare:
+def _prepare(folder: Path, description: Mapping[str, Any]) -> Prepare:
     """What the preprocessor of the same name does in training."""
+    config, lengths = description["config"], lengths_of(description)
     if config["class"] == "WordPiecePreprocessor" and lengths:
         words = Words(folder, config, lengths)
-        return _texts(words) if encoder is None else _pairs(words, apart=encoder == "bi")
+        if description.get("items") == "pair":
+            return _pairs(words, apart=description.get("encoder") == "bi")
+        return _texts(words, in_windows=description.get("windows", False))
     if config["class"] == "KerasImagePreprocessor":
         return _picture(config)
-    raise BundleError(
+    raise _no_form(config)
+
+
+def _no_form(config: Mapping[str, Any]) -> BundleError:
+    return BundleError(
         f"{config['class']} has no form without TensorFlow.",
         fix="make the model's inputs yourself and run them with tfvertical.runtime.LiteRT",
     )
@@ -84,9 +143,14 @@ class Words:
         folder: that holds `vocab.txt`.
         config: of the preprocessor.
         lengths: tokens that the file takes, in ascending order.
+
+    Raises:
+        BundleError: there is no `vocab.txt`.
     """
 
     def __init__(self, folder: Path, config: Mapping[str, Any], lengths: Sequence[int]):
+        if not (folder / "vocab.txt").is_file():
+            raise BundleError(f"{folder} is no LiteRT export of a WordPiece model: vocab.txt is missing.")
         vocabulary = (folder / "vocab.txt").read_bytes().decode().split("\n")[:-1]
         self._pieces = WordPiece(vocabulary)
         self._normalize = Normalizer(config["lowercase"], config["strip_accents"], words=True, cjk=config["cjk"])
@@ -133,19 +197,19 @@ class Words:
 def _pairs(words: Words, apart: bool) -> Prepare:
     made = words.inputs_apart if apart else words.inputs_of_pair
 
-    def prepare(item: Any) -> dict[str, np.ndarray]:
-        if not isinstance(item, list | tuple) or len(item) != 2 or not all(isinstance(text, str) for text in item):
-            raise DataError("This model reads pairs of texts.", received=f"{type(item).__name__}: {item!r:.80}")
-        return made(words(item[0]), words(item[1]))
+    def prepare(item: Any) -> list[dict[str, np.ndarray]]:
+        first, second = pair_of(item)
+        return [made(words(first), words(second))]
 
     return prepare
 
 
-def _texts(words: Words) -> Prepare:
-    def prepare(text: Any) -> dict[str, np.ndarray]:
+def _texts(words: Words, in_windows: bool) -> Prepare:
+    def prepare(text: Any) -> list[dict[str, np.ndarray]]:
         if not isinstance(text, str):
             raise DataError("This model reads texts.", received=type(text).__name__)
-        return words.inputs(words(text)[: words.room])
+        ids = words(text)
+        return [words.inputs(each) for each in (stretches(ids, words.room) if in_windows else [ids[: words.room]])]
 
     return prepare
 
@@ -153,9 +217,9 @@ def _texts(words: Words) -> Prepare:
 def _picture(config: Mapping[str, Any]) -> Prepare:
     height, width = config["size"]
 
-    def prepare(item: Any) -> dict[str, np.ndarray]:
+    def prepare(item: Any) -> list[dict[str, np.ndarray]]:
         decoded = pixels.decode(item, config["max_pixels"])
         fitted = pixels.crop_resize(decoded, (height, width), config["crop"], config["margin"], config["resample"])
-        return {config["input_name"]: fitted[None].astype(np.float32)}
+        return [{config["input_name"]: fitted[None].astype(np.float32)}]
 
     return prepare

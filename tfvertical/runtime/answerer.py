@@ -7,13 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from tfvertical import manifest
 from tfvertical.codecs import alignment
 from tfvertical.codecs.alignment import Sentence
 from tfvertical.codecs.answers import FAR, Answer, AnswerCodec
-from tfvertical.errors import BundleError
-from tfvertical.runtime._folder import Words, described, lengths_of
-from tfvertical.runtime.litert import LiteRT
+from tfvertical.runtime._folder import items_of, opened_places, pair_of
 
 
 class Answerer:
@@ -35,22 +32,8 @@ class Answerer:
     """
 
     def __init__(self, folder: str | Path, *, threads: int = 1, verify: bool = True):
-        folder = Path(folder)
-        missing = [
-            name for name in ("model.tflite", "preprocessing.json", "vocab.txt") if not (folder / name).is_file()
-        ]
-        if missing:
-            raise BundleError(f"{folder} is no LiteRT export that an Answerer reads: {missing[0]} is missing.")
-        if verify:
-            manifest.check(folder, kind="export")
-        description = described(folder)
-        if description.get("target") != "answers" or description["config"]["class"] != "WordPiecePreprocessor":
-            raise BundleError(
-                f"{folder} is no export that finds answers.", fix="read it with tfvertical.runtime.Predictor"
-            )
-        self._words = Words(folder, description["config"], lengths_of(description))
+        self._words, self._run, description = opened_places(Path(folder), "answers", (), threads, verify)
         self._most: int = description["max_question"]
-        self._run = LiteRT(folder / "model.tflite", threads=threads)
         self._codec = AnswerCodec(**description["codec"])
 
     def scores(self, question: str, context: str) -> np.ndarray:
@@ -71,8 +54,16 @@ class Answerer:
         return found
 
     def predict(self, items: Iterable[Sequence[str]]) -> list[Answer]:
-        """The answer to each question, with its place in the context."""
+        """The answer to each question, with its place in the context.
+
+        Args:
+            items: a list of questions with their contexts; a single `Pair` counts as a list of one.
+
+        Raises:
+            DataError: an item is no pair of texts.
+        """
         found = []
-        for question, context in items:
+        for item in items_of(items):
+            question, context = pair_of(item)
             found += self._codec.decode(self.scores(question, context), [Sentence.of(context)])
         return found

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tfvertical.errors import BundleError, MissingPackageError, nearest_paths
-from tfvertical.runtime.tables import Budget, Reader
+from tfvertical.runtime.tables import Budget, Reader, text
 
 ENTRY = "TFLITE_METADATA"
 _MOST_TEXT = 2**20  # bytes of a file of label names
@@ -136,7 +136,7 @@ def _parsed(content: bytes) -> Contents:
     graphs = every(root.Subgraphs, root.SubgraphsLength())
     raw = [every(graph.Tensors, graph.TensorsLength()) for graph in graphs]
     found = [[_tensor(each, dtypes, sizes, budget) for each in tensors] for tensors in raw]
-    names = _operator_names(schema, every(root.OperatorCodes, root.OperatorCodesLength()))
+    names = _operator_names(schema, every(root.OperatorCodes, root.OperatorCodesLength()), budget)
     used = Counter(
         names[operator.OpcodeIndex()][0]
         for graph in graphs
@@ -156,7 +156,7 @@ def _parsed(content: bytes) -> Contents:
         tuple(tensor for tensors in found for tensor in tensors),
         dict(used.most_common()),
         tuple(name for name, custom in names if custom),
-        dict(_signature(each, every) for each in every(root.SignatureDefs, root.SignatureDefsLength())),
+        dict(_signature(each, every, budget) for each in every(root.SignatureDefs, root.SignatureDefsLength())),
         dict(parts) | {"graph": len(content) - sum(parts.values())},
         metadata,
     )
@@ -165,11 +165,11 @@ def _parsed(content: bytes) -> Contents:
 def _tensor(tensor: Any, dtypes: Mapping[int, str], sizes: list[int], budget: Budget) -> Tensor:
     free = bool(tensor.ShapeSignatureLength())
     count = tensor.ShapeSignatureLength() if free else tensor.ShapeLength()
-    name = tensor.Name() or b""
-    budget.spend(count + len(name) // 16)
+    name = text(tensor.Name() or b"", budget)
+    budget.spend(count)
     quantization = tensor.Quantization()
     return Tensor(
-        name.decode(),
+        name,
         tuple(int((tensor.ShapeSignature if free else tensor.Shape)(axis)) for axis in range(count)),
         dtypes.get(tensor.Type(), str(tensor.Type())),
         sizes[tensor.Buffer()],
@@ -177,27 +177,27 @@ def _tensor(tensor: Any, dtypes: Mapping[int, str], sizes: list[int], budget: Bu
     )
 
 
-def _operator_names(schema: Any, codes: Sequence[Any]) -> list[tuple[str, bool]]:
+def _operator_names(schema: Any, codes: Sequence[Any], budget: Budget) -> list[tuple[str, bool]]:
     builtin = {value: name for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)}
     found = []
     for code in codes:
         number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
         if code.CustomCode() or number == schema.BuiltinOperator.CUSTOM:
-            found.append(((code.CustomCode() or b"custom operator without a name").decode(), True))
+            found.append((text(code.CustomCode() or b"custom operator without a name", budget), True))
         else:
             found.append((builtin.get(number, str(number)), False))
     return found
 
 
-def _signature(signature: Any, every: Any) -> tuple[str, tuple[tuple[str, ...], tuple[str, ...]]]:
-    inputs = tuple(each.Name().decode() for each in every(signature.Inputs, signature.InputsLength()))
-    outputs = tuple(each.Name().decode() for each in every(signature.Outputs, signature.OutputsLength()))
-    return signature.SignatureKey().decode(), (inputs, outputs)
+def _signature(signature: Any, every: Any, budget: Budget) -> tuple[str, tuple[tuple[str, ...], tuple[str, ...]]]:
+    inputs = tuple(text(each.Name(), budget) for each in every(signature.Inputs, signature.InputsLength()))
+    outputs = tuple(text(each.Name(), budget) for each in every(signature.Outputs, signature.OutputsLength()))
+    return text(signature.SignatureKey(), budget), (inputs, outputs)
 
 
 def _metadata(content: bytes, entries: Sequence[Any], root: Any, budget: Budget) -> Metadata | None:
     for entry in entries:
-        if (entry.Name() or b"").decode() == ENTRY:
+        if text(entry.Name() or b"", budget) == ENTRY:
             buffer = root.Buffers(entry.Buffer())
             if not buffer.DataLength():
                 return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,17 @@ from tfvertical.errors import BundleError, DataError, MissingPackageError
 class LiteRT:
     """A TFLite file whose signatures differ in the inputs' shapes only; the one whose shapes are given runs.
 
-    Inputs are bound by name: converters reorder them, and a wrong order is silent garbage.
+    Inputs are bound by name: converters reorder them, and a wrong order is silent garbage. Several threads may call it;
+    they take turns.
 
     Args:
         model: the path of a `.tflite` file, or its bytes.
         threads: of the interpreter.
+
+    Attributes:
+        inputs: name -> shape (-1: any size) and dtype.
+        outputs: their names.
+        output_shapes: name -> shape.
 
     Raises:
         MissingPackageError: ai-edge-litert is not installed.
@@ -32,6 +39,8 @@ class LiteRT:
     def __init__(self, model: str | Path | bytes, *, threads: int = 1):
         given = {"model_content": model} if isinstance(model, bytes) else {"model_path": str(model)}
         self._interpreter = interpreter_class()(**given, num_threads=threads)
+        # its tensors hold one call's inputs and outputs, and it lets other threads run while it computes
+        self._lock = threading.Lock()
         self._signatures = [
             _Signature(self._interpreter.get_signature_runner(key)) for key in self._interpreter.get_signature_list()
         ]
@@ -43,6 +52,7 @@ class LiteRT:
         self._signatures.sort(key=lambda each: each.size)
         self.inputs = self._signatures[-1].inputs
         self.outputs = tuple(self._signatures[-1].outputs)
+        self.output_shapes = self._signatures[-1].shapes
 
     def __call__(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The outputs by name. Inputs that the file does not use may be given as well.
@@ -59,7 +69,8 @@ class LiteRT:
                 raise DataError(f"The model's input {name!r} is missing.", received=", ".join(sorted(inputs)))
         for signature in self._signatures:
             if signature.takes(inputs):
-                return signature(inputs)
+                with self._lock:
+                    return signature(inputs)
         raise DataError(
             "The inputs have other shapes than the file takes.",
             expected=" or ".join(_shapes({n: s for n, (s, _) in each.inputs.items()}) for each in self._signatures),
@@ -82,7 +93,9 @@ class _Signature:
         }
         self.size = sum(abs(int(np.prod(shape))) for shape, _ in self.inputs.values())
         self.steps = {name: each["quantization"] for name, each in details.items()}
-        self.outputs = {name: each["quantization"] for name, each in run.get_output_details().items()}
+        given = run.get_output_details()
+        self.outputs = {name: each["quantization"] for name, each in given.items()}
+        self.shapes = {name: tuple(map(int, each["shape_signature"])) for name, each in given.items()}
 
     def takes(self, inputs: Mapping[str, Any]) -> bool:
         """Whether the arrays have its shapes; a size of -1 is any."""

@@ -2,30 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from tfvertical.codecs.alignment import averaged
 from tfvertical.codecs.label_sets import LabelSetCodec
 from tfvertical.codecs.labels import LabelCodec
 from tfvertical.codecs.numbers import NumberCodec
 from tfvertical.errors import BundleError
-from tfvertical.runtime._folder import opened
+from tfvertical.runtime._folder import Prepare, items_of, opened
+from tfvertical.runtime.litert import LiteRT
 
 
-class Predictor:
-    """A LiteRT export, ready to predict without TensorFlow.
+class _Reader:
+    """What says one thing of each item."""
+
+    _prepare: Prepare
+    _run: LiteRT
+
+    def prepare(self, item: Any) -> dict[str, np.ndarray]:
+        """The model's inputs of one raw item by name, batch 1; those of the first window where there are several."""
+        return self._prepare(item)[0]
+
+    def _said(self, items: Any, output: str, width: int) -> np.ndarray:
+        rows = [averaged([self._run(each)[output][0] for each in self._prepare(item)]) for item in items_of(items)]
+        return np.stack(rows) if rows else np.zeros((0, width), np.float32)
+
+
+class Predictor(_Reader):
+    """A LiteRT export, ready to predict without TensorFlow; a long text is read in windows where the task does so.
 
     Args:
         folder: `exports/litert-…` of a saved model: `model.tflite`, `labels.txt`, `preprocessing.json` and its files.
         threads: of the interpreter.
         verify: check every file's SHA-256 against `manifest.json` first (0.1 s for 90 MB). One flipped bit in a
             `.tflite` file goes unnoticed more often than not.
-
-    Attributes:
-        prepare: one raw item -> the model's inputs by name, batch 1.
 
     Raises:
         BundleError: the folder is no LiteRT export, a file of it was changed, or its preprocessing has no NumPy form.
@@ -39,7 +52,7 @@ class Predictor:
 
     def __init__(self, folder: str | Path, *, threads: int = 1, verify: bool = True):
         folder = Path(folder)
-        self.prepare, self._run, described = opened(folder, ("labels.txt",), threads, verify)
+        self._prepare, self._run, described = opened(folder, ("labels.txt",), threads, verify)
         self._codec: LabelCodec | LabelSetCodec | NumberCodec
         if "codec" in described:
             of_target = {"labels": LabelSetCodec, "numbers": NumberCodec}
@@ -52,26 +65,31 @@ class Predictor:
         """The label names, in the order of scores; or what the numbers are called."""
         return self._codec.names
 
-    def scores(self, items: Iterable[Any]) -> np.ndarray:
-        """float32 `(items, outputs)`: of texts; or of pictures (paths, encoded bytes, uint8 arrays)."""
-        rows = [self._run(self.prepare(item))["scores"][0] for item in items]
-        return np.stack(rows) if rows else np.zeros((0, len(self._codec.outputs)), np.float32)
+    def scores(self, items: Any) -> np.ndarray:
+        """float32 `(items, outputs)`: of texts, pairs of them, or pictures (paths, encoded bytes, uint8 arrays).
 
-    def predict(self, items: Iterable[Any]) -> list[Any]:
-        """A `Prediction` for each item; or a `LabelSet`, of the labels that apply; or a tuple of `Number`s."""
+        A single text, pair or path counts as a list of one.
+        """
+        return self._said(items, "scores", len(self._codec.outputs))
+
+    def predict(self, items: Any) -> list[Any]:
+        """A `Prediction` for each item; or a `LabelSet`, of the labels that apply; or a tuple of `Number`s.
+
+        Args:
+            items: as `scores` takes them.
+        """
         return self._codec.decode(self.scores(items))
 
 
-class Embedder:
+class Embedder(_Reader):
     """A LiteRT export of embeddings (`output="embedding"`), for search, clustering and "more like this".
+
+    Of a long text that the task reads in windows, their mean.
 
     Args:
         folder: `exports/litert-…-embedding` of a saved model.
         threads: of the interpreter.
         verify: check every file's SHA-256 first.
-
-    Attributes:
-        prepare: one raw item -> the model's inputs by name, batch 1.
 
     Raises:
         BundleError: the folder is no such export, a file of it was changed, or its preprocessing has no NumPy form.
@@ -84,14 +102,16 @@ class Embedder:
     """
 
     def __init__(self, folder: str | Path, *, threads: int = 1, verify: bool = True):
-        self.prepare, self._run, _ = opened(Path(folder), (), threads, verify)
+        self._prepare, self._run, _ = opened(Path(folder), (), threads, verify)
         if "embedding" not in self._run.outputs:
             raise BundleError(
                 f"{folder} is no LiteRT export of embeddings: it gives {', '.join(self._run.outputs)}.",
                 fix="read an export of scores with tfvertical.runtime.Predictor",
             )
 
-    def embed(self, items: Iterable[Any]) -> np.ndarray:
-        """float32 `(items, width)`: of texts; or of pictures (paths, encoded bytes, uint8 arrays)."""
-        rows = [self._run(self.prepare(item))["embedding"][0] for item in items]
-        return np.stack(rows) if rows else np.zeros((0, 0), np.float32)
+    def embed(self, items: Any) -> np.ndarray:
+        """float32 `(items, width)`: of texts, pairs of them, or pictures (paths, encoded bytes, uint8 arrays).
+
+        A single text, pair or path counts as a list of one.
+        """
+        return self._said(items, "embedding", self._run.output_shapes["embedding"][-1])

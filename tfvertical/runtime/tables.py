@@ -26,6 +26,12 @@ class Budget:
             )
 
 
+def text(raw: bytes, budget: Budget) -> str:
+    """A string of a file; a long one counts as several things, since many offsets may point to it."""
+    budget.spend(len(raw) // 16)
+    return raw.decode("utf-8")
+
+
 class Reader:
     """One table of a buffer.
 
@@ -54,7 +60,7 @@ class Reader:
 
     def string(self, slot: int) -> str:
         """A string; empty if it is not there."""
-        return self._guarded(lambda at: self._table.String(at + self._table.Pos).decode("utf-8"), slot, "")
+        return self._guarded(lambda at: text(self._table.String(at + self._table.Pos), self.budget), slot, "")
 
     def byte(self, slot: int) -> int:
         """A small number; 0 if it is not there."""

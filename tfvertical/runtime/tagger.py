@@ -7,13 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from tfvertical import manifest
 from tfvertical.codecs import alignment
 from tfvertical.codecs.alignment import Sentence
 from tfvertical.codecs.entities import Entity, EntityCodec, marginals, mean_scores
 from tfvertical.errors import BundleError
-from tfvertical.runtime._folder import Words, described, lengths_of
-from tfvertical.runtime.litert import LiteRT
+from tfvertical.runtime._folder import items_of, opened_places
 
 
 class Tagger:
@@ -36,20 +34,8 @@ class Tagger:
 
     def __init__(self, folder: str | Path, *, threads: int = 1, verify: bool = True):
         folder = Path(folder)
-        needed = ("model.tflite", "preprocessing.json", "labels.txt", "vocab.txt")
-        missing = [name for name in needed if not (folder / name).is_file()]
-        if missing:
-            raise BundleError(f"{folder} is no LiteRT export that a Tagger reads: {missing[0]} is missing.")
-        if verify:
-            manifest.check(folder, kind="export")
-        description = described(folder)
-        if description.get("target") != "entities" or description["config"]["class"] != "WordPiecePreprocessor":
-            raise BundleError(
-                f"{folder} is no export that finds entities.", fix="read it with tfvertical.runtime.Predictor"
-            )
-        self._words = Words(folder, description["config"], lengths_of(description))
+        self._words, self._run, description = opened_places(folder, "entities", ("labels.txt",), threads, verify)
         self._every = description["pieces"] == "all"
-        self._run = LiteRT(folder / "model.tflite", threads=threads)
         tags = (folder / "labels.txt").read_text(encoding="utf-8").splitlines()
         self._codec = EntityCodec([tag[2:] for tag in tags if tag.startswith("B-")])
         steps = description.get("steps")  # of a model with a conditional random field
@@ -77,9 +63,13 @@ class Tagger:
         found = mean_scores(total, count)
         return found if self._steps is None else marginals(found, np.array([0, len(words)]), self._steps)
 
-    def predict(self, items: Iterable[str | Sequence[str]]) -> list[tuple[Entity, ...]]:
-        """The entities of each text, with their places in it; a list of words counts as joined by spaces."""
-        return [self._codec.decode(self.scores(item), [Sentence.of(item)])[0] for item in items]
+    def predict(self, items: str | Iterable[str | Sequence[str]]) -> list[tuple[Entity, ...]]:
+        """The entities of each text, with their places in it; a list of words counts as joined by spaces.
+
+        Args:
+            items: a list of them; a single text counts as a list of one.
+        """
+        return [self._codec.decode(self.scores(item), [Sentence.of(item)])[0] for item in items_of(items)]
 
 
 def _checked(steps: object, tags: int, folder: Path) -> np.ndarray:

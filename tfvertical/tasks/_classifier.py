@@ -48,10 +48,6 @@ class Classifier(BackboneTask):
             np.add.at(count, encoded.rows[at], 1)
         return total / count
 
-    def answered(self, items: Sequence[Any], answers: Sequence[np.ndarray]) -> np.ndarray:
-        """The answers one below the other."""
-        return np.stack(answers)
-
     def truth(self, examples: Examples) -> np.ndarray:
         """Label ids."""
         return self.codec.encode(examples.labels or (), examples.ids).astype(np.int64)

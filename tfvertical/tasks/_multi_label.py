@@ -74,10 +74,6 @@ class MultiLabelClassifier(BackboneTask):
             np.add.at(count, encoded.rows[at], 1)
         return total / count
 
-    def answered(self, items: Sequence[Any], answers: Sequence[np.ndarray]) -> np.ndarray:
-        """The answers one below the other."""
-        return np.stack(answers)
-
     def truth(self, examples: Examples) -> np.ndarray:
         """1 where a label applies, float32 `(rows, labels)`."""
         return self.codec.encode(examples.labels or (), examples.ids)

@@ -61,10 +61,6 @@ class Regressor(BackboneTask):
             np.add.at(count, encoded.rows[at], 1)
         return (total / count).astype(np.float32)
 
-    def answered(self, items: Sequence[Any], answers: Sequence[np.ndarray]) -> np.ndarray:
-        """The answers one below the other."""
-        return np.stack(answers)
-
     def truth(self, examples: Examples) -> np.ndarray:
         """The true numbers, float64 `(rows, numbers)`."""
         self.codec.encode(examples.labels or (), examples.ids)  # a score that is no level is told

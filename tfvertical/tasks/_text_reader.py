@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
+from tfvertical.codecs.alignment import stretches
 from tfvertical.columns import Ragged
 from tfvertical.contracts import Encoded, Examples, TextPreprocessor
 from tfvertical.errors import ConfigError
@@ -30,7 +31,7 @@ class TextReader(BackboneTask):
         """
         pieces = self.preprocessor.tokenize(texts(examples))
         room = self.preprocessor.length - self.preprocessor.specials
-        cut = [_windows(ids, room) if self.head_options["windows"] else [ids[:room]] for ids in pieces]
+        cut = [self._read(ids, room) for ids in pieces]
         rows = np.repeat(np.arange(len(cut), dtype=np.int64), [len(windows) for windows in cut])
         ragged = Ragged.of(
             [self.preprocessor.wrap(ids) for windows in cut for ids in windows], self.preprocessor.pad_id
@@ -55,6 +56,15 @@ class TextReader(BackboneTask):
         pieces = self.preprocessor.tokenize([item])[0][: length - self.preprocessor.specials]
         return self.preprocessor.wrap(pieces), None
 
+    def parts(self, item: Any, length: int) -> list[Mapping[str, tuple[np.ndarray, np.ndarray | None]]]:
+        """Its first tokens, or its windows."""
+        (pieces,) = self.preprocessor.tokenize([item])
+        read = self._read(pieces, length - self.preprocessor.specials)
+        return [{"": (self.preprocessor.wrap(ids), None)} for ids in read]
+
+    def _read(self, pieces: np.ndarray, room: int) -> list[np.ndarray]:
+        return stretches(pieces, room) if self.head_options["windows"] else [pieces[:room]]
+
     def _head(self, features: Any, inputs: Mapping[str, Any]) -> Any:
         options = {name: self.head_options[name] for name in TEXT_HEAD}
         if "padding_mask" not in inputs:
@@ -65,12 +75,3 @@ class TextReader(BackboneTask):
             )
         head = text_head(features, self._width, answer=self._answer, **options)
         return head([features, inputs["padding_mask"]])
-
-
-def _windows(ids: np.ndarray, room: int) -> list[np.ndarray]:
-    """Windows of `room` tokens that overlap by a quarter; the last one ends with the text."""
-    if len(ids) <= room:
-        return [ids]
-    step = max(1, room * 3 // 4)
-    starts = [*range(0, len(ids) - room, step), len(ids) - room]
-    return [ids[start : start + room] for start in starts]

@@ -209,14 +209,21 @@ class ExtractiveQA(BackboneTask):
             self._put(logits - logits[:, :1], encoded.units.column.take(at, logits.shape[1]), found)
         return found
 
-    def answered(self, items: Sequence[Any], answers: Sequence[np.ndarray]) -> np.ndarray:
-        """Scores of the words of items that a file saw whole."""
-        units = self.encode(Examples(list(items), None, [str(at) for at in range(len(items))])).units
-        if units is None or len(units.column) != len(items):
-            raise ValueError("An item is longer than what the file has seen of it.")
-        found = np.full((int(units.splits[-1]), 2), FAR, np.float32)
-        for row, answer in enumerate(answers):
-            self._put(answer[None], units.column.take(np.array([row]), len(answer)), found)
+    def parts(self, item: Any, length: int) -> list[Mapping[str, tuple[np.ndarray, np.ndarray | None]]]:
+        """The question with each window of whole words of the context."""
+        question, pieces, counts, windows = self._read(item, length)
+        begins = np.concatenate([[0], np.cumsum(counts)])
+        read = [pieces[begins[window.first] : begins[window.last]] for window in windows]
+        return [{"": self.preprocessor.wrap_pair(question, ids, length)} for ids in read]
+
+    def scored(self, item: Any, length: int, answers: Sequence[np.ndarray]) -> np.ndarray:
+        """Of each word from the window that answers for it."""
+        question, _, counts, windows = self._read(item, length)
+        place = self._place(question)
+        found = np.full((1 + len(counts), 2), FAR, np.float32)
+        for window, answer in zip(windows, answers, strict=True):
+            own = alignment.answering(window, counts, False)
+            self._put(answer, _placed(np.where(own >= 0, own + 1, -1), place, len(answer), 0), found)
         return found
 
     def decode(self, scores: np.ndarray, items: Sequence[Any]) -> list[Answer]:
@@ -267,6 +274,13 @@ class ExtractiveQA(BackboneTask):
         return [SpanAccuracy(name="accuracy")]
 
     # --------------------------------------------------------------------------------------------------------- private
+    def _read(self, item: Any, length: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[alignment.Window]]:
+        """Pieces of question and context, how many each word has, and the windows of a file that takes `length`."""
+        pair, most = as_pair(item), self.head_options["max_question"]
+        question, room = self.preprocessor.tokenize([pair.first])[0][:most], length - self._specials
+        (pieces,), (counts,) = word_pieces(self.preprocessor, [Sentence.of(pair.second)], room - most)
+        return question, pieces, counts, alignment.windows(counts, room - len(question))
+
     @property
     def _specials(self) -> int:
         nothing = np.zeros(0, np.int32)

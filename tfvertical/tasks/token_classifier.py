@@ -201,15 +201,21 @@ class TokenClassifier(BackboneTask):
             )
         return self._together(mean_scores(total, count), encoded.units.splits)
 
-    def answered(self, items: Sequence[Any], answers: Sequence[np.ndarray]) -> np.ndarray:
-        """Scores of the words of items that a file saw whole."""
-        units = self.encode(Examples(list(items), None, [str(at) for at in range(len(items))])).units
-        if units is None or len(units.column) != len(items):
-            raise ValueError("An item is longer than what the file has seen of it.")
-        total, count = self._nothing(int(units.splits[-1]))
-        for row, answer in enumerate(answers):
-            self._add(answer[None], units.column.take(np.array([row]), len(answer)), total, count)
-        return self._together(mean_scores(total, count), units.splits)
+    def parts(self, item: Any, length: int) -> list[Mapping[str, tuple[np.ndarray, np.ndarray | None]]]:
+        """Windows of whole words."""
+        pieces, counts, windows = self._read(item, length)
+        begins = np.concatenate([[0], np.cumsum(counts)])
+        read = [pieces[begins[window.first] : begins[window.last]] for window in windows]
+        return [{"": (self.preprocessor.wrap(ids), None)} for ids in read]
+
+    def scored(self, item: Any, length: int, answers: Sequence[np.ndarray]) -> np.ndarray:
+        """Of each word from the window that answers for it."""
+        _, counts, windows = self._read(item, length)
+        total, count = self._nothing(len(counts))
+        for window, answer in zip(windows, answers, strict=True):
+            words = self._placed(alignment.answering(window, counts, self.head_options["pieces"] == "all"))
+            self._add(answer[: len(words)], words, total, count)
+        return self._together(mean_scores(total, count), np.array([0, len(counts)]))
 
     def decode(self, scores: np.ndarray, items: Sequence[Any]) -> list[tuple[Entity, ...]]:
         """The entities of each item, from its words' probabilities; offsets count characters of the text as given.
@@ -258,6 +264,12 @@ class TokenClassifier(BackboneTask):
         return [TokenAccuracy(name="accuracy"), EntityF1(chained=bool(self._below), name="f1")]
 
     # --------------------------------------------------------------------------------------------------------- private
+    def _read(self, item: Any, length: int) -> tuple[np.ndarray, np.ndarray, list[alignment.Window]]:
+        """Pieces of an item, how many of them each word has, and the windows of a file that takes `length` tokens."""
+        room = length - self.preprocessor.specials
+        (pieces,), (counts,) = word_pieces(self.preprocessor, [Sentence.of(item)], room)
+        return pieces, counts, alignment.windows(counts, room)
+
     @property
     def _room(self) -> int:
         return self.preprocessor.length - self.preprocessor.specials
@@ -309,7 +321,7 @@ class TokenClassifier(BackboneTask):
         return np.zeros((words, len(self.outputs)), np.float32), np.zeros((words, 1), np.float32)
 
     def _add(self, scores: np.ndarray, words: np.ndarray, total: np.ndarray, count: np.ndarray) -> None:
-        """Add the scores of positions, `(batch, length, tags)`, to those of the words that they answer for."""
+        """Add the scores of positions, `(…, length, tags)`, to those of the words that they answer for."""
         counted = words >= 0
         np.add.at(total, words[counted], scores[counted])
         np.add.at(count, words[counted], 1)

@@ -12,17 +12,25 @@ abstract class Tensor {
     abstract fun quantizationParams(): Quantization
 }
 
+/** Answers what [scores] says of token ids, so many numbers. */
 open class Interpreter(val model: ByteBuffer, val options: Options) {
     class Options {
         fun setNumThreads(count: Int): Options = apply { threads = count }
         private var threads = 1
     }
 
-    open val signatureKeys: Array<String> get() = throw NotImplementedError()
-    open fun getSignatureInputs(signature: String): Array<String> = throw NotImplementedError(signature)
+    companion object {
+        var scores: (IntArray, Int) -> FloatArray = { ids, _ -> throw NotImplementedError("$ids") }
+    }
+
+    open val signatureKeys: Array<String> get() = arrayOf("serving_default")
+    open fun getSignatureInputs(signature: String): Array<String> = arrayOf("token_ids")
     open fun getInputTensor(at: Int): Tensor = throw NotImplementedError("$at")
     open fun getOutputTensor(at: Int): Tensor = throw NotImplementedError("$at")
     open fun run(input: Any, output: Any): Unit = throw NotImplementedError("$input $output")
-    open fun runSignature(inputs: Map<String, Any>, outputs: Map<String, Any>, signature: String): Unit =
-        throw NotImplementedError("$inputs $outputs $signature")
+    open fun runSignature(inputs: Map<String, Any>, outputs: Map<String, Any>, signature: String) {
+        val ids = (inputs.getValue("token_ids") as Array<*>)[0] as IntArray
+        val found = (outputs.getValue("scores") as Array<*>)[0] as FloatArray
+        scores(ids, found.size).copyInto(found)
+    }
 }

@@ -1,8 +1,12 @@
 // What the tests ask of the Kotlin sources: Main WHAT FOLDER LENGTHS LINES [MORE...], the lines hexadecimal UTF-8.
+import android.content.AssetManager
+import android.content.Context
 import java.io.File
+import org.tensorflow.lite.Interpreter
 import tfvertical.Answerer
 import tfvertical.Normalizer
 import tfvertical.Tagger
+import tfvertical.TextExample
 import tfvertical.Tokenizer
 
 fun texts(line: String): List<String> = line.split(" ").map { hex ->
@@ -18,6 +22,13 @@ fun drawn(made: Map<String, IntArray>, outputs: Int): Array<DoubleArray> {
     }
 }
 
+/** An app whose assets are the files of a folder. */
+class App(folder: File) : Context() {
+    override val assets = object : AssetManager() {
+        override fun open(name: String) = File(folder, name).inputStream()
+    }
+}
+
 fun main(arguments: Array<String>) {
     val (what, path, lengths, lines) = arguments
     val folder = File(path)
@@ -29,6 +40,17 @@ fun main(arguments: Array<String>) {
         fun place(text: String, at: Int) = text.codePointCount(0, at)
         when (what) {
             "text" -> println(tokenizer.inputs(first).getValue("token_ids").joinToString(" "))
+            "windows" -> println(tokenizer.inputsInWindows(first).joinToString(";") {
+                it.getValue("token_ids").joinToString(" ")
+            })
+            "classify" -> {
+                Interpreter.scores = { ids, outputs ->
+                    val rows = drawn(mapOf("token_ids" to ids), outputs)
+                    FloatArray(outputs) { at -> rows.map { it[at] / 10007 }.average().toFloat() }
+                }
+                val example = TextExample(App(folder), arguments[4] == "windows", lengths.split(",").last().toInt())
+                println(example.classify(first).let { (label, score) -> "$label $score" })
+            }
             "pair" -> println(tokenizer.inputs(first, second).let {
                 it.getValue("token_ids").joinToString(" ") + ";" + it.getValue("segment_ids").joinToString(" ")
             })

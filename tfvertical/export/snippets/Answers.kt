@@ -1,5 +1,6 @@
 // The passage of a text that answers a question: copy this file into the app beside Tokenizer.kt and Words.kt.
-// Plain Kotlin; the same steps as tfvertical.runtime.Answerer, which golden.jsonl lets you check.
+// Plain Kotlin; the same steps as tfvertical.runtime.Answerer, which golden.jsonl lets you check: its places count code
+// points, here text.codePointCount(0, start).
 package tfvertical
 
 import kotlin.math.exp

@@ -1,5 +1,6 @@
 // The passage of a text that answers a question: copy this file into the app beside Tokenizer.swift and Words.swift.
-// Plain Swift; the same steps as tfvertical.runtime.Answerer, which golden.jsonl lets you check.
+// Plain Swift; the same steps as tfvertical.runtime.Answerer, which golden.jsonl lets you check: its places count code
+// points, here text.unicodeScalars.distance(from: text.startIndex, to: range.lowerBound).
 import Foundation
 
 /// What a text says to a question; `range` is nil, and `text` empty, where it holds no answer.

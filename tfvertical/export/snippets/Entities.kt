@@ -1,5 +1,6 @@
 // Entities in texts of any length: copy this file into the app beside Tokenizer.kt and Words.kt.
-// Plain Kotlin; the same steps as tfvertical.runtime.Tagger, which golden.jsonl lets you check.
+// Plain Kotlin; the same steps as tfvertical.runtime.Tagger, which golden.jsonl lets you check: its places count code
+// points, here text.codePointCount(0, start).
 package tfvertical
 
 import kotlin.math.exp

@@ -1,5 +1,6 @@
 // Entities in texts of any length: copy this file into the app beside Tokenizer.swift and Words.swift.
-// Plain Swift; the same steps as tfvertical.runtime.Tagger, which golden.jsonl lets you check.
+// Plain Swift; the same steps as tfvertical.runtime.Tagger, which golden.jsonl lets you check: its places count code
+// points, here text.unicodeScalars.distance(from: text.startIndex, to: range.lowerBound).
 import Foundation
 
 /// Something that a text names; `score` is the mean of its words' tags.

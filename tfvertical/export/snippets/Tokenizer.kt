@@ -77,6 +77,13 @@ class Tokenizer(vocabulary: List<String>, private val normalizer: Normalizer, pr
     /** The same of pieces; those for which there is no [room] are cut off. */
     fun inputs(pieces: List<Int>): Map<String, IntArray> = padded(listOf(first) + pieces.take(room) + last)
 
+    /** Where preprocessing.json says `"windows": true`: those of a long text's parts, whose scores are averaged. */
+    fun inputsInWindows(text: String): List<Map<String, IntArray>> {
+        val ids = pieces(text)
+        val rest = maxOf(ids.size - room, 0)
+        return ((0 until rest step maxOf(1, room * 3 / 4)) + rest).map { inputs(ids.drop(it)) }
+    }
+
     /** The inputs of two texts that are read together; the longer one is cut first. */
     fun inputs(one: String, other: String): Map<String, IntArray> = inputs(pieces(one), pieces(other))
 

@@ -94,6 +94,13 @@ public struct Tokenizer {
     /// The same of pieces; those for which there is no `room` are cut off.
     public func inputs(pieces: [Int32]) -> [String: [Int32]] { padded(wrapped(pieces.prefix(room))) }
 
+    /// Where preprocessing.json says `"windows": true`: those of a long text's parts, whose scores are averaged.
+    public func inputsInWindows(_ text: String) -> [[String: [Int32]]] {
+        let ids = pieces(text), rest = max(ids.count - room, 0)
+        let starts = Array(stride(from: 0, to: rest, by: max(1, room * 3 / 4))) + [rest]
+        return starts.map { (start: Int) -> [String: [Int32]] in inputs(pieces: Array(ids.dropFirst(start))) }
+    }
+
     /// The inputs of two texts that are read together; the longer one is cut first.
     public func inputs(_ one: String, _ other: String) -> [String: [Int32]] {
         inputs(pieces: pieces(one), pieces(other))
