@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from tfvertical import stages, tables
 from tfvertical.checkpoint import Position
-from tfvertical.contracts import Encoded, Objective
+from tfvertical.contracts import Objective
 from tfvertical.kept import Job
 from tfvertical.optimizer import FLOAT16_SCALE, RunSchedule, StagedAdamW, decays
 from tfvertical.resume import optimizer_of
@@ -27,7 +28,6 @@ class Compiled:
 
 def compiled(
     model: keras.Model,
-    train: Encoded,
     resolved: stages.Resolved,
     job: Job,
     done: int,
@@ -38,7 +38,6 @@ def compiled(
 
     Args:
         model: what is trained in the stage.
-        train: the examples that it is trained on.
         resolved: the stage.
         job: the run.
         done: epochs that were planned before the stage.
@@ -57,8 +56,9 @@ def compiled(
     starts = {id(variable): known.get(id(variable), now) for variable in variables}
     if position is None:
         schedule = _schedule(settings, (job.total, done * job.steps, stage.epochs * job.steps), previous)
-        # what an augmentation makes of the examples is not known before it does
-        touched = tables.touched(model, train) if job.augment is None else {}
+        # of the whole model, whose rows are the same in all stages: where what is frozen runs in every step, `model`
+        # does not show what tables are given. What an augmentation makes of the examples is not known before it does
+        touched = tables.touched(task.model, job.train) if job.augment is None else {}
         optimizer = StagedAdamW(
             schedule if job.again is None else job.again.schedule(schedule),
             rates=[resolved.rates[name] for name in names],
@@ -100,6 +100,11 @@ class _PerExample(keras.losses.Loss):
     def __init__(self, objective: Objective):
         super().__init__(name="loss")
         self.objective = objective
+
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        """Without the mask of positions that layers pass on beside their outputs: an objective gives a loss an example,
+        and knows padding by its labels."""
+        return super().__call__(y_true, tf.identity(y_pred), sample_weight)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         return self.objective.loss(y_pred, y_true)

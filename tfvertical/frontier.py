@@ -6,9 +6,9 @@ The model is replayed, never rewired, so that it stays saveable and exportable; 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -113,37 +113,85 @@ def _suffix(name: str, calls: list[Any], outputs: Any, frontier: Mapping[str, An
 def first_not_finite(model: keras.Model, inputs: Mapping[str, Any]) -> tuple[str, Any] | None:
     """Run a functional model operation by operation and say where numbers first are not finite.
 
+    An infinity may belong where it is: padding before a maximum is one. So the search begins at the first NaN, or else
+    at an infinity that the model gives, or else at a positive one on the way, and goes back as long as an operation was
+    given such numbers.
+
     Args:
         model: functional.
         inputs: its inputs by name, `(batch, …)`.
 
     Returns:
         The operation's name, or that of the input, and a bool array `(batch,)` of the examples concerned; None where
-        everything is finite.
+        everything is as it should be.
     """
     import keras
 
-    calls, symbols, _ = replay(model)
+    calls, symbols, outputs = replay(model)
     values = {id(symbol): inputs[symbol.name] for symbol in _tensors(symbols)}
+    count = len(next(iter(values.values())))
+    names: list[str] = []
+    faults: dict[int, _Fault] = {}
+
+    def look(name: str, tensors: list[Any], given: list[Any]) -> None:
+        names.append(name)
+        before = [faults[id(tensor)] for tensor in given if id(tensor) in faults]
+        for tensor in tensors:
+            if (fault := _fault(values[id(tensor)], count, len(names) - 1, before)) is not None:
+                faults[id(tensor)] = fault
+
     for symbol in _tensors(symbols):
-        if (bad := _not_finite(values[id(symbol)])) is not None:
-            return symbol.name, bad
+        look(symbol.name, [symbol], [])
     for operation, args, kwargs, output in calls:
+        given = _tensors((args, kwargs))
         args, kwargs = keras.tree.map_structure(lambda leaf: values.get(id(leaf), leaf), (args, kwargs))
         found = keras.tree.flatten(operation(*args, **kwargs))
-        for value in found:
-            if (bad := _not_finite(value)) is not None:
-                return operation.name, bad
         values.update(zip(map(id, _tensors(output)), found, strict=True))
+        look(operation.name, _tensors(output), given)
+    ends = [faults[id(tensor)] for tensor in _tensors(outputs) if id(tensor) in faults]
+    every = list(faults.values())
+    for least, among in ((_NAN, every), (_INFINITE, ends), (_BELOW, ends), (_INFINITE, every)):
+        for fault in among:
+            if fault.level.max() >= least:
+                return _first(fault, least, names)
     return None
 
 
-def _not_finite(value: Any) -> np.ndarray | None:
+_BELOW, _INFINITE, _NAN = 1, 2, 3  # -inf, which masks and pads; inf; NaN: the greater, the less it belongs anywhere
+
+
+class _Fault(NamedTuple):
+    """Of a tensor, by example: how bad its worst number is, 0 where all are finite; and the number of the input or
+    operation at which that began."""
+
+    level: np.ndarray
+    source: np.ndarray
+
+
+def _fault(value: Any, count: int, number: int, given: Sequence[_Fault]) -> _Fault | None:
+    """What is not finite in a value that operation `number` made of what has these faults; None where nothing is."""
     array = np.asarray(value)
     if array.dtype.kind not in "fV":
         return None
-    bad: np.ndarray = np.logical_not(np.isfinite(array.astype(np.float32)).reshape(len(array), -1).all(axis=1))
-    return bad if bad.any() else None
+    array = array.astype(np.float32) if array.dtype.kind == "V" else array
+    array = array if array.ndim and len(array) == count else array[None]  # then it concerns all of them
+    level = np.zeros(len(array), int)
+    for kind, of_kind in ((_BELOW, np.isneginf), (_INFINITE, np.isposinf), (_NAN, np.isnan)):
+        level[of_kind(array).any(axis=tuple(range(1, array.ndim)))] = kind
+    if not level.any():
+        return None
+    worst, source = np.zeros(count, int), np.full(count, number)
+    for fault in given:
+        source = np.where(fault.level > worst, fault.source, source)
+        worst = np.maximum(worst, fault.level)
+    return _Fault(np.broadcast_to(level, count), source)
+
+
+def _first(fault: _Fault, least: int, names: Sequence[str]) -> tuple[str, np.ndarray]:
+    """The earliest name at which something began that is as bad as `least`, and the examples in which it did."""
+    bad = fault.level >= least
+    first = int(fault.source[bad].min())
+    return names[first], bad & (fault.source == first)
 
 
 def replay(model: keras.Model) -> tuple[list[Any], Any, Any]:

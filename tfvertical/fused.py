@@ -201,6 +201,8 @@ def _lookup(layer: Any, held: bool) -> Callable[..., Any] | None:
         rows = table.value
         if options or not isinstance(rows, tf.Variable):
             return plain(inputs, **options)
+        if inputs.dtype not in (tf.int32, tf.int64):  # as Keras does
+            inputs = tf.cast(inputs, tf.int32)
         return tf.cast(tf.gather(rows, inputs), layer.compute_dtype)
 
     return call

@@ -48,7 +48,8 @@ class StagedAdamW(keras.optimizers.Optimizer):
         beta_1, beta_2, epsilon: as in Adam.
         loss_scale: what the loss is multiplied with at first, so that gradients in float16 do not vanish; it is halved
             when they overflow, and doubled after `CALM` steps without (Micikevicius et al. 2018). None for no scaling.
-        average: decay of an exponential moving average of each variable (Polyak and Juditsky 1992); None for none.
+        average: decay of an exponential moving average of each variable (Polyak and Juditsky 1992); None for none. In a
+            variable's n-th step it is n / (n + 9) at most: the average soon forgets where it began.
         rows: per variable, the rows that may move, as `tables.packed` writes them; None for all. Moments are kept of
             them only, and all others stay as they are, weight decay included. Gradients have to be zero there.
 
@@ -141,7 +142,7 @@ class StagedAdamW(keras.optimizers.Optimizer):
         else:
             self._move_rows(rows, variable, m, v, gradient, pace)
         if self.average is not None:
-            kept = tf.where(moves, self.average, 1.0)
+            kept = tf.where(moves, tf.minimum(self.average, pace.step / (pace.step + 9)), 1.0)
             self.assign(self._averages[at], self._averages[at].value * kept + variable * (1 - kept))
 
     def _move(self, variable: Any, m: Any, v: Any, gradient: Any, pace: _Pace) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, is_dataclass
 from typing import Any
 
+import numpy as np
+
 from tfvertical import identity, stages
-from tfvertical.contracts import Encoded, Task
+from tfvertical.contracts import Encoded, Objective, Task
 from tfvertical.settings import Settings
 
 INDIFFERENT = ("cache_bytes", "cache_disk")  # where outputs are kept changes none of them
@@ -50,7 +52,7 @@ def of_run(
         "task": {"class": type(task).__name__, **described},
         "augment": augment,
         "settings": chosen,
-        "stages": {each.stage.name: _described(each.stage) for each in resolved},
+        "stages": {f"{at} {each.stage.name}": _described(each.stage) for at, each in enumerate(resolved)},
         "order": " ".join(each.stage.name for each in resolved),
         "data": data,
         "model": {"frozen": frozen.hexdigest(), "learning": shapes.hexdigest()},
@@ -59,14 +61,25 @@ def of_run(
 
 
 def _described(stage: stages.Stage) -> dict[str, Any]:
-    objective = None if stage.objective is None else type(stage.objective).__name__
     return {
         "rates": dict(stage.rates),
         "epochs": stage.epochs,
         "batch_norm": stage.batch_norm,
         "augment": stage.augment,
-        "objective": objective,
+        "objective": None if stage.objective is None else _made_of(stage.objective),
     }
+
+
+def _made_of(objective: Objective) -> dict[str, Any]:
+    """Its class, and what it was made with."""
+    fields = asdict(objective) if is_dataclass(objective) else vars(objective)
+    content: dict[str, Any] = json.loads(json.dumps({"class": type(objective).__name__, **fields}, default=_plain))
+    return content
+
+
+def _plain(value: Any) -> Any:
+    """What JSON does not know: numbers of arrays; of anything else the class, as its address is another each time."""
+    return np.asarray(value).tolist() if hasattr(value, "__array__") else type(value).__name__
 
 
 def flat(content: Mapping[str, Any], above: str = "") -> dict[str, Any]:

@@ -48,7 +48,8 @@ class Settings:
             `mixed_float16` for GPUs without bfloat16, with a loss that is scaled; or `auto` for bfloat16 where the
             processor is faster at it and nearly the same comes out.
         average: decay of an exponential moving average of all that learns (`0.999`), by which epochs are judged and
-            with which each stage ends; None to use the weights as they are.
+            with which each stage ends; n / (n + 9) in the n-th step of a weight, as long as that is less. None to use
+            the weights as they are.
         rematerialize: compute what a block gives again in the backward pass, instead of keeping it: less memory, more
             time, the same step. For backbones whose blocks are layers, as KerasHub's text encoders.
         accumulate: parts in which each batch is computed, one after another, before the weights move once: less memory,

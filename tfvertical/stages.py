@@ -36,7 +36,7 @@ class Stage:
         objective: the loss of this stage; None for the task's own.
 
     Raises:
-        AddressError: from `resolve`, when a pattern matches nothing.
+        AddressError: from `resolve`, when a pattern has no effect.
 
     Example:
         >>> Stage("head", {"head/": 1.0}, epochs=3).epochs
@@ -153,12 +153,11 @@ def resolve(components: Mapping[str, keras.Model], stage: Stage) -> Resolved:
     """Work out which variables learn in `stage`, and at which rate; changes nothing.
 
     Raises:
-        AddressError: a pattern matches no address or only what earlier ones took, or nothing would learn.
+        AddressError: a pattern matches no address, or only what earlier ones took or what does not learn.
     """
     variables = addresses(components)
-    can_learn = _declared_learnable(components)
-    if not stage.batch_norm:
-        can_learn -= batch_norm_variables(components)
+    declared = _declared_learnable(components)
+    can_learn = declared if stage.batch_norm else declared - batch_norm_variables(components)
     rates: dict[str, float] = {}
     won: dict[str, str] = {}
     for address, variable in variables.items():
@@ -167,9 +166,12 @@ def resolve(components: Mapping[str, keras.Model], stage: Stage) -> Resolved:
             won[address] = pattern
             if stage.rates[pattern] > 0 and id(variable) in can_learn:
                 rates[address] = stage.rates[pattern]
-    for pattern in stage.rates:
-        if pattern not in won.values():
+    for pattern, rate in stage.rates.items():
+        taken = [address for address in won if won[address] == pattern]
+        if not taken:
             raise _unused(stage, pattern, won, variables)
+        if rate > 0 and rates.keys().isdisjoint(taken):
+            raise _idle(stage, pattern, any(id(variables[address]) in declared for address in taken))
     if not rates:
         raise AddressError(f"Stage {stage.name!r}: nothing would learn.", fix="give some pattern a rate above 0")
     return Resolved(stage, rates, variables)
@@ -186,6 +188,20 @@ def _unused(stage: Stage, pattern: str, won: Mapping[str, str], addresses: Mappi
     folders = sorted({"/".join(a.split("/")[:depth]) + "/" for a in addresses for depth in (1, 2)})
     return AddressError(
         f"Stage {stage.name!r}: no variable matches {pattern!r}.", nearest=nearest(pattern, folders) or folders[:5]
+    )
+
+
+def _idle(stage: Stage, pattern: str, batch_norm: bool) -> AddressError:
+    """Why nothing learns of what a pattern matches: it is BatchNormalization that stays frozen, or never learns."""
+    if batch_norm:
+        return AddressError(
+            f"Stage {stage.name!r}: {pattern!r} has no effect: it matches BatchNormalization only, which stays frozen.",
+            fix="let it learn with batch_norm=True, or leave the pattern out",
+        )
+    return AddressError(
+        f"Stage {stage.name!r}: {pattern!r} has no effect: what it matches are statistics and counters, which no "
+        "gradient moves.",
+        fix="leave the pattern out",
     )
 
 

@@ -227,7 +227,7 @@ def _fit(
     stage, settings, model, recorder = resolved.stage, job.settings, trained.model, Recorder()
     position, last = saver.back(start.stage), start.done + stage.epochs
     with contextlib.nullcontext() if job.strategy is None else job.strategy.scope():
-        now = compiled(model, trained.train, resolved, job, start.done, start.previous, position)
+        now = compiled(model, resolved, job, start.done, start.previous, position)
     head = precision.spared(job.task.components["head"], now.variables)
     try:
         if position is None:

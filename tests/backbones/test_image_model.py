@@ -19,10 +19,15 @@ from tfvertical.errors import ConfigError, PresetError
 SIZE = (64, 64)
 
 
-def resnet():
+def resnet(**options):
     from keras_hub.models import ResNetBackbone
 
-    return ResNetBackbone([64], [3], [64, 16], [1, 1], [1, 2], "basic_block", image_shape=(None, None, 3))
+    return ResNetBackbone([64], [3], [64, 16], [1, 1], [1, 2], "basic_block", image_shape=(None, None, 3), **options)
+
+
+def resnet_v2():
+    """Its last layer with weights is a BatchNormalization."""
+    return resnet(use_pre_activation=True)
 
 
 def vit():
@@ -32,10 +37,12 @@ def vit():
 
 
 def covered(backbone) -> list[int]:
-    """Of each block, how many variables; every variable in exactly one."""
+    """Of each block, how many variables; every variable in exactly one. In each something learns without asking."""
     paths = [address.partition("/")[2] for address in stages.addresses({"image": backbone.model})]
     found = [[bool(re.match(block, path)) for block in backbone.blocks] for path in paths]
     assert all(sum(row) == 1 for row in found)
+    for block in backbone.blocks:
+        assert stages.resolve({"image": backbone.model}, stages.Stage("b", {f"image/(?:{block})": 1.0}, 1)).rates
     return np.sum(found, 0).tolist()
 
 
@@ -43,7 +50,9 @@ def as_backbone(network, **fields):
     return image_backbone(network, KerasImagePreprocessor(SIZE, **fields), random_source("mine", network), 1 / 255)
 
 
-@pytest.mark.parametrize(("build", "blocks", "shape"), [(resnet, 3, (8, 8, 16)), (vit, 5, (4, 4, 8))])
+@pytest.mark.parametrize(
+    ("build", "blocks", "shape"), [(resnet, 3, (8, 8, 16)), (resnet_v2, 3, (8, 8, 16)), (vit, 4, (4, 4, 8))]
+)
 def test_hub_networks_keep_their_function(build, blocks, shape):
     network = build()
     backbone = as_backbone(network)
@@ -85,6 +94,19 @@ def test_blocks_of_a_plain_network():
     assert image_blocks(alone) == ("only/",)
 
 
+def test_a_normalization_is_no_block():
+    """First, last, or behind its layer: of the whole network there are two blocks."""
+    inputs = keras.Input((8, 8, 3))
+    x = keras.layers.Conv2D(4, 1, name="first")(keras.layers.BatchNormalization(name="before")(inputs))
+    x = keras.layers.BatchNormalization(name="between")(x)
+    x = keras.layers.Conv2D(4, 1, name="block1_a")(x)
+    model = keras.Model(inputs, keras.layers.LayerNormalization(name="after")(x))
+    patterns = image_blocks(model)
+    names = ("before", "first", "between", "block1_a", "after")
+    members = [[name for name in names if re.match(pattern, f"{name}/gamma")] for pattern in patterns]
+    assert members == [["before", "first", "between"], ["block1_a", "after"]]
+
+
 def test_a_network_of_another_size_is_refused():
     with pytest.raises(PresetError, match="32 x 32"):
         with_scaling(vit(), (32, 32), 1.0, 0.0)
@@ -119,7 +141,7 @@ def test_a_local_preset_with_its_converter(tmp_path: Path):
     ("name", "blocks", "weights"),
     [
         ("resnet18", 5, 11_186_112),
-        ("resnet18_v2", 6, 11_183_488),
+        ("resnet18_v2", 5, 11_183_488),
         ("mobilenet_v3_small", 12, None),
         ("efficientnetlite_b0", 9, 3_413_024),
         ("csp_darknet_tiny", 5, 2_380_416),

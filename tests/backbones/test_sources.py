@@ -174,6 +174,8 @@ def test_an_image_network_from_a_folder(tmp_path: Path, make: Any) -> None:
     assert 3 <= len(backbone.blocks) <= 6
     for address in addresses:
         assert sum(bool(re.match(f"image/{block}", address)) for block in backbone.blocks) == 1
+    for block in backbone.blocks:  # BatchNormalization stays frozen, and something else learns
+        assert stages.resolve({"image": backbone.model}, stages.Stage("b", {f"image/{block}": 1.0}, 1)).rates
 
 
 def test_a_fetched_preset_is_loaded_from_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,8 @@ import pytest
 import tensorflow as tf
 
 from tests.core import tiny
-from tfvertical import training
+from tfvertical import chunks, training
+from tfvertical.adaptations.frozen import Frozen
 from tfvertical.adaptations.full_fine_tuning import FullFineTuning
 from tfvertical.adaptations.gradual_unfreezing import GradualUnfreezing
 from tfvertical.errors import ConfigError, Interrupted
@@ -28,20 +29,75 @@ def encoded(task):
     return [task.encode(tiny.texts(count, seed=count)) for count in (22, 8)]
 
 
-def test_the_average_is_that_of_the_weights_after_each_step():
+@pytest.mark.parametrize(
+    ("start", "decays"),
+    [(0, (1 / 10, 2 / 11, 3 / 12, 4 / 13)), (-1000, (0.9,) * 4), (-78, (79 / 88, 80 / 89, 0.9, 0.9))],
+)
+def test_the_average_is_that_of_the_weights_after_each_step(start: int, decays: tuple[float, ...]):
+    """With the decay that was asked for, once a weight has learned for a while."""
     weight = keras.Variable(np.ones(3, "float32"))
-    optimizer = StagedAdamW(0.1, rates=[1.0], decays=[True], starts=[0], average=0.9)
+    optimizer = StagedAdamW(0.1, rates=[1.0], decays=[True], starts=[start], average=0.9)
     optimizer.build([weight])
     want = np.ones(3)
-    for gradient in (0.5, -1.0, np.nan, 2.0):
+    for gradient, decay in zip((0.5, -1.0, np.nan, 2.0), decays, strict=True):
         optimizer.apply([tf.fill([3], gradient)], [weight])
         if np.isfinite(gradient):  # a step that moves nothing is none
-            want = 0.9 * want + 0.1 * weight.numpy()
+            want = decay * want + (1 - decay) * weight.numpy()
     held = weight.numpy()
     optimizer.swap_averages([weight])
     np.testing.assert_allclose(weight.numpy(), want, rtol=1e-6)
     optimizer.swap_averages([weight])
     np.testing.assert_array_equal(weight.numpy(), held)
+
+
+@pytest.mark.parametrize("stages", [1, 2])
+def test_short_runs_do_not_keep_what_they_began_with(stages: int):
+    """50 steps, in two stages or one; a second weight begins to learn in the last of them."""
+    variables = [keras.Variable(np.zeros((), "float32")) for _ in range(2)]
+    previous = None
+    for stage in range(stages):
+        now = variables if stage == stages - 1 else variables[:1]
+        starts = [0, 25 * stage][: len(now)]
+        options = {"rates": [1.0] * len(now), "decays": [False] * len(now), "starts": starts, "average": 0.999}
+        optimizer = StagedAdamW(0.1, **options)
+        optimizer.build(now)
+        if previous is not None:
+            optimizer.carry_over(previous, variables[:1], now)
+        for _ in range(50 // stages):
+            optimizer.apply([tf.constant(1.0)] * len(now), now)
+        last = [weight.numpy() for weight in now]
+        optimizer.swap_averages(now)  # the stage ends with them
+        previous = optimizer
+    for weight, end in zip(variables, last, strict=True):
+        assert end < -2 and end < weight.numpy() < 0.6 * end, "nearer to the last weights than to the first"
+
+
+class EachBatch(keras.callbacks.Callback):
+    def on_train_batch_end(self, batch, logs=None):
+        pass
+
+
+def test_averages_are_the_same_however_steps_are_taken(monkeypatch):
+    ways = [{}, {"callbacks": [EachBatch()]}, {"accumulate": 2}, {"jit_compile": True}, {"compiled": True}]
+    found = []
+    for way in ways:
+        task = tiny.image_task(dropout=0.0)
+        train, held_out = (task.encode(tiny.pictures(count, seed=count)) for count in (22, 8))
+        callbacks, more = way.pop("callbacks", ()), dict(way)
+        monkeypatch.setattr(chunks, "XLA_STEPS", 0 if more.pop("compiled", False) else 10**9)
+        chosen = settings(average=0.999, learning_rate=0.01, cache_disk=0, **more)
+        history = training.run(task, train, held_out, Frozen(), chosen, verbose=0, callbacks=callbacks)
+        found.append((tiny.values(task.model), history.history["val_loss"], history.steps[0]))
+    assert [(each["chunks"], each["compiled"]) for _, _, each in found] == [
+        (True, False),
+        (False, False),
+        (False, False),
+        (False, True),
+        (True, True),
+    ]
+    for values, losses, _ in found[1:]:
+        assert tiny.largest_difference(found[0][0], values) < 1e-6
+        assert losses == pytest.approx(found[0][1], rel=1e-5)
 
 
 class Ends(keras.callbacks.Callback):

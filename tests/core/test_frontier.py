@@ -300,3 +300,40 @@ def test_dropout_before_the_frontier_lies_in_the_prefix():
     parts = frontier.split(model)
     assert model.get_layer("block1_drop") in parts.prefix.layers
     assert model.get_layer("block2_drop") in parts.suffix.layers
+
+
+# ----------------------------------------------------------------------------------- numbers that are not finite
+def padded() -> keras.Model:
+    """What stands around a picture is less than anything in it; then a sum that is too large for bright ones."""
+    images = keras.Input((4, 4, 1), name="images")
+    x = keras.layers.Rescaling(1.0, name="scaled")(images)
+    x = keras.ops.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]], constant_values=-np.inf)
+    x = keras.layers.MaxPooling2D(3, 2, name="highest")(x)
+    x = keras.layers.Rescaling(1e30, name="grown")(keras.layers.Flatten()(x))
+    return keras.Model(images, keras.layers.Dense(2, name="top")(x))
+
+
+@pytest.mark.parametrize(("value", "name"), [(1e10, "grown"), (np.nan, "images"), (np.inf, "images"), (1.0, None)])
+def test_an_infinity_that_belongs_there_is_not_the_fault(value: float, name: str | None):
+    pictures = np.ones((3, 4, 4, 1), "float32")
+    pictures[1] = value
+    found = frontier.first_not_finite(padded(), {"images": pictures})
+    if name is None:
+        assert found is None
+    else:
+        assert found is not None and found[0] == name and found[1].tolist() == [False, True, False]
+
+
+def test_an_overflow_that_the_output_does_not_show_is_told_all_the_same():
+    inputs = keras.Input((2,), name="x")
+    model = keras.Model(inputs, keras.ops.tanh(keras.layers.Rescaling(1e30, name="grown")(inputs)))
+    found = frontier.first_not_finite(model, {"x": np.array([[1, 1], [1, 1e10]], "float32")})
+    assert found is not None and found[0] == "grown" and found[1].tolist() == [False, True]
+
+
+def test_numbers_of_no_example_concern_all():
+    inputs = keras.Input((2,), name="x")
+    scale = keras.layers.Embedding(1, 2, embeddings_initializer=keras.initializers.Constant(np.nan), name="scale")
+    model = keras.Model(inputs, inputs * scale(keras.ops.zeros_like(inputs[:1, 0], "int32")))
+    found = frontier.first_not_finite(model, {"x": np.ones((3, 2), "float32")})
+    assert found is not None and found[0] == "scale" and found[1].tolist() == [True] * 3

@@ -134,6 +134,14 @@ def test_rows_are_those_that_keras_looks_up(mask: bool, policy: str):
     )
 
 
+@pytest.mark.parametrize("dtype", ["float32", "uint8", "int64"])
+def test_rows_are_looked_up_by_ids_of_any_dtype(dtype: str):
+    layer, ids = keras.layers.Embedding(7, 4), tf.constant([[3, 0, 6]], dtype)
+    want = layer(ids)
+    with fused.fused(keras.Sequential([layer]), normalizations=False):
+        np.testing.assert_array_equal(layer(ids), want)
+
+
 def test_held_matrices_are_those_of_now():
     model = model_of(keras.layers.Dense(2, use_bias=False))
     x = {"x": tf.ones((1, 4, 8))}

@@ -98,6 +98,12 @@ def test_augmented_views_are_kept_or_made_anew():
     assert kept.cost()[0] < anew.cost()[0]
 
 
+@pytest.mark.parametrize("how", [tv.GradualUnfreezing, tv.FullFineTuning, tv.Discriminative])
+def test_epochs_of_the_head_alone_are_nearly_free_where_pictures_are_augmented(how):
+    plan = tiny.image_task().plan(tiny.pictures(9), adaptation=how(head_epochs=4), augment=Augment(), epochs=1)
+    assert plan.ways[0].resolved.stage.name == "head" and plan.ways[0].how == "kept"
+
+
 @pytest.mark.parametrize("views", [1, 2])
 def test_views_are_shown_in_turn(views: int):
     task = tiny.image_task(dropout=0.0)

@@ -6,6 +6,7 @@ import functools
 import itertools
 import os
 import signal
+from dataclasses import dataclass, replace
 
 import keras
 import numpy as np
@@ -19,7 +20,10 @@ from tfvertical.adaptations.full_fine_tuning import FullFineTuning
 from tfvertical.adaptations.gradual_unfreezing import GradualUnfreezing
 from tfvertical.augment import Augment
 from tfvertical.checkpoint import Checkpoint
+from tfvertical.contracts import Adaptation, Objective
 from tfvertical.errors import CheckpointError, Interrupted
+from tfvertical.objectives.cross_entropy import CrossEntropy
+from tfvertical.stages import Stage
 
 ADAPTATIONS = {
     "frozen": Frozen(),
@@ -226,6 +230,45 @@ def test_another_augmentation_is_another_configuration(tmp_path):
     tiny.image_task().fit(tiny.pictures(8), augment=Augment(), **options)
     with pytest.raises(CheckpointError, match=r"augment\."):
         tiny.image_task().fit(tiny.pictures(8), augment=Augment(flip=False), **options)
+
+
+class Times(Objective):
+    """The cross-entropy, times a number."""
+
+    def __init__(self, factor):
+        self.factor, self.name = np.float32(factor), object()
+
+    def loss(self, outputs, labels):
+        return self.factor * CrossEntropy().loss(outputs, labels)
+
+
+@dataclass(frozen=True)
+class Twice(Adaptation):
+    """Two stages of one name."""
+
+    objective: Objective | None = None
+    rate: float = 1.0
+
+    def stages(self, task, epochs):
+        return [Stage("a", {"head/": self.rate}, 1), Stage("a", {"head/": 1.0}, 1, objective=self.objective)]
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "said"),
+    [
+        (Twice(CrossEntropy()), Twice(CrossEntropy(focal=2.0)), r"stages\.1 a\.objective\.focal: 0\.0 then, 2\.0 now"),
+        (Twice(Times(1)), Twice(Times(2)), r"stages\.1 a\.objective\.factor: 1\.0 then, 2\.0 now"),
+        (Twice(rate=1.0), Twice(rate=0.5), r"stages\.0 a\.rates\.head/: 1\.0 then, 0\.5 now"),
+    ],
+    ids=["a field of the objective", "an attribute of the objective", "the first stage of a name"],
+)
+def test_other_stages_are_another_configuration(then, now, said: str, tmp_path):
+    options = {"verbose": 0, "checkpoint": tmp_path, **SETTINGS}
+    tiny.text_task().fit(tiny.texts(8), adaptation=then, **options)
+    with pytest.raises(CheckpointError, match=said):
+        tiny.text_task().fit(tiny.texts(8), adaptation=now, **options)
+    again = replace(then, objective=Times(1)) if isinstance(then.objective, Times) else then
+    assert len(tiny.text_task().fit(tiny.texts(8), adaptation=again, **options).epochs) == 2, "the same is the same"
 
 
 def test_other_data_is_another_configuration(tmp_path, monkeypatch):

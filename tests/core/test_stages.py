@@ -94,6 +94,24 @@ def test_a_pattern_that_never_wins_is_refused():
         apply_stage(model, Stage("s", {".*": 0.1, "model/head/": 1.0}, 1))
 
 
+@pytest.mark.parametrize("pattern", ["model/stem_norm/", r"model/.*(gamma|beta)$", "model/(stem_norm|block1_norm)"])
+def test_a_pattern_of_batch_normalization_alone_needs_it_to_learn(pattern: str):
+    """Else the stage would train the rest as if it were not there."""
+    model, rates = tiny.convnet(), {"model/block2": 1.0}
+    if "gamma" in pattern:
+        rates = {"model/block2_conv": 1.0}
+    with pytest.raises(AddressError, match=r"has no effect: it matches BatchNormalization only[\s\S]*batch_norm=True"):
+        apply_stage(model, Stage("s", {**rates, pattern: 1.0}, 1))
+    found = apply_stage(model, Stage("s", {**rates, pattern: 1.0}, 1, batch_norm=True)).rates
+    assert {"model/stem_norm/gamma", "model/stem_norm/beta"} <= set(found)
+    apply_stage(model, Stage("s", {**rates, pattern: 0.0}, 1))  # to freeze them is no mistake
+
+
+def test_a_pattern_of_statistics_alone_has_no_effect():
+    with pytest.raises(AddressError, match="'model/stem_norm/moving' has no effect: what it matches are statistics"):
+        apply_stage(tiny.convnet(), Stage("s", {"model/stem_norm/moving": 1.0, ".*": 1.0}, 1, batch_norm=True))
+
+
 def test_resolve_changes_nothing():
     model = sequence(dense(name="a"), dense(name="b"))
     before = learning(model)

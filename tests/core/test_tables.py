@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import keras
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 import tfvertical as tv
 from tests.core import tiny
 from tfvertical import batches, stages, tables, training
-from tfvertical.contracts import Encoded
+from tfvertical.contracts import Adaptation, Encoded
 from tfvertical.settings import Settings
 
 
@@ -138,3 +140,28 @@ def test_training_moves_what_it_looks_up_as_before_and_nothing_else(accumulate: 
     np.testing.assert_array_equal(weights[0][name][others], before[name][others])
     words = np.setdiff1d(rows, [0])  # nothing comes of padding
     assert (weights[0][name][words] != before[name][words]).any(axis=1).all()
+
+
+@dataclass(frozen=True)
+class WordsFirst(Adaptation):
+    """The table of words, while positions beside it are frozen; then everything."""
+
+    def stages(self, task, epochs):
+        words = stages.Stage("words", {"head/": 1.0, "text/token_embedding": 0.1}, epochs)
+        return [words, stages.Stage("all", {"head/": 1.0, ".*": 0.1}, epochs)]
+
+
+def test_rows_are_the_same_in_all_stages_wherever_the_frozen_part_runs():
+    weights, examples = [], tiny.texts(24)
+    for cache, how in ((True, "kept"), (False, "inside")):
+        task = tiny.text_task(body_dropout=0.0, dropout=0.0)
+        before = tiny.values(task.model)
+        settings = dict(batch_size=8, learning_rate=1e-2, precision="float32", cache=cache, cache_disk=0)
+        assert task.plan(examples, adaptation=WordsFirst(), **settings).ways[0].how == how
+        task.fit(examples, adaptation=WordsFirst(), epochs=2, verbose=0, **settings)
+        weights.append(tiny.values(task.model))
+    assert tiny.largest_difference(*weights) < 1e-5
+    (name,) = [name for name in before if "token_embedding" in name]
+    others = np.setdiff1d(np.arange(len(tiny.VOCABULARY)), ids(task.encode(examples)))
+    for found in weights:
+        np.testing.assert_array_equal(found[name][others], before[name][others])

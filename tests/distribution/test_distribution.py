@@ -81,6 +81,7 @@ CASES = {  # batches of 3 on 4 replicas, and a last batch of 1: replicas that ha
     ],
     3: [
         {"kind": "text numbers", "how": "frozen", "batch": 8, "count": 21},
+        {"kind": "text", "how": "gradual", "batch": 8, "count": 21, "average": 0.999},
         {"kind": "text labels", "how": "full", "batch": 8, "count": 22, "class_weight": "balanced"},
         {"kind": "answers", "how": "full", "batch": 8, "count": 21, "as_tpu": True},
         {"kind": "apart", "how": "full", "batch": 8, "count": 20},

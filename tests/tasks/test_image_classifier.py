@@ -54,3 +54,19 @@ def test_models_that_do_not_fit():
         backbones.around(tokens, tiny.image_backbone().preprocessor)
     with pytest.raises(PresetError, match="belongs to 0 blocks"):
         backbones.around(model, tiny.image_backbone().preprocessor, ["stem_"])
+
+
+def test_a_normalization_belongs_to_the_layer_before_it():
+    backbone = backbones.around(tiny.convnet(), tiny.image_backbone().preprocessor)
+    assert backbone.blocks == tuple(f"(?:{name}_conv|{name}_norm)/" for name in ("stem", "block1", "block2"))
+    task = tv.ImageClassifier(backbone, tiny.LABELS)
+    history = task.fit(tiny.pictures(8), adaptation=tv.GradualUnfreezing(blocks=2), **QUICK)
+    moved = [{address.split("/")[1] for address in proof.moved} for proof in history.proofs]
+    assert moved == [{"logits"}, {"logits", "block2_conv"}, {"logits", "block1_conv", "block2_conv"}]
+
+
+def test_a_network_that_begins_with_a_normalization():
+    images = keras.Input((16, 16, 3), name="images")
+    x = keras.layers.Conv2D(4, 3, name="conv")(keras.layers.BatchNormalization(name="norm")(images))
+    backbone = backbones.around(keras.Model(images, x), tiny.image_backbone().preprocessor)
+    assert backbone.blocks == ("(?:norm|conv)/",)

@@ -244,8 +244,8 @@ def test_a_picture_backbone_for_texts():
 
 
 # -------------------------------------------------------------------------------------------------- a model of your own
-def own_text_model() -> keras.Model:
-    ids = keras.Input((None,), dtype="int32", name="token_ids")
+def own_text_model(dtype: str = "int32") -> keras.Model:
+    ids = keras.Input((None,), dtype=dtype, name="token_ids")
     mask = keras.Input((None,), dtype="int32", name="padding_mask")
     x = keras.layers.Embedding(len(tiny.VOCABULARY), 8, name="words")(ids)
     x = keras.layers.Conv1D(8, 3, padding="same", activation="relu", name="conv")(x)
@@ -269,6 +269,12 @@ def test_a_task_around_a_model_of_your_own(tmp_path):
     task.save(tmp_path)
     test = tiny.texts(4, 1)
     np.testing.assert_array_equal(tv.load(tmp_path).scores(test), task.scores(test))
+
+
+def test_ids_may_be_floats_as_keras_takes_inputs_that_say_nothing():
+    task = tv.TextClassifier(backbones.around(own_text_model("float32"), own_preprocessor()), tiny.LABELS)
+    history = task.fit(tiny.texts(8), adaptation=tv.FullFineTuning(), **QUICK)
+    assert "text/words/embeddings" in history.proofs[0].moved
 
 
 def test_models_that_do_not_fit():

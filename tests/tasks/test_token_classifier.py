@@ -8,12 +8,13 @@ import warnings
 from dataclasses import replace
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 
 import tfvertical as tv
 from tests.core import tiny
-from tfvertical import batches
+from tfvertical import backbones, batches
 from tfvertical.codecs.alignment import Sentence
 from tfvertical.codecs.tagging import Span
 from tfvertical.errors import BundleError, ConfigError, DataError
@@ -337,3 +338,23 @@ def test_exports_that_there_are_none_of(learned, tmp_path: Path):
         with pytest.raises(ConfigError, match=words):
             learned.export(tmp_path, **options)
     assert not list(tmp_path.iterdir())
+
+
+def masked_model() -> keras.Model:
+    """States that carry the mask of their positions, as Keras' own layers pass it on."""
+    keras.utils.set_random_seed(0)
+    inputs = {name: keras.Input((None,), dtype="int32", name=name) for name in ("token_ids", "padding_mask")}
+    x = keras.layers.Embedding(len(tiny.VOCABULARY), 8, mask_zero=True, name="words")(inputs["token_ids"])
+    x = keras.layers.Bidirectional(keras.layers.LSTM(4, return_sequences=True), name="both_ways")(x)
+    return keras.Model(inputs, x)
+
+
+@pytest.mark.parametrize("batch_size", [4, 64])
+def test_a_mask_beside_the_states_changes_no_loss(batch_size):
+    found = []
+    for adaptation in (tv.Frozen(), tv.FullFineTuning()):
+        task = tv.TokenClassifier(backbones.around(masked_model(), tiny.text_preprocessor()), tiny.TYPES, dropout=0.0)
+        options = {"epochs": 1, "batch_size": batch_size, "learning_rate": 1e-8, "precision": "float32", "verbose": 0}
+        found.append(task.fit(tiny.sentences(17), tiny.sentences(9), adaptation=adaptation, **options).history)
+    for name in ("loss", "val_loss", "accuracy"):
+        assert found[0][name] == pytest.approx(found[1][name], rel=1e-4), name

@@ -17,7 +17,7 @@ class Discriminative(Adaptation):
     Args:
         decay: each block learns this many times slower than the one above it.
         backbone_rate: the top block's learning rate as a multiple of the head's.
-        head_epochs: epochs of the head alone first, on the frozen backbone.
+        head_epochs: epochs of the head alone first, on the frozen backbone and on pictures that are not augmented.
         batch_norm: let BatchNormalization learn and use batch statistics.
     """
 
@@ -38,4 +38,4 @@ class Discriminative(Adaptation):
         everything = Stage("discriminative", rates, epochs, batch_norm=self.batch_norm)
         if not self.head_epochs:
             return [everything]
-        return [Stage("head", {"head/": 1.0}, self.head_epochs), everything]
+        return [Stage("head", {"head/": 1.0}, self.head_epochs, augment=False), everything]

@@ -15,8 +15,9 @@ class FullFineTuning(Adaptation):
 
     Args:
         backbone_rate: the backbone's learning rate as a multiple of the head's.
-        head_epochs: epochs of the head alone first, on the frozen backbone; they are nearly free and keep the random
-            head's first gradients away from pretrained weights (Kumar et al. 2022, "LP-FT").
+        head_epochs: epochs of the head alone first, on the frozen backbone and on pictures that are not augmented; they
+            are nearly free and keep the random head's first gradients away from pretrained weights (Kumar et al. 2022,
+            "LP-FT").
         batch_norm: let BatchNormalization learn and use batch statistics.
 
     Example:
@@ -33,4 +34,4 @@ class FullFineTuning(Adaptation):
         everything = Stage("all", {"head/": 1.0, ".*": self.backbone_rate}, epochs, batch_norm=self.batch_norm)
         if not self.head_epochs:
             return [everything]
-        return [Stage("head", {"head/": 1.0}, self.head_epochs), everything]
+        return [Stage("head", {"head/": 1.0}, self.head_epochs, augment=False), everything]

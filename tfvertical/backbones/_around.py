@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +30,8 @@ def around(
             or to vectors `(batch, channels)`.
         preprocessor: makes the model's inputs, of the very names.
         blocks: one regex per block over variable paths inside the model, input to output, each variable in exactly one;
-            by default every layer of the model that holds weights is a block.
+            by default every layer of the model that holds weights is a block, a normalization together with the layer
+            before it.
         name: what reports call it.
 
     Raises:
@@ -92,5 +92,9 @@ def _one_item(preprocessor: Any) -> tuple[np.ndarray, ...]:
 
 def _by_layer(model: keras.Model) -> tuple[str, ...]:
     """One pattern for each layer with weights, by the first part of its variables' addresses."""
-    paths = (address.partition("/")[2] for address in stages.addresses({"model": model}))
-    return tuple(f"{re.escape(first)}/" for first in dict.fromkeys(path.split("/")[0] for path in paths))
+    groups: dict[str, list[str]] = {}
+    for address in stages.addresses({"model": model}):
+        path = address.partition("/")[2]
+        groups.setdefault(path.split("/")[0], []).append(path)
+    found = _blocks.joined(model, groups).values()
+    return tuple(_blocks.pattern([path.split("/")[0] for path in paths]) for paths in found)

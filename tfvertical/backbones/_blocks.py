@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from tfvertical import stages
@@ -38,12 +38,44 @@ def text_blocks(model: keras.Model) -> tuple[str, ...]:
             f"Model {model.name!r} has no numbered encoder layers to unfreeze one by one.",
             received=", ".join(layer.name for layer in model.layers if layer.weights),
         )
-    patterns = tuple(_pattern(block) for block in blocks)
+    patterns = tuple(pattern(block) for block in blocks)
     check(model, patterns)
     return patterns
 
 
-def _pattern(names: Sequence[str]) -> str:
+def joined(model: keras.Model, groups: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """Blocks of which those that hold nothing but normalizations join the one before; the first ones, the one behind.
+
+    By itself such a block would be none: BatchNormalization stays frozen unless it is asked for, and of another
+    normalization two vectors would learn.
+
+    Args:
+        model: whose blocks they are.
+        groups: variable paths of each, by a name of its own.
+    """
+    import keras
+
+    kinds = (
+        keras.layers.BatchNormalization,
+        keras.layers.GroupNormalization,
+        keras.layers.LayerNormalization,
+        keras.layers.Normalization,
+        keras.layers.RMSNormalization,
+    )
+    held = {id(each) for layer in stages.layers(model) if isinstance(layer, kinds) for each in layer.weights}
+    normalizing = {address.partition("/")[2] for address, each in _addresses(model).items() if id(each) in held}
+    found: dict[str, list[str]] = {}
+    for name, paths in groups.items():
+        before = next(reversed(found), None)
+        if before is not None and (normalizing.issuperset(paths) or normalizing.issuperset(found[before])):
+            found[before].extend(paths)
+        else:
+            found[name] = list(paths)
+    return found
+
+
+def pattern(names: Sequence[str]) -> str:
+    """What matches the layers of these names."""
     escaped = [re.escape(name) for name in dict.fromkeys(names)]
     return f"{escaped[0]}/" if len(escaped) == 1 else f"(?:{'|'.join(escaped)})/"
 

@@ -24,7 +24,8 @@ def image_blocks(model: keras.Model) -> tuple[str, ...]:
     """One pattern a block, over variable paths inside the model; each variable belongs to exactly one.
 
     Blocks are told by the numbers in layer names. What has none (a normalization, a shortcut) goes with what precedes
-    it; before the first is the stem, after the last the top. A network without numbers is one block.
+    it; before the first is the stem, after the last the top, if there is more than a normalization. A network without
+    numbers is one block.
 
     Args:
         model: a flat functional model; its layers are in the order of its graph.
@@ -43,7 +44,7 @@ def image_blocks(model: keras.Model) -> tuple[str, ...]:
         elif numbered and at > numbered[-1]:
             current = "top"
         groups.setdefault(current, []).append(path)
-    patterns = tuple(_pattern(key, members, paths) for key, members in groups.items())
+    patterns = tuple(_pattern(key, members, paths) for key, members in _blocks.joined(model, groups).items())
     _blocks.check(model, patterns)
     return patterns
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tfvertical.contracts import Objective
+from tfvertical.objectives._focal import unsure
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -35,7 +36,7 @@ class BinaryCrossEntropy(Objective):
         found = tf.nn.sigmoid_cross_entropy_with_logits(targets, logits)
         if self.focal:
             right = tf.nn.sigmoid_cross_entropy_with_logits(applies, logits)
-            found *= (1 - tf.exp(-right)) ** self.focal
+            found *= unsure(right, self.focal)
         if self.positive_weights:
             found *= 1 + applies * (tf.constant(self.positive_weights, tf.float32) - 1)
         return tf.reduce_mean(found, axis=-1)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tfvertical.contracts import Objective
+from tfvertical.objectives._focal import unsure
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -34,4 +35,4 @@ class CrossEntropy(Objective):
         if self.label_smoothing:
             everywhere = -tf.reduce_mean(tf.nn.log_softmax(logits), axis=-1)
             found = (1 - self.label_smoothing) * right + self.label_smoothing * everywhere
-        return found * (1 - tf.exp(-right)) ** self.focal if self.focal else found
+        return found * unsure(right, self.focal) if self.focal else found
