@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,12 @@ def test_any_text_scores_as_in_training(texts: Predictor, text_classifier: Any, 
 
 
 def encoded(kind: str) -> bytes:
+def test_any_text_scores_in_a_graph_as_in_training(tmp_path: Path, text_classifier: Any):
+    told = export(text_classifier, tmp_path, "saved_model", examples=list(TEXTS.values())) / "parity.json"
+    found = json.loads(told.read_text())
+    assert (found["n"], found["left_out"]) == (len(TEXTS), 0) and found["max_difference"] <= 1e-5
+
+
     """A picture as some camera or scanner writes it."""
     noise = np.random.default_rng(0).integers(0, 256, (40, 60, 3)).astype(np.uint8)
     picture, options, file = Image.fromarray(noise), {}, io.BytesIO()
