@@ -553,3 +553,7 @@ class Exporter(ABC):
     @abstractmethod
     def measured(self, task: Task, folder: Path, items: Sequence[Any]) -> dict[str, Any]:
         """What else `parity.json` tells of the files, such as their size and how long they take."""
+    def beside(self, task: Task, folder: Path) -> Mapping[str, Predict]:
+        """What else in `folder` answers as the task does: name in `parity.json` -> what is held to the same limits."""
+        return {}
+
