@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -50,6 +50,7 @@ class LiteRT(Exporter):
         MissingPackageError: ai-edge-litert, which runs the file for the check, is not installed.
     """
 
+    packages: ClassVar[tuple[str, ...]] = ("ai_edge_litert",)
     precision: str = "float32"
     output: str = "scores"
     length: int | Sequence[int] | None = None
@@ -115,14 +116,17 @@ class LiteRT(Exporter):
             )
         return chosen
 
+    def suits(self, task: Task) -> None:
+        self._lengths(task)
+        if self.trainable_head:
+            _personal.check(task)
+        _mediapipe.check(task, self.label_names)
+
     def write(
         self, task: Task, folder: Path, calibration: Sequence[Any] = (), margin: Margin | None = None
     ) -> dict[str, Any]:
         interpreter_class()  # a missing package is better said before a minute of conversion
         lengths = self._lengths(task)
-        if self.trainable_head:
-            _personal.check(task)
-        _mediapipe.check(task, self.label_names)
         answer = _answers.answer(task, self.output)
         shapes = Shapes(lengths, self.dynamic_batch)
         if self.dynamic_length:
@@ -177,21 +181,21 @@ class LiteRT(Exporter):
 
         return predict
 
-    def measured(self, task: Task, folder: Path, items: Sequence[Any]) -> dict[str, Any]:
-        lengths, path = self._lengths(task), folder / "model.tflite"
-        found: dict[str, Any] = {"bytes": path.stat().st_size}
-        if not lengths:
     def beside(self, task: Task, folder: Path) -> Mapping[str, Predict]:
         if not self.trainable_head:
             return {}
         return {"trainable_head": _personal.predictor(task, folder, self._longest(task))}
 
-            return found | {"milliseconds": latency(path, fixed_inputs(task, items[0]))}
-        if len(lengths) == 1:
-            return found | {"milliseconds": latency(path, fixed_inputs(task, items[0], lengths))}
+    def measured(self, task: Task, folder: Path, items: Sequence[Any]) -> dict[str, Any]:
+        lengths, path = self._lengths(task), folder / "model.tflite"
+        found: dict[str, Any] = {"bytes": path.stat().st_size}
         if self.trainable_head:
             files = (_personal.FEATURES, _personal.HEAD)
             found["trainable_head_bytes"] = {name: (folder / name).stat().st_size for name in files}
+        if not lengths:
+            return found | {"milliseconds": latency(path, fixed_inputs(task, items[0]))}
+        if len(lengths) == 1:
+            return found | {"milliseconds": latency(path, fixed_inputs(task, items[0], lengths))}
         shown = self._by_length(task, items)
         timed = sorted(shown)
         if self.dynamic_length:
@@ -240,10 +244,10 @@ class LiteRT(Exporter):
                 raise ConfigError(f"A length of {length} tokens does not fit.", expected=f"{least} to {most}")
         return tuple(range(least, lengths[-1] + 1)) if self.dynamic_length else tuple(lengths)
 
-    @property
-    def _any_shape(self) -> bool:
-        return self.dynamic_batch or self.dynamic_length
     def _longest(self, task: Task) -> int | None:
         """Tokens that the features of a head that learns are computed of; None for pictures."""
         return max(self._lengths(task), default=None)
 
+    @property
+    def _any_shape(self) -> bool:
+        return self.dynamic_batch or self.dynamic_length
