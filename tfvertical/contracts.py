@@ -522,6 +522,7 @@ class Exporter(ABC):
     precision: str
     output: str = "scores"  # what the files give of an example
     in_windows: ClassVar[bool] = False  # whether long texts are read in the task's windows, of which `parts` tells
+    packages: ClassVar[tuple[str, ...]] = ()  # modules that it imports, and that not every installation has
 
     @abstractmethod
     def chosen(self, items: str, target: str = "label") -> str:
@@ -530,6 +531,14 @@ class Exporter(ABC):
         Raises:
             ConfigError: there is no such file of such a task.
         """
+
+    def suits(self, task: Task) -> None:
+        """Refuse options that this very task cannot have, before anything is computed.
+
+        Raises:
+            ConfigError: one of them; the message says which would be right.
+        """
+        return None  # most options suit any task
 
     def check(self, task: Task, items: Sequence[Any]) -> None:
         """Refuse what examples cannot vouch for, before anything is converted.
@@ -559,6 +568,10 @@ class Exporter(ABC):
     @abstractmethod
     def load(self, task: Task, folder: Path) -> Predict:
         """Run what stands in `folder`, so that one generic check can compare it with `task.scores`."""
+
+    def beside(self, task: Task, folder: Path) -> Mapping[str, Predict]:
+        """What else in `folder` answers as the task does: name in `parity.json` -> what is held to the same limits."""
+        return {}
 
     @abstractmethod
     def measured(self, task: Task, folder: Path, items: Sequence[Any]) -> dict[str, Any]:

@@ -37,6 +37,7 @@ class Onnx(Exporter):
     """
 
     in_windows: ClassVar[bool] = True
+    packages: ClassVar[tuple[str, ...]] = ("tf2onnx", "onnxruntime")
     precision: str = "float32"
 
     def __post_init__(self) -> None:

@@ -13,7 +13,7 @@ from tfvertical._console import quiet
 from tfvertical.contracts import Examples
 from tfvertical.data._policy import files_of
 from tfvertical.errors import ConfigError
-from tfvertical.export import CALIBRATION, folder_name
+from tfvertical.export import CALIBRATION, check_packages, folder_name
 from tfvertical.files import refuse_filled
 from tfvertical.jobs import trained
 from tfvertical.jobs.declared import kind_of, target_of
@@ -52,6 +52,7 @@ def export(
     """
     own = {key: value for key, value in options.items() if key != "max_drop"}
     exporter = Registry("export").build({"name": format, "precision": precision, **own})  # mistakes are told first
+    check_packages(exporter)
     name = bundle.description(path)[0]
     chosen = exporter.chosen(kind_of(name), target_of(name))
     if chosen != "float32" and source is None:
