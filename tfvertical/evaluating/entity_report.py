@@ -58,7 +58,8 @@ def evaluate(
         overlap, history, seed, resamples, examples_shown, show_examples: as for `evaluation.evaluate`.
 
     Raises:
-        DataError: no rows, no entities given, or of a type that the task does not know; scores that are not finite.
+        DataError: no rows, no entities given, of a type that the task does not know or that overlap; scores that are
+            not finite.
         ConfigError: scores of another shape.
     """
     labels = tuple(task.labels)
@@ -126,7 +127,7 @@ def compared(task: Task, examples: Examples, scores: Array) -> Found:
     marked = [
         (start + span.start, start + span.end, number[span.label])
         for start, item, sentence, row in zip(splits, examples.inputs, sentences, examples.labels or (), strict=False)
-        for span in _in_characters(item, sentence, row)
+        for span in sorted(_in_characters(item, sentence, row))  # hand-made ones stand in any order
     ]
     columns = np.array(got, np.float64).reshape(-1, 4)
     true = np.array(marked, np.int64).reshape(-1, 3)
