@@ -175,9 +175,9 @@ def _f1(drawn: Array) -> Array:
     return ratio(2 * drawn[0], drawn[1] + drawn[2])
 
 
-def _of_words(task: Task, examples: Examples, scores: Array) -> dict[str, float]:
+def _of_words(task: Any, examples: Examples, scores: Array) -> dict[str, float]:
     """The share of words whose most probable tag is right."""
-    right = scores.argmax(axis=1) == task.truth(examples)
+    right = task.probabilities(scores, examples.inputs).argmax(axis=1) == task.truth(examples)
     return {"word_accuracy": float(right.mean()) if len(right) else 0.0}
 
 

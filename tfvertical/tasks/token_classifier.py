@@ -182,7 +182,8 @@ class TokenClassifier(BackboneTask):
     def scores(self, examples: Examples | Encoded) -> np.ndarray:
         """Probabilities of the tags, float32 `(words, tags)`, the words of one example after those of the other.
 
-        Of `Examples`, labels are not looked at; the words are those that a text has by itself.
+        With `crf`, what each word says by itself; `decode` and `probabilities` take the others into account. Of
+        `Examples`, labels are not looked at; the words are those that a text has by itself.
         """
         if isinstance(examples, Examples):
             examples = self.encode(replace(examples, labels=None))
@@ -202,7 +203,7 @@ class TokenClassifier(BackboneTask):
                 total,
                 count,
             )
-        return self._together(mean_scores(total, count), encoded.units.splits)
+        return mean_scores(total, count)
 
     def answered(self, items: Sequence[Any], answers: Sequence[np.ndarray]) -> np.ndarray:
         """Scores of the words of items that a file saw whole."""
@@ -212,14 +213,19 @@ class TokenClassifier(BackboneTask):
         total, count = self._nothing(int(units.splits[-1]))
         for row, answer in enumerate(answers):
             self._add(answer[None], units.column.take(np.array([row]), len(answer)), total, count)
-        return self._together(mean_scores(total, count), units.splits)
+        return mean_scores(total, count)
 
     def decode(self, scores: np.ndarray, items: Sequence[Any]) -> list[tuple[Entity, ...]]:
         """The entities of each item, from its words' probabilities; offsets count characters of the text as given.
 
         A list of words counts as the text in which spaces join them.
         """
-        return self.codec.decode(scores, [Sentence.of(item) for item in items])
+        return self.codec.decode(scores, [Sentence.of(item) for item in items], self.steps)
+
+    def probabilities(self, scores: np.ndarray, items: Sequence[Any]) -> np.ndarray:
+        """`scores` of items as they are given all words of an item, with `crf`; without it, as they are."""
+        splits = np.concatenate([[0], np.cumsum([len(Sentence.of(item).places) for item in items])]).astype(np.int64)
+        return scores if self.steps is None else marginals(scores, splits, self.steps)
 
     def truth(self, examples: Examples) -> np.ndarray:
         """Tag ids of the words that the texts have by themselves."""
@@ -288,10 +294,6 @@ class TokenClassifier(BackboneTask):
         return ConfigError(
             "A conditional random field weighs all tags of a text together.", fix=f"leave {what} out, or crf"
         )
-
-    def _together(self, scores: np.ndarray, splits: np.ndarray) -> np.ndarray:
-        """Words' own probabilities to those that take the other words of a text into account, with `crf`."""
-        return scores if self.steps is None else marginals(scores, splits, self.steps)
 
     def _placed(self, words: np.ndarray) -> np.ndarray:
         """Words by piece as words by position: -1 for the special tokens around."""
