@@ -184,6 +184,12 @@ def test_each_mistake_is_named(folder: Path, old: str, new: str, expected: list[
         ),
         ("name: TextRegressor", "policy: raise", "label_smoothing: 0.1", ["training.label_smoothing"]),
         (
+            "name: TextRegressor\n  interval: 0.8",
+            "policy: raise",
+            "epochs: 2",
+            ["task: An interval belongs to the quantile loss"],
+        ),
+        (
             "name: ExtractiveQA",
             "class_weight: balanced\n  text: [question, context]",
             "focal: 2.0",

@@ -358,8 +358,9 @@ class Encoded:
         columns: model input name -> `Column` of `n` examples.
         lengths: int64 `(n,)` tokens per example, or None where all examples have one shape.
         rows: int64 `(n,)` the row of the `Examples` each came from; repeated where a long text gave several windows.
-        labels: int32 `(n,)` label ids, one per example; or a column of them, one a position, -1 where there is none; or
-            float32 `(n, numbers)`, or zeros and ones `(n, labels)`; or None.
+        labels: int32 `(n,)` label ids, one per example; or a column of them, one a position, -1 where there is none (of
+            a word's later pieces, see `TokenCrossEntropy`); or float32 `(n, numbers)`, or zeros and ones `(n, labels)`;
+            or None.
         weights: float32 `(n,)` sample weights.
         truncated: how many rows were cut to the model's length.
         unknown: share of tokens the vocabulary lacks, 0…1.

@@ -13,6 +13,7 @@ from tfvertical import files
 from tfvertical.errors import BundleError
 
 SCHEMA = 1
+IN_UNITS = ("mae", "rmse", "median_absolute_error", "bias", "width")  # metrics that are no shares
 FILES = ("report.json", "report.md", "report.html", "model_card.md")
 
 Numbers = Mapping[str, float | None]
@@ -29,8 +30,8 @@ class Report:
         metrics: name -> number. Of labels: `accuracy`, `balanced_accuracy`, `macro_f1`, `weighted_f1`, `log_loss`
             (nats), `expected_calibration_error`, `macro_roc_auc`, `macro_average_precision`. Of entities: `f1`,
             `precision`, `recall` and `macro_f1`, strictly counted; `overlap_f1` and its two parts; `word_accuracy`. Of
-            numbers: those of `evaluating.numbers.summary`; `coverage` and `width` of their bounds; of ordinal scores
-            `accuracy`, `within_one`, `quadratic_kappa`.
+            numbers: those of `evaluating.numbers.summary`, of several only what is in no unit; `coverage` and `width`
+            of their bounds; of ordinal scores `accuracy`, `within_one`, `quadratic_kappa`.
         intervals: name -> 95 % bootstrap interval, of the first four.
         per_class: a row per label: `label`, `precision`, `recall`, `f1`, `f1_low`, `f1_high`, `support`, `roc_auc`,
             `average_precision`. Of numbers: `label`, `unit`, `low` and `high` of the true ones, the metrics, `mae_low`,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any
 
 import keras
@@ -26,6 +27,7 @@ class Watch(keras.callbacks.Callback):
         self.variables, self.monitor, self.patience, self.restore = variables, monitor, patience, restore
         self.lower = monitor.endswith(("loss", "error", "mae"))
         self.best, self.best_epoch = math.inf if self.lower else -math.inf, -1
+        self.told = False
         self.stage, self.waited = "", 0
         self.kept = self._snapshot()
 
@@ -53,7 +55,15 @@ class Watch(keras.callbacks.Callback):
             close = nearest(self.monitor, logs) or [*logs]
             raise TrainingError(f"There is no {self.monitor!r} to monitor.", nearest=close)
         value = logs[self.monitor]
-        if value < self.best if self.lower else value > self.best:
+        finite = math.isfinite(value)
+        if not finite and not self.told:  # once: it may be so in every epoch
+            self.told = True
+            warnings.warn(
+                f"Stage {self.stage!r}, epoch {epoch + 1}: {self.monitor} is {value}; such an epoch is never the best. "
+                "See whether a row's label is far from all others.",
+                stacklevel=2,
+            )
+        if finite and (value < self.best if self.lower else value > self.best):
             self.best, self.best_epoch, self.waited, self.kept = value, epoch, 0, self._snapshot()
             return
         self.waited += 1

@@ -84,6 +84,8 @@ def test_what_cannot_be_is_said(arguments: dict, words: str):
         ({"loss": "hubert"}, "huber"),
         ({"loss": "ordinal"}, "belong together"),
         ({"loss": "mse", "levels": [1, 2, 3]}, "belong together"),
+        ({"interval": 0.8}, "belongs to the quantile loss"),
+        ({"loss": "quantile", "interval": 7}, "interval is 7"),
     ],
 )
 def test_a_head_that_does_not_fit_is_refused(head: dict, words: str):

@@ -220,6 +220,13 @@ def test_best_weights_of_all_stages_come_back(task, monkeypatch):
     assert tiny.largest_difference(kept[3], tiny.values(task.model)) > 0
 
 
+def test_an_epoch_that_cannot_be_judged_is_told_and_never_the_best(task, monkeypatch):
+    with pytest.warns(UserWarning, match=r"Stage 'head', epoch 1: val_loss is inf(.|\n)*far from all others") as told:
+        history, kept = scripted(task, monkeypatch, [float("inf"), 1.0, float("nan"), 1.5], epochs=2)
+    assert history.best_epoch == 1 and len(told) == 1
+    assert tiny.largest_difference(kept[1], tiny.values(task.model)) == 0
+
+
 def test_a_later_stage_begins_from_the_best_so_far(task, monkeypatch):
     begun = []
     enter = training.Watch.enter

@@ -165,6 +165,24 @@ def test_marking_a_text_of_one_s_own():
         tv.data.mark("cafe\u0301 bar", (0, 4), (6, 9))
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "words"),
+    [
+        ((0, 4), (2, 6), "0…4 and 2…6 overlap"),
+        ((2, 6), (0, 4), "0…4 and 2…6 overlap"),
+        ((0, 9), (2, 6), "the 6 characters"),
+        ((-2, 2), (3, 6), "lies outside"),
+        ((0, 2), (3, 3), "is empty"),
+    ],
+)
+def test_places_that_cannot_be_marked_are_told_without_tensorflow_too(
+    first: tuple[int, int], second: tuple[int, int], words: str
+):
+    with pytest.raises(DataError, match=words):
+        marked("abcdef", first, second)
+    assert marked("abcdef", (0, 4), (4, 6)) == "@ abcd @# ef #"
+
+
 @given(st.text(min_size=4), st.data())
 def test_nothing_but_the_signs_is_added(text: str, data: st.DataObject):
     one, two, three, four = sorted(data.draw(st.lists(st.integers(0, len(text)), min_size=4, max_size=4, unique=True)))

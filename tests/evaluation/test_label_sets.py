@@ -55,6 +55,16 @@ def test_a_rare_label_keeps_the_middle():
     assert label_sets.thresholds(true, scores)[1] == 0.5
 
 
+@pytest.mark.parametrize("low", [0.5, 1e-7, 0.99999988])
+def test_scores_next_to_each_other_are_told_apart(low: float):
+    """Halfway between them float32 has no number."""
+    for below in (np.float32(low), np.nextafter(np.float32(low), np.float32(1))):
+        above = np.nextafter(below, np.float32(1))
+        true = np.repeat([[1.0], [0.0]], 6, axis=0)
+        scores = np.where(true > 0, above, below)
+        assert ((scores >= label_sets.thresholds(true, scores)) == (true > 0)).all()
+
+
 def test_the_bootstrap_is_that_of_rows_drawn_one_by_one():
     true, scores = _made(150)
     counted, draw, slow = label_sets.counts(true, scores >= 0.5), np.random.default_rng(1), []

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 import tfvertical as tv
 from tests.core import tiny
-from tfvertical.codecs.entities import marginals
+from tfvertical.codecs.entities import best_tags, marginals, runs
 from tfvertical.codecs.tagging import Span
 from tfvertical.errors import BundleError, ConfigError
 from tfvertical.objectives import _chain
@@ -117,6 +117,48 @@ def test_probabilities_given_all_words_are_those_of_all_sequences():
     np.testing.assert_allclose(flat, alone, atol=1e-6)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_entities_are_those_of_the_most_probable_sequence_that_makes_sense(seed: int):
+    random = np.random.default_rng(seed)
+    task = tiny.TokenClassifier(tiny.text_backbone(1), ["thing"], crf=True)
+    steps = random.normal(size=(TAGS + 2, TAGS)).astype(np.float32)
+    task.components["head"].get_layer("steps").steps.assign(steps)
+    items = [tuple(random.choice(tiny.WORDS, length)) for length in (5, 1, 0, 3, *[5] * 60)]
+    splits = np.concatenate([[0], np.cumsum([len(item) for item in items])])
+    logits = random.normal(size=(splits[-1], TAGS))
+    alone = (np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)).astype(np.float32)
+    given, other = marginals(alone, splits, steps), 0
+    for first, last, entities in zip(splits[:-1], splits[1:], task.decode(alone, items), strict=True):
+        every = scored(logits[first:last], steps) if last > first else {(): 0.0}
+        sensible = [tags for tags in every if all(tag != 2 or before for before, tag in itertools.pairwise((0, *tags)))]
+        best = np.array(max(sensible, key=every.__getitem__), int)
+        other += (best_tags(given[first:last], np.array([0, last - first])) != best).any()
+        starts, ends, _ = runs(best, np.array([0, last - first]))
+        assert len(entities) == len(starts)
+        for entity, start, end in zip(entities, starts, ends, strict=True):
+            assert len(entity.text.split()) == end - start
+            expected = given[np.arange(first + start, first + end), best[start:end]].mean()
+            assert entity.score == pytest.approx(expected, abs=1e-6)
+    assert other, "each word's probability by itself says otherwise now and then"
+    np.testing.assert_array_equal(task.probabilities(alone, items), given)
+
+
+def test_many_sentences_are_searched_as_each_alone(monkeypatch):
+    from tfvertical.codecs import entities
+
+    random = np.random.default_rng(3)
+    splits = np.concatenate([[0], np.cumsum(random.integers(0, 12, 40))])
+    scores, steps = random.dirichlet(np.ones(5), splits[-1]), random.normal(size=(7, 5))
+    together = best_tags(scores, splits, steps)
+    monkeypatch.setattr(entities, "_AT_ONCE", 60)
+    np.testing.assert_array_equal(best_tags(scores, splits, steps), together)
+    for first, last in itertools.pairwise(splits):
+        np.testing.assert_array_equal(
+            best_tags(scores[first:last], np.array([0, last - first]), steps), together[first:last]
+        )
+    np.testing.assert_array_equal(best_tags(scores, splits, np.zeros((7, 5))), best_tags(scores, splits))
+
+
 def test_many_sentences_are_as_each_alone(monkeypatch):
     from tfvertical.codecs import entities
 
@@ -184,9 +226,21 @@ def test_it_learns_which_tags_follow_each_other(learned):
 
 def test_longer_texts_are_read_in_windows_and_put_together_before_they_are_weighed(learned):
     words = list(np.random.default_rng(0).choice(tiny.WORDS, 300))
-    scores = learned.scores(tiny.labelled([tuple(words)], None))
+    encoded = learned.encode(tiny.labelled([tuple(words)], None))
+    scores = learned.scores(encoded)
     assert scores.shape == (300, 5)
     np.testing.assert_allclose(scores.sum(axis=1), 1, atol=1e-5)
+    own = (encoded.units.column.take(np.arange(len(encoded)), None) >= 0).sum(axis=1)
+    assert len(own) > 5
+    given = marginals(scores, np.array([0, 300]), learned.steps)
+    apart = marginals(scores, np.concatenate([[0], np.cumsum(own)]), learned.steps)
+    assert np.abs(given - apart).max() > 1e-3, "what stands on both sides of a window's border counts"
+    (found,) = learned.predict([words])
+    tags = best_tags(scores, np.array([0, 300]), learned.steps)
+    starts, ends, _ = runs(tags, np.array([0, 300]))
+    assert [each.text for each in found] == [" ".join(words[a:b]) for a, b in zip(starts, ends, strict=True)]
+    means = [given[np.arange(a, b), tags[a:b]].mean() for a, b in zip(starts, ends, strict=True)]
+    np.testing.assert_allclose([each.score for each in found], means, atol=1e-5)
 
 
 def test_a_saved_one_scores_the_same_and_a_file_finds_the_same(learned, tmp_path: Path):

@@ -159,6 +159,20 @@ def test_a_report_without_examples_keeps_answers_back():
     assert all(row["true"] == row["predicted"] == "…" and "text" not in row for row in report.errors)
 
 
+def test_a_report_cuts_long_questions_and_answers_and_can_be_saved(tmp_path: Path):
+    task = tiny.answer_task(layers=1, most_words=2000)
+    task.threshold = None
+    context = "card \ud83d " + "good " * 2000
+    asked = [Pair("the \ud83d " + "the " * 5000, context), Pair("was", context)]
+    labels = [(Span(7, 7 + 8000, "answer"),), ()]
+    report = task.evaluate(tiny.labelled(asked, labels), resamples=10)
+    assert len(report.errors) == 2
+    for row in report.errors:
+        assert all(len(value) <= 420 for value in row.values() if isinstance(value, str)), row
+        assert row["text"].startswith(("the ? the", "was ⏐ ")) and "⏐" in row["text"]
+    report.save(tmp_path / "report")
+
+
 def test_questions_in_a_table_are_answered_by_the_command(tmp_path: Path):
     task = tiny.answer_task(layers=1)
     task.threshold = None

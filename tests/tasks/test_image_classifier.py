@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import keras
+import numpy as np
 import pytest
 
 import tfvertical as tv
@@ -25,6 +26,13 @@ def test_nothing_to_predict(task):
 def test_what_is_no_picture_is_refused(task):
     with pytest.raises(DataError):
         task.predict([b"no picture"])
+
+
+@pytest.mark.parametrize("shape", [(20, 20), (20, 20, 1), (20, 20, 3), (20, 20, 4)], ids=str)
+def test_one_array_is_one_picture(task, shape):
+    picture = np.random.default_rng(0).integers(0, 255, shape, dtype=np.uint8)
+    assert task.predict(picture) == task.predict([picture]) and len(task.predict(picture)) == 1
+    assert len(task.predict(np.stack([picture] * 5))) == 5
 
 
 def test_views_differ_from_epoch_to_epoch_and_not_from_run_to_run():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,17 @@ def test_training_begins_at_how_often_each_label_applies():
     np.testing.assert_allclose(1 / (1 + np.exp(-bias)), share, rtol=1e-4)
     with pytest.raises(DataError, match="no label applies to any of 2 rows"):
         task.fit(tiny.labelled(["good", "bad"], [(), ()]), verbose=0)
+
+
+def test_pages_show_the_thresholds(tmp_path: Path):
+    task = tiny.sets_task("text", layers=1)
+    task.thresholds = (0.125, 3.9e-7, 0.5)
+    report = task.evaluate(tiny.sets("text", 14), resamples=10)
+    assert [row["threshold"] for row in report.per_class] == [0.125, 3.9e-7, 0.5]
+    report.save(tmp_path / "report")
+    for name in ("report.html", "report.md"):
+        page = (tmp_path / "report" / name).read_text()
+        assert "threshold" in page.lower() and "0.125" in page and re.search(r"3\.9e\\?-07", page)
 
 
 def test_thresholds_are_chosen_by_validation_data_and_saved(tmp_path: Path):

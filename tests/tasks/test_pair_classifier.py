@@ -64,6 +64,13 @@ def test_it_learns():
     assert task.evaluate(tiny.pairs(40, seed=1), resamples=20).metrics["accuracy"] > 0.9
 
 
+def test_pairs_may_be_lists():
+    task = tiny.pair_task(layers=1)
+    train = tiny.labelled([["good", "bad"], ["bad", "card"]], list(tiny.LABELS))
+    task.fit(train, epochs=1, verbose=0)
+    assert task.evaluate(train, resamples=10).without_overlap["overlap"] == 2
+
+
 def test_pairs_from_files_and_lists(tmp_path: Path):
     (tmp_path / "a.csv").write_text("q,a,label\nWhere?,Here.,yes\nWhen?,,no\nWho?,Nobody,no\n")
     columns = {"kind": "pair", "text": ["q", "a"]}

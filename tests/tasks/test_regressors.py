@@ -64,6 +64,19 @@ def test_a_loaded_regressor_learns_on_in_its_units(tmp_path: Path):
         np.testing.assert_array_equal(one.numpy(), other.numpy())
 
 
+def test_a_validation_number_far_off_costs_no_bundle(tmp_path: Path):
+    """Its squared error is beyond float32, in every epoch."""
+    task = tiny.number_task("text", layers=1)
+    held_out = tiny.labelled(["good"], [(1e25, 0.3)])
+    with pytest.warns(UserWarning, match="val_loss is inf"):
+        task.fit(tiny.numbered("text", 24), held_out, epochs=2, verbose=0)
+    assert task.run["history"]["val_loss"] == [None, None] and None not in task.run["history"]["loss"]
+    task.save(tmp_path / "saved")
+    again = tv.load(tmp_path / "saved")
+    assert again.run["history"] == task.run["history"]
+    assert again.evaluate(tiny.numbered("text", 8), resamples=10).history["val_loss"] == [None, None]
+
+
 def test_losses_are_the_textbooks_in_deviations():
     draw = np.random.default_rng(0)
     true, found = draw.normal(0, 10, (50, 2)), draw.normal(0, 10, (50, 2))
@@ -159,6 +172,57 @@ def test_numbers_that_never_change_are_refused():
         tiny.number_task("text", layers=1).fit(
             tiny.labelled(train.inputs, [(a, 1.0) for a, _ in train.labels]), verbose=0
         )
+
+
+def _told(true: np.ndarray, found: np.ndarray, **options: Any) -> Any:
+    """The report of an untrained task on such numbers."""
+    task = tiny.number_task("text", layers=1)
+    rows = tiny.labelled(tiny.texts(len(true)).inputs, [tuple(each) for each in true.tolist()])
+    return task.evaluate(rows, scores=found, resamples=10, **options)
+
+
+def test_a_number_that_is_the_same_in_all_rows_hides_no_other():
+    true = np.array([[1000.0 * row, 3.0] for row in range(12)])
+    found = true.copy()
+    found[4, 0] += 500
+    report = _told(true, found)
+    assert not report.notes and [row["id"] for row in report.errors] == ["row:4"], "what is right is no error"
+    found[7, 1] += 0.0001
+    report = _told(true, found)
+    assert [(row["id"], row["true"]) for row in report.errors] == [("row:4", "price 4000"), ("row:7", "age 3")]
+    assert report.errors[0]["score"] > 0.1 > 1e-4 > report.errors[1]["score"] > 0
+    found[:, 0] = -true[:, 0]
+    assert ["price" in note for note in _told(true, found).notes] == [True]
+    (one,) = _told(true[1:2], true[1:2] * 1.5).errors
+    assert one["score"] == pytest.approx(0.5)
+    (one,) = _told(np.zeros((1, 2)), np.array([[0.0, 2.0]])).errors
+    assert one["true"] == "age 0" and one["score"] == 2
+
+
+def test_no_mean_is_taken_over_several_units(tmp_path: Path):
+    true = np.array([[1000.0 * row, 0.1 * row] for row in range(12)])
+    report = _told(true, true * 1.1, before=true * 1.2, baselines={"simple": true * 1.3}, overlap=[0])
+    parts = [report.before, report.baselines["simple"], report.without_overlap]
+    for names in (report.metrics, report.intervals, *(part["metrics"] for part in parts)):
+        assert set(names) == {"r2", "spearman"}
+    assert all(row["mae"] > 0 for row in report.per_class)
+    report.save(tmp_path / "report")
+    assert "in its own unit" not in (tmp_path / "report" / "report.html").read_text()
+    for text in ((tmp_path / "report" / "report.md").read_text(), str(report)):
+        assert "root mean squared error" not in text and "550" in text  # of the price, by itself
+    task = tv.TextRegressor(tiny.text_backbone(1, 0.0), ["price"])
+    one = task.evaluate(tiny.labelled(["good", "bad"], [(1.0,), (2.0,)]), resamples=10)
+    assert {"mae", "rmse", "bias"} <= set(one.metrics) and "mae" in one.intervals
+
+
+def test_an_interval_is_of_the_quantile_loss():
+    backbone = tiny.text_backbone(1, 0.0)
+    for loss in ("mse", "huber", "ordinal"):
+        levels = tiny.LEVELS if loss == "ordinal" else ()
+        for interval in (0.9, 7):
+            with pytest.raises(ConfigError, match=rf"belongs to the quantile loss(.|\n)*{loss}"):
+                tv.TextRegressor(backbone, ["price"], loss=loss, levels=levels, interval=interval)
+    assert tv.TextRegressor(backbone, ["price"], loss="quantile").codec.interval == 0.9
 
 
 def test_a_table_s_columns_are_the_labels(tmp_path: Path):

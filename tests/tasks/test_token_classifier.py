@@ -16,6 +16,7 @@ import tfvertical as tv
 from tests.core import tiny
 from tfvertical import backbones, batches
 from tfvertical.codecs.alignment import Sentence
+from tfvertical.codecs.pairs import Pair
 from tfvertical.codecs.tagging import Span
 from tfvertical.errors import BundleError, ConfigError, DataError
 from tfvertical.objectives.token_cross_entropy import TokenCrossEntropy
@@ -59,6 +60,45 @@ def test_all_pieces_answer_where_that_is_asked_for():
     units = [rows(task.encode(tiny.labelled([item], [()])))[1].tolist() for task in (first, every)]
     assert units == [[[-1, 0, 1, -1, -1, 2, -1]], [[-1, 0, 1, 1, 1, 2, -1]]]
     assert first.scores(tiny.labelled([item], None)).shape == every.scores(tiny.labelled([item], None)).shape == (3, 5)
+
+
+def test_a_word_in_several_pieces_is_one_entity_to_the_metrics_and_its_pieces_are_learned_alike():
+    import tensorflow as tf
+
+    task = tiny.token_task(layers=1, pieces="all")
+    item = ("good", "don't", "came", "bad")  # `don ' t` are three words to the tokenizer
+    encoded = task.encode(tiny.labelled([item], [(Span(1, 3, "thing"), Span(3, 4, "time"))]))
+    tags = rows(encoded)[2]
+    assert tags.tolist() == [[-1, 0, 1, -3, -3, 2, 3, -1]]
+    plain = np.array([[-1, 0, 1, 1, 1, 2, 3, -1]])
+    logits = np.random.default_rng(0).normal(size=(1, 8, 5)).astype(np.float32)
+    for weights in ((), (1.0, 2.0, 3.0, 4.0, 5.0)):
+        loss = TokenCrossEntropy(tag_weights=weights)
+        np.testing.assert_array_equal(loss.loss(logits, tf.constant(tags)), loss.loss(logits, tf.constant(plain)))
+    metric, accuracy = EntityF1(), TokenAccuracy()
+    right = np.eye(5, dtype=np.float32)[np.maximum(plain, 0)]
+    right[0, 4] = [1, 0, 0, 0, 0]  # a later piece that says otherwise
+    for each in (metric, accuracy):
+        each.update_state(tf.constant(tags), tf.constant(right))
+    assert [float(each) for each in (metric.right, metric.found, metric.marked)] == [2, 2, 2]
+    assert float(accuracy.result()) == 1
+
+
+def test_a_word_that_no_window_has_room_for_is_counted(monkeypatch: pytest.MonkeyPatch):
+    """As byte pairs cut what has no spaces: here a piece a character."""
+    task, answers = tiny.token_task(layers=1), tiny.answer_task(layers=1)
+    letters = {letter: at for at, letter in enumerate(tiny.VOCABULARY)}
+    monkeypatch.setattr(
+        type(task.preprocessor),
+        "tokenize",
+        lambda self, texts: [np.array([letters[each] for each in text.strip()], np.int32) for text in texts],
+    )
+    items = ["x" * 1000, "x" * 22, ("ab", "y" * 23), "ab"]  # 24 tokens, of which two are special
+    encoded = task.encode(tiny.labelled(items, None))
+    assert encoded.truncated == 2 and encoded.lengths.max() == 24
+    assert task.evaluate(tiny.labelled(items, [()] * 4), resamples=10).data["truncated"] == 2
+    asked = [Pair("a", "x" * 1000), Pair("b", "x" * 1000), Pair("a", "ab"), Pair("a" * 9, "ab")]
+    assert answers.encode(tiny.labelled(asked, None)).truncated == 3
 
 
 def test_words_that_leave_no_piece_are_anything():
@@ -107,6 +147,33 @@ def test_it_learns_and_tells_what_it_finds(learned):
         ("never", 15, 20, "time"),
     ]
     assert all(0.5 < each.score <= 1 for each in entities)
+
+
+def test_marked_entities_may_stand_in_any_order_and_may_not_overlap():
+    task = tiny.token_task(layers=1)
+    text = "good card came the never was very bad card"
+    spans = [Span(start, end, "thing") for start, end in ((0, 9), (15, 18), (34, 42))]
+    scores = np.full((9, 5), 0.01, np.float32)
+    for word, tag in enumerate((1, 0, 0, 1, 2, 0, 0, 0, 0)):
+        scores[word, tag] = 0.9
+    told = [
+        task.evaluate(tiny.labelled([text], [order]), scores=scores, resamples=10)
+        for order in (tuple(spans), tuple(spans[::-1]), (spans[1], spans[2], spans[0]))
+    ]
+    for report in told[1:]:
+        assert report.metrics == told[0].metrics and report.error_kinds == told[0].error_kinds
+        assert report.errors == told[0].errors
+    assert {row["kind"]: row["count"] for row in told[0].error_kinds if row["count"]} == {
+        "missed": 1,
+        "wrong_border": 2,
+    }
+    for item, label in (
+        (text, (Span(5, 14, "thing"), Span(0, 9, "time"))),
+        (("good", "card"), (Span(0, 2, "thing"), Span(1, 2, "thing"))),
+    ):
+        for call in (task.encode, task.evaluate):
+            with pytest.raises(DataError, match=r"row:0: the entities (0…9 \('time'\)|0…2 .*) and .* overlap"):
+                call(tiny.labelled([item], [label]))
 
 
 def _words(examples):

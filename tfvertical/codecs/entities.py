@@ -112,15 +112,21 @@ class EntityCodec:
             found[span.start] = first
         return found
 
-    def decode(self, scores: np.ndarray, sentences: Sequence[Sentence]) -> list[tuple[Entity, ...]]:
+    def decode(
+        self, scores: np.ndarray, sentences: Sequence[Sentence], steps: np.ndarray | None = None
+    ) -> list[tuple[Entity, ...]]:
         """The entities of each sentence, by the most probable tags that make sense.
 
         Args:
-            scores: float `(words, tags)`, probabilities, the words of one sentence after those of the other.
+            scores: float `(words, tags)`, what each word says by itself, the words of one sentence after those of the
+                other.
             sentences: texts and where their words stand.
+            steps: what the steps between tags are worth, as `marginals` takes them; None where all cost the same.
         """
         splits = np.concatenate([[0], np.cumsum([len(each.places) for each in sentences])]).astype(np.int64)
-        tags = best_tags(scores, splits)
+        tags = best_tags(scores, splits, steps)
+        if steps is not None:
+            scores = marginals(scores, splits, steps)
         of_tags = np.take_along_axis(scores, tags[:, None].astype(np.int64), axis=1)[:, 0]
         return [
             self.entities(each.text, each.places, tags[first:last], of_tags[first:last])
@@ -177,23 +183,28 @@ def mean_scores(total: np.ndarray, count: np.ndarray) -> np.ndarray:
     return np.where(count > 0, total / np.maximum(count, 1), np.float32(1 / total.shape[1])).astype(np.float32)
 
 
-def best_tags(scores: np.ndarray, splits: np.ndarray) -> np.ndarray:
+def best_tags(scores: np.ndarray, splits: np.ndarray, steps: np.ndarray | None = None) -> np.ndarray:
     """The most probable tags that make sense, of many sentences that lie end to end: int32 `(words,)`.
 
     No tag goes on with an entity that was not begun, or changes its type: Viterbi's search over the tags' logarithms,
-    in which those steps are not allowed and all others cost the same.
+    in which those steps are not allowed and all others cost the same, or what `steps` say.
 
     Args:
         scores: float `(words, tags)`, probabilities; `tags` are those of an `EntityCodec`.
         splits: int64 `(sentences + 1,)`.
+        steps: as for `marginals`.
 
     Example:
         >>> best_tags(np.array([[0.9, 0.1, 0.0], [0.1, 0.3, 0.6], [0.1, 0.2, 0.7]]), np.array([0, 3]))
         array([0, 1, 2], dtype=int32)
     """
     found = np.zeros(len(scores), np.int32)
+    learned = None if steps is None else _sensible(steps)
     for firsts, lengths in _together(splits, scores.shape[1]):
-        _decode(scores, firsts, lengths, found)
+        if learned is None:
+            _decode(scores, firsts, lengths, found)
+        else:
+            _search(scores, firsts, lengths, learned, found)
     return found
 
 
@@ -297,3 +308,40 @@ def _decode(scores: np.ndarray, firsts: np.ndarray, lengths: np.ndarray, found: 
             inside = (now > 0) & (now % 2 == 0)
             own = came[step, np.arange(count), np.maximum(now - 1, 0) // 2]
             chosen[:count] = np.where(inside, np.where(own, now - 1, now), best_before[step, :count])
+
+
+def _sensible(steps: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Between tags, to the first, behind the last; no step to `I-` but from `B-` and `I-` of its type."""
+    steps = np.asarray(steps, np.float32)
+    tag = np.arange(steps.shape[1])
+    inside = (tag > 0) & (tag % 2 == 0)
+    allowed = ~inside | (tag[:, None] == tag) | (tag[:, None] == tag - 1)
+    return np.where(allowed, steps[:-2], -np.inf), np.where(inside, -np.inf, steps[-2]), steps[-1]
+
+
+def _search(
+    scores: np.ndarray,
+    firsts: np.ndarray,
+    lengths: np.ndarray,
+    steps: tuple[np.ndarray, np.ndarray, np.ndarray],
+    found: np.ndarray,
+) -> None:
+    """`_decode` where steps have a worth of their own."""
+    between, first, last = steps
+    alive, sentences, tags = _alive(lengths), len(lengths), scores.shape[1]
+    came = np.zeros((len(alive), sentences, tags), np.int32)
+    total = np.zeros((sentences, tags), np.float32)
+    for step, count in enumerate(alive):
+        here = np.log(np.maximum(scores[firsts[:count] + step], np.finfo(np.float32).tiny, dtype=np.float32))
+        if step:
+            reached = total[:count, :, None] + between
+            came[step, :count] = reached.argmax(axis=1)
+            total[:count] = reached.max(axis=1) + here
+        else:
+            total[:count] = first + here
+    chosen = (total + last).argmax(axis=1)
+    for step in range(len(alive) - 1, -1, -1):
+        count = alive[step]
+        found[firsts[:count] + step] = chosen[:count]
+        if step:
+            chosen[:count] = came[step, np.arange(count), chosen[:count]]

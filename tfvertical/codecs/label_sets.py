@@ -47,7 +47,7 @@ class LabelSetCodec:
     def __init__(self, names: Sequence[str], thresholds: Sequence[float] = ()):
         self.names = LabelCodec(names).names
         self._ids = {name: at for at, name in enumerate(self.names)}
-        given = [round(float(each), 6) for each in thresholds] or [0.5] * len(self.names)
+        given = [float(each) for each in thresholds] or [0.5] * len(self.names)
         if len(given) != len(self.names) or not all(0 <= each <= 1 for each in given):
             raise ConfigError(
                 "These thresholds do not fit the labels.",
@@ -62,8 +62,8 @@ class LabelSetCodec:
         return self.names
 
     def config(self) -> dict[str, Any]:
-        """The arguments, as JSON values."""
-        return {"names": list(self.names), "thresholds": [round(float(each), 6) for each in self.thresholds]}
+        """The arguments, as JSON values; thresholds in as many digits as bring them back to the last bit."""
+        return {"names": list(self.names), "thresholds": [float(str(each)) for each in self.thresholds]}
 
     def encode(self, labels: Sequence[Sequence[str]], ids: Sequence[str] = ()) -> np.ndarray:
         """1 where a label applies, float32 `(n, labels)`.

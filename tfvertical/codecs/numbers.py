@@ -14,6 +14,7 @@ from tfvertical.errors import ConfigError, DataError, nearest
 
 LOSSES = ("mse", "huber", "quantile", "ordinal")
 MOST_LEVELS = 100
+INTERVAL = 0.9  # where none is asked for
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,16 @@ class NumberCodec:
                 received=f"loss={loss!r}, levels={list(levels)}",
                 fix="give levels=[1, 2, 3, …] with loss='ordinal', and without it leave them out",
             )
-        return cls(names, head.get("units", ()), head.get("interval", 0.9) if loss == "quantile" else None, levels)
+        interval = head.get("interval")
+        if loss == "quantile":
+            interval = INTERVAL if interval is None else interval
+        elif interval is not None:
+            raise ConfigError(
+                "An interval belongs to the quantile loss.",
+                received=f"loss={loss!r}, interval={interval}",
+                fix="give loss='quantile', or leave interval out",
+            )
+        return cls(names, head.get("units", ()), interval, levels)
 
     def config(self) -> dict[str, Any]:
         """The arguments, as JSON values."""

@@ -16,7 +16,7 @@ def exact(item: Any) -> str | bytes:
     """Equal for equal items: the text itself, words with spaces between; of a picture, a hash of its file or pixels."""
     if isinstance(item, Pair):
         return "\x1f".join(item)
-    if isinstance(item, str | tuple):
+    if isinstance(item, str | tuple | list):
         return item if isinstance(item, str) else " ".join(item)
     digest = hashlib.blake2b(digest_size=16)
     if isinstance(item, Path):

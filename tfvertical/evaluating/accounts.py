@@ -132,10 +132,10 @@ def data_account(examples: Examples, encoded: Encoded | None, *, show: bool) -> 
     }
 
 
-def history_account(history: Mapping[str, Sequence[float]] | None) -> dict[str, list[float | None]]:
+def history_account(history: Mapping[str, Sequence[float | None]] | None) -> dict[str, list[float | None]]:
     """Name -> a number per epoch, None where it was not finite."""
     return {
-        name: [float(value) if np.isfinite(value) else None for value in values]
+        name: [float(value) if value is not None and np.isfinite(value) else None for value in values]
         for name, values in (history or {}).items()
     }
 

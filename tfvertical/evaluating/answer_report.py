@@ -172,15 +172,20 @@ def _worst(examples: Examples, told: Sequence[Answer], scores: Array, most: int,
         span = (examples.labels or ())[row][:1]
         right = context[span[0].start : span[0].end] if span else _NONE
         entry: dict[str, Any] = {"id": accounts.shown_id(examples, row, show=show)}
-        # answers are pieces of texts: they are kept back with them
-        entry |= {"true": right if show else "…", "predicted": (told[row].text or _NONE) if show else "…"}
+        # answers are pieces of texts: they are cut as these are, and kept back with them
+        entry |= {"true": _cut(right) if show else "…", "predicted": _cut(told[row].text or _NONE) if show else "…"}
         entry |= {"score": told[row].score}
         if show:
             at = (span[0].start, span[0].end) if span else (told[row].start, told[row].end)
-            place = accounts.around(context, *at) if at[1] else accounts.shown(context)["text"]
-            entry["text"] = f"{question} ⏐ {place}"
+            place = accounts.around(context, *at) if at[1] else _cut(context)
+            entry["text"] = f"{_cut(question)} ⏐ {place}"
         rows.append(entry)
     return rows
+
+
+def _cut(text: str) -> str:
+    """As much of a text as a report shows."""
+    return str(accounts.shown(text)["text"])
 
 
 def _without(

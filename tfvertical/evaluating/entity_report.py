@@ -58,7 +58,8 @@ def evaluate(
         overlap, history, seed, resamples, examples_shown, show_examples: as for `evaluation.evaluate`.
 
     Raises:
-        DataError: no rows, no entities given, or of a type that the task does not know; scores that are not finite.
+        DataError: no rows, no entities given, of a type that the task does not know or that overlap; scores that are
+            not finite.
         ConfigError: scores of another shape.
     """
     labels = tuple(task.labels)
@@ -126,7 +127,7 @@ def compared(task: Task, examples: Examples, scores: Array) -> Found:
     marked = [
         (start + span.start, start + span.end, number[span.label])
         for start, item, sentence, row in zip(splits, examples.inputs, sentences, examples.labels or (), strict=False)
-        for span in _in_characters(item, sentence, row)
+        for span in sorted(_in_characters(item, sentence, row))  # hand-made ones stand in any order
     ]
     columns = np.array(got, np.float64).reshape(-1, 4)
     true = np.array(marked, np.int64).reshape(-1, 3)
@@ -174,9 +175,9 @@ def _f1(drawn: Array) -> Array:
     return ratio(2 * drawn[0], drawn[1] + drawn[2])
 
 
-def _of_words(task: Task, examples: Examples, scores: Array) -> dict[str, float]:
+def _of_words(task: Any, examples: Examples, scores: Array) -> dict[str, float]:
     """The share of words whose most probable tag is right."""
-    right = scores.argmax(axis=1) == task.truth(examples)
+    right = task.probabilities(scores, examples.inputs).argmax(axis=1) == task.truth(examples)
     return {"word_accuracy": float(right.mean()) if len(right) else 0.0}
 
 

@@ -115,7 +115,7 @@ def _numbers(true: Array, applies: Array, scores: Array, counted: Array) -> dict
 def _table(codec: Any, true: Array, scores: Array, counted: Array, draws: Mapping[str, int]) -> list[dict[str, Any]]:
     """A row per label."""
     right, predicted, support = counted.sum(axis=1)
-    spread = bootstrap.sums(label_sets.f1, counted, **draws)
+    spread, thresholds = bootstrap.sums(label_sets.f1, counted, **draws), codec.config()["thresholds"]
     rows = []
     for at, name in enumerate(codec.names):
         roc, pr = (curve(true[:, at] > 0, scores[:, at]) for curve in (metrics.roc_curve, metrics.pr_curve))
@@ -128,7 +128,7 @@ def _table(codec: Any, true: Array, scores: Array, counted: Array, draws: Mappin
                 "f1_low": spread[at][0],
                 "f1_high": spread[at][1],
                 "support": int(support[at]),
-                "threshold": round(float(codec.thresholds[at]), 6),
+                "threshold": thresholds[at],
                 "roc_auc": roc and roc[2],
                 "average_precision": pr and pr[2],
             }

@@ -75,4 +75,6 @@ def thresholds(true: Array, probabilities: Array, least: int = 5) -> Array:
         best = int(value.argmax())
         below = score[best + 1] if best + 1 < len(score) else 0.0
         found[at] = (score[best] + below) / 2
+        if found[at] <= below:  # float32 has nothing between the two
+            found[at] = score[best]
     return found

@@ -12,7 +12,7 @@ from tfvertical.errors import ConfigError, DataError
 from tfvertical.evaluating import accounts, numbers
 from tfvertical.evaluating.bootstrap import interval
 from tfvertical.evaluating.metrics import Array
-from tfvertical.report import Report
+from tfvertical.report import IN_UNITS, Report
 
 POINTS = 500  # rows that are drawn
 _COVERED = 0.1  # how far the share of covered rows may be from what was asked for before a person is told
@@ -61,8 +61,8 @@ def evaluate(
         kind="numbers",
         rows=len(examples),
         labels=tuple(task.labels),
-        metrics=numbers.summary(true, found) | _more(codec, true, found, per_number),
-        intervals=numbers.intervals(drawn),
+        metrics=_together(numbers.summary(true, found) | _more(codec, true, found, per_number), true),
+        intervals=_together(numbers.intervals(drawn), true),
         per_class=per_number,
         points=_points(codec, true, found, seed) if show_examples else (),
         errors=_worst(examples, codec, true, found, examples_shown, show_examples),
@@ -103,7 +103,13 @@ def _values(codec: Any, scores: Array, whose: str, true: Array) -> Array:
 
 
 def _compare(true: Array, ours: Array, theirs: Array, draws: Mapping[str, Any]) -> dict[str, Any]:
-    return {"metrics": numbers.summary(true, theirs), "differences": numbers.differences(true, ours, theirs, **draws)}
+    differences = numbers.differences(true, ours, theirs, **draws)
+    return {"metrics": _together(numbers.summary(true, theirs), true), "differences": _together(differences, true)}
+
+
+def _together(values: Mapping[str, Any], true: Array) -> dict[str, Any]:
+    """What can be said of all quantities at once: a mean over several units would be in none."""
+    return {name: value for name, value in values.items() if true.shape[1] == 1 or name not in IN_UNITS}
 
 
 def _table(
@@ -140,11 +146,13 @@ def _points(codec: Any, true: Array, found: Array, seed: int) -> list[dict[str, 
 
 
 def _worst(examples: Examples, codec: Any, true: Array, found: Array, most: int, show: bool) -> list[dict[str, Any]]:
-    """The rows that are furthest off, in deviations of the true numbers."""
-    deviations = np.maximum(true.std(axis=0), 1e-12)
-    apart = np.abs(found - true) / deviations
+    """The rows that are furthest off, in deviations of the true numbers; of one that never changes, in its own size."""
+    same = np.ptp(true, axis=0) == 0
+    scale = np.where(same, np.abs(true[0]), true.std(axis=0))
+    apart = np.abs(found - true) / np.where(scale > 0, scale, 1.0)
+    furthest = apart.max(axis=1)
     rows = []
-    for row in np.argsort(-apart.max(axis=1), kind="stable")[:most]:
+    for row in np.argsort(-furthest, kind="stable")[: min(most, int((furthest > 0).sum()))]:
         at = int(apart[row].argmax())
         unit = f" {codec.units[at]}" if codec.units and codec.units[at] else ""
         name = f"{codec.names[at]} " if len(codec.names) > 1 else ""
@@ -167,8 +175,8 @@ def _without(true: Array, found: Array, overlap: Sequence[int], draws: Mapping[s
     return {
         "overlap": len(rows),
         "rows": len(keep),
-        "metrics": numbers.summary(true[keep], found[keep]),
-        "intervals": numbers.intervals(numbers.resampled(true[keep], found[keep], **draws)),
+        "metrics": _together(numbers.summary(true[keep], found[keep]), true),
+        "intervals": _together(numbers.intervals(numbers.resampled(true[keep], found[keep], **draws)), true),
     }
 
 
@@ -176,7 +184,7 @@ def _notes(codec: Any, per_number: Sequence[Mapping[str, Any]]) -> list[str]:
     said = [
         f"{row['label']} is told worse than by its mean: the model explains nothing of it."
         for row in per_number
-        if row["r2"] <= 0
+        if row["r2"] < 0
     ]
     for row in per_number:
         if codec.interval is not None and abs(row["coverage"] - codec.interval) > _COVERED:

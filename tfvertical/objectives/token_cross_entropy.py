@@ -30,12 +30,15 @@ class TokenCrossEntropy(Objective):
     tag_weights: tuple[float, ...] = ()
 
     def loss(self, outputs: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-        """Logits `(batch, length, tags)` and tag ids `(batch, length)`, -1 for none, to float32 `(batch,)`."""
+        """Logits `(batch, length, tags)` and tag ids `(batch, length)`, -1 for none, to float32 `(batch,)`.
+
+        `-2 - tag` is that of a word's later piece: learned like the first one's, and counted by no metric.
+        """
         import tensorflow as tf
 
         labels = tf.cast(labels, tf.int32)
-        labelled = tf.cast(labels >= 0, tf.float32)
-        tags = tf.maximum(labels, 0)
+        labelled = tf.cast(labels != -1, tf.float32)
+        tags = tf.where(labels < -1, -2 - labels, tf.maximum(labels, 0))
         found = CrossEntropy(self.label_smoothing, self.focal).loss(outputs, tags) * labelled
         if self.tag_weights:
             found *= tf.gather(tf.constant(self.tag_weights, tf.float32), tags)

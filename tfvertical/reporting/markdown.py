@@ -167,7 +167,7 @@ def _per_class(found: Report) -> str:
             *(number(row[key]) for key in ("precision", "recall", "f1")),
             escape(span((row["f1_low"], row["f1_high"]))),
             *(number(row[key]) for key in ("roc_auc", "average_precision")),
-            *([number(row["threshold"])] if found.kind == "labels" else []),
+            *([amount(row["threshold"])] if found.kind == "labels" else []),
             f"{row['support']:,}",
         ]
         for row in sorted(found.per_class, key=lambda row: row["f1"])

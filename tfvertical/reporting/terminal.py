@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tfvertical.export import _summary
+from tfvertical.report import IN_UNITS
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -68,7 +69,6 @@ NOUNS = {
     "numbers": ("rows", "numbers"),
     "answers": ("questions", "kinds"),
 }
-IN_UNITS = ("mae", "rmse", "median_absolute_error", "bias", "width")  # metrics that are no shares
 SCORE = {  # of an error
     "label": "score",
     "labels": "surest wrong",

@@ -9,7 +9,7 @@ import numpy as np
 
 from tfvertical.codecs import alignment
 from tfvertical.codecs.alignment import Sentence
-from tfvertical.codecs.entities import Entity, EntityCodec, marginals, mean_scores
+from tfvertical.codecs.entities import Entity, EntityCodec, mean_scores
 from tfvertical.errors import BundleError
 from tfvertical.runtime._folder import items_of, opened_places
 
@@ -47,7 +47,10 @@ class Tagger:
         return self._codec.names
 
     def scores(self, item: str | Sequence[str]) -> np.ndarray:
-        """Probabilities of the tags of each word of a text, or of a list of words: float32 `(words, tags)`."""
+        """Probabilities of the tags of each word of a text, or of a list of words: float32 `(words, tags)`.
+
+        With a conditional random field, what each word says by itself.
+        """
         words = Sentence.of(item).words
         cut = [self._words(word)[: self._words.room] for word in words]
         counts = np.array([len(ids) for ids in cut], np.int64)
@@ -60,8 +63,7 @@ class Tagger:
             here = answers >= 0
             np.add.at(total, answers[here], found[here])
             np.add.at(count, answers[here], 1)
-        found = mean_scores(total, count)
-        return found if self._steps is None else marginals(found, np.array([0, len(words)]), self._steps)
+        return mean_scores(total, count)
 
     def predict(self, items: str | Iterable[str | Sequence[str]]) -> list[tuple[Entity, ...]]:
         """The entities of each text, with their places in it; a list of words counts as joined by spaces.
@@ -69,7 +71,7 @@ class Tagger:
         Args:
             items: a list of them; a single text counts as a list of one.
         """
-        return [self._codec.decode(self.scores(item), [Sentence.of(item)])[0] for item in items_of(items)]
+        return [self._codec.decode(self.scores(item), [Sentence.of(item)], self._steps)[0] for item in items_of(items)]
 
 
 def _checked(steps: object, tags: int, folder: Path) -> np.ndarray:

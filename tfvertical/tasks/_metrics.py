@@ -31,8 +31,8 @@ class TokenAccuracy(keras.metrics.Mean):
 class EntityF1(keras.metrics.Metric):
     """Strict F1 of the entities that the highest outputs make, as `codecs.entities.runs` counts them.
 
-    The report decodes, which corrects tags that contradict each other; here each position speaks for itself, and
-    windows of a long text are texts. Only operations of fixed shapes, so that XLA compiles it.
+    The report decodes, which corrects tags that contradict each other; here each position speaks for itself, of a word
+    the first piece, and windows of a long text are texts. Only operations of fixed shapes, so that XLA compiles it.
 
     Args:
         chained: outputs are those of `Steps`, and of a text's tags those count that are most probable together.

@@ -19,6 +19,7 @@ from tfvertical.codecs.pairs import Pair
 from tfvertical.contracts import Adaptation, Backbone, Encoded, Examples, Task
 from tfvertical.data._advice import as_call, refuse_reading
 from tfvertical.errors import ConfigError, DataError, TrainingError
+from tfvertical.evaluating.accounts import history_account
 from tfvertical.events import Events
 from tfvertical.export import export
 from tfvertical.export._parity import versions
@@ -180,7 +181,7 @@ class BackboneTask(Task):
             if class_weight is None or isinstance(class_weight, str)
             else dict(class_weight),
             "augment": None if augment is None else asdict(augment),
-            "history": history.history,
+            "history": history_account(history.history),  # JSON has no word for what is not finite
             "stages": history.stages,
             "epochs": history.epochs,
             "best_epoch": history.best_epoch,
@@ -240,9 +241,9 @@ class BackboneTask(Task):
         """What the model says of each item: texts; paths, bytes or arrays of pictures.
 
         Args:
-            items: a list of them; a single text or path counts as a list of one.
+            items: a list of them; a single text, path or array of a picture counts as a list of one.
         """
-        if isinstance(items, (str, bytes, Path, Pair)):
+        if isinstance(items, (str, bytes, Path, Pair)) or (self.items == "image" and _is_picture(items)):
             items = [items]
         items = list(items)
         unlabelled = Examples(items, None, [f"item:{at}" for at in range(len(items))])
@@ -348,6 +349,11 @@ def _settings(options: Mapping[str, Any]) -> Settings:
     """Settings from keywords; what belongs to reading is told as that."""
     refuse_reading(options, Settings.__dataclass_fields__, "training setting")
     return Settings.of(options)
+
+
+def _is_picture(items: Any) -> bool:
+    """Whether this is one array as `pixels.decode` takes it, and not several: its rows would pass for grey pictures."""
+    return isinstance(items, np.ndarray) and (items.ndim == 2 or (items.ndim == 3 and items.shape[-1] in (1, 3, 4)))
 
 
 def _named(error: TrainingError, encoded: Encoded, examples: Examples) -> TrainingError:

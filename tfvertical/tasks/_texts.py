@@ -49,23 +49,26 @@ def texts(examples: Examples) -> list[str]:
 
 def word_pieces(
     preprocessor: TextPreprocessor, sentences: Sequence[Sentence], room: int
-) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Per sentence its ids, int32 `(pieces,)`, and how many of them each word has, int64 `(words,)`.
+) -> tuple[list[np.ndarray], list[np.ndarray], np.ndarray]:
+    """Per sentence its ids, int32 `(pieces,)`; how many of them each word has, int64 `(words,)`; whether it lost any.
 
-    Words are cut one by one, each different one once; one that alone has more than `room` pieces is cut short.
+    Words are cut one by one, each different one once; one that alone has more than `room` pieces is cut short: what has
+    no spaces (Thai, Khmer, an encoded file) is one word, whatever its length.
     """
     words = [each.words for each in sentences]
     different = list(dict.fromkeys(word for each in words for word in each))
     # after a space, as inside a text: byte pairs are others at its beginning
-    cut = [ids[:room] for ids in preprocessor.tokenize([f" {word}" for word in different])]
+    whole = preprocessor.tokenize([f" {word}" for word in different])
+    cut, long = [ids[:room] for ids in whole], np.array([len(ids) > room for ids in whole], bool)
     number = {word: at for at, word in enumerate(different)}
     lengths = np.array([len(ids) for ids in cut], np.int64)
-    found, counts = [], []
-    for each in words:
+    found, counts, lost = [], [], np.zeros(len(words), bool)
+    for row, each in enumerate(words):
         at = [number[word] for word in each]
+        lost[row] = long[at].any()
         found.append(np.concatenate([cut[one] for one in at]) if at else np.zeros(0, np.int32))
         counts.append(lengths[at] if at else np.zeros(0, np.int64))
-    return found, counts
+    return found, counts, lost
 
 
 def unknown_share(pieces: Sequence[np.ndarray], unknown_id: int | None) -> float:

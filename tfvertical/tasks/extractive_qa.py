@@ -141,7 +141,9 @@ class ExtractiveQA(BackboneTask):
         self.head_options["threshold"] = self.codec.threshold
 
     def encode(self, examples: Examples) -> Encoded:
-        """Token ids of question and context by window, where the answer begins and ends, weights; no context is cut.
+        """Token ids of question and context by window, where the answer begins and ends, weights.
+
+        Counts what is cut: a question of more than `max_question` pieces, a single word that no window has room for.
 
         Raises:
             DataError: an item is no pair of texts.
@@ -151,7 +153,7 @@ class ExtractiveQA(BackboneTask):
         questions = self.preprocessor.tokenize([pair.first for pair in pairs])
         different = {text: at for at, text in enumerate(dict.fromkeys(pair.second for pair in pairs))}
         sentences = [Sentence.of(text) for text in different]
-        pieces, counts = word_pieces(self.preprocessor, sentences, self._room(most))
+        pieces, counts, lost = word_pieces(self.preprocessor, sentences, self._room(most))
         contexts = [different[pair.second] for pair in pairs]
         words = np.array([1 + len(sentences[at].places) for at in contexts], np.int64)
         splits = np.concatenate([[0], np.cumsum(words)])
@@ -185,7 +187,7 @@ class ExtractiveQA(BackboneTask):
             rows=where,
             labels=None if examples.labels is None else Ragged.of(labels, -1),
             weights=(row_weights(examples) * share)[where],
-            truncated=sum(len(question) > most for question in questions),
+            truncated=sum(len(ids) > most or bool(lost[at]) for ids, at in zip(questions, contexts, strict=True)),
             unknown=unknown_share(read, unknown),
             unknown_rows=tuple(row for row, ids in enumerate(read) if unknown_share([ids], unknown) > 0.5),
             units=Units(Ragged.of(answers, -1), splits),
@@ -254,7 +256,7 @@ class ExtractiveQA(BackboneTask):
         pair = as_pair(item)
         most = self.head_options["max_question"]
         question = self.preprocessor.tokenize([pair.first])[0][:most]
-        (pieces,), _ = word_pieces(self.preprocessor, [Sentence.of(pair.second)], self._room(most))
+        (pieces,), _, _ = word_pieces(self.preprocessor, [Sentence.of(pair.second)], self._room(most))
         room = length - self._specials - len(question)
         return self.preprocessor.wrap_pair(question, pieces[: max(room, 0)], length)
 

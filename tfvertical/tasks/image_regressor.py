@@ -20,7 +20,7 @@ class ImageRegressor(ImageReader, Regressor):
         units: of each number, for reports and predictions; they are not converted.
         loss: `mse` (the mean), `huber` (the mean, outliers weighing less), `quantile` (the median and bounds), or
             `ordinal` (a score of few levels, whose distances mean nothing).
-        interval: for `quantile`, the share of true numbers that shall lie between the bounds.
+        interval: for `quantile`, the share of true numbers that shall lie between the bounds; None for 0.9.
         levels: for `ordinal`, the values that the score can have, ascending.
         pooling: how the feature map becomes one vector: `mean` or `max`.
         normalize: bring each pooled vector to one length.
@@ -49,7 +49,7 @@ class ImageRegressor(ImageReader, Regressor):
         *,
         units: Sequence[str] = (),
         loss: str = "mse",
-        interval: float = 0.9,
+        interval: float | None = None,
         levels: Sequence[float] = (),
         pooling: str = "mean",
         normalize: bool = False,
@@ -78,7 +78,7 @@ class ImageRegressor(ImageReader, Regressor):
         *,
         units: Sequence[str] = (),
         loss: NumberLoss = "mse",
-        interval: Covered = 0.9,
+        interval: Covered | None = None,
         levels: Sequence[float] = (),
         pooling: ImagePooling = "mean",
         normalize: bool = False,

@@ -22,7 +22,7 @@ class PairRegressor(PairReader, Regressor):
         units: of each number, for reports and predictions; they are not converted.
         loss: `mse` (the mean), `huber` (the mean, outliers weighing less), `quantile` (the median and bounds), or
             `ordinal` (a score of few levels, whose distances mean nothing).
-        interval: for `quantile`, the share of true numbers that shall lie between the bounds.
+        interval: for `quantile`, the share of true numbers that shall lie between the bounds; None for 0.9.
         levels: for `ordinal`, the values that the score can have, ascending.
         encoder: `cross`: both in one sequence, so that each word of one sees those of the other; `bi`: each by itself,
             which a frozen backbone is made for, and then compared.
@@ -53,7 +53,7 @@ class PairRegressor(PairReader, Regressor):
         *,
         units: Sequence[str] = (),
         loss: str = "mse",
-        interval: float = 0.9,
+        interval: float | None = None,
         levels: Sequence[float] = (),
         encoder: str = "cross",
         pooling: str = "mean",
@@ -84,7 +84,7 @@ class PairRegressor(PairReader, Regressor):
         *,
         units: Sequence[str] = (),
         loss: NumberLoss = "mse",
-        interval: Covered = 0.9,
+        interval: Covered | None = None,
         levels: Sequence[float] = (),
         length: Length = 128,
         encoder: Encoder = "cross",

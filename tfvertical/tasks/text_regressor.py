@@ -20,7 +20,7 @@ class TextRegressor(TextReader, Regressor):
         units: of each number, for reports and predictions; they are not converted.
         loss: `mse` (the mean), `huber` (the mean, outliers weighing less), `quantile` (the median and bounds), or
             `ordinal` (a score of few levels, whose distances mean nothing).
-        interval: for `quantile`, the share of true numbers that shall lie between the bounds.
+        interval: for `quantile`, the share of true numbers that shall lie between the bounds; None for 0.9.
         levels: for `ordinal`, the values that the score can have, ascending.
         pooling: how token states become one vector: masked `mean`, `first` token, `max`, or `attention`.
         normalize: bring each pooled vector to one length, as sentence embeddings are compared.
@@ -52,7 +52,7 @@ class TextRegressor(TextReader, Regressor):
         *,
         units: Sequence[str] = (),
         loss: str = "mse",
-        interval: float = 0.9,
+        interval: float | None = None,
         levels: Sequence[float] = (),
         pooling: str = "mean",
         normalize: bool = True,
@@ -83,7 +83,7 @@ class TextRegressor(TextReader, Regressor):
         *,
         units: Sequence[str] = (),
         loss: NumberLoss = "mse",
-        interval: Covered = 0.9,
+        interval: Covered | None = None,
         levels: Sequence[float] = (),
         length: Length = 128,
         pooling: TextPooling = "mean",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, Literal, Self
@@ -18,7 +19,7 @@ from tfvertical.columns import Ragged
 from tfvertical.contracts import Backbone, Encoded, Examples, Objective, Target, TextPreprocessor, Units
 from tfvertical.data import class_weights
 from tfvertical.data._labels import ClassWeight
-from tfvertical.errors import ConfigError
+from tfvertical.errors import ConfigError, DataError
 from tfvertical.evaluating import entity_report
 from tfvertical.kinds import Count, Layers, Length, Seed, Share
 from tfvertical.objectives.conditional_random_field import ConditionalRandomField
@@ -131,15 +132,16 @@ class TokenClassifier(BackboneTask):
         return EntityCodec.of(labels, head or {})
 
     def encode(self, examples: Examples) -> Encoded:
-        """Token ids by window, tag ids by position; nothing is cut.
+        """Token ids by window, tag ids by position; counts the texts with a word that alone is too long, which is cut.
 
-        A text counts 1 in training, by the mean over its words: a batch of like lengths then moves the weights as far
-        as any other. One in several windows counts as many as there are, shared out by their words.
+        A text counts 1 in training, by the mean over its words (with `pieces="all"` over their pieces): a batch of like
+        lengths then moves the weights as far as any other. One in several windows counts as many as there are, shared
+        out by their words.
 
         A text is divided into words where its entities begin and end, too, if they are given.
 
         Raises:
-            DataError: an item is neither a text nor a list of words, or a type is not among `labels`.
+            DataError: an item is neither a text nor a list of words, a type is not among `labels`, or entities overlap.
         """
         labels = examples.labels
         cuts = (
@@ -148,7 +150,7 @@ class TokenClassifier(BackboneTask):
             else [_borders(*pair) for pair in zip(examples.inputs, labels, strict=True)]
         )
         sentences = [Sentence.of(item, cut) for item, cut in zip(examples.inputs, cuts, strict=True)]
-        pieces, counts = word_pieces(self.preprocessor, sentences, self._room)
+        pieces, counts, lost = word_pieces(self.preprocessor, sentences, self._room)
         splits = np.concatenate([[0], np.cumsum([len(each.places) for each in sentences])]).astype(np.int64)
         tokens, answers, rows = [], [], []
         for row, sentence_pieces in enumerate(pieces):
@@ -170,6 +172,7 @@ class TokenClassifier(BackboneTask):
             rows=where,
             labels=found,
             weights=row_weights(examples)[where] * _of_windows(answering, where),
+            truncated=int(lost.sum()),
             unknown=unknown_share(pieces, unknown),
             unknown_rows=tuple(row for row, ids in enumerate(pieces) if unknown_share([ids], unknown) > 0.5),
             units=Units(units, splits),
@@ -179,7 +182,8 @@ class TokenClassifier(BackboneTask):
     def scores(self, examples: Examples | Encoded) -> np.ndarray:
         """Probabilities of the tags, float32 `(words, tags)`, the words of one example after those of the other.
 
-        Of `Examples`, labels are not looked at; the words are those that a text has by itself.
+        With `crf`, what each word says by itself; `decode` and `probabilities` take the others into account. Of
+        `Examples`, labels are not looked at; the words are those that a text has by itself.
         """
         if isinstance(examples, Examples):
             examples = self.encode(replace(examples, labels=None))
@@ -199,7 +203,7 @@ class TokenClassifier(BackboneTask):
                 total,
                 count,
             )
-        return self._together(mean_scores(total, count), encoded.units.splits)
+        return mean_scores(total, count)
 
     def parts(self, item: Any, length: int) -> list[Mapping[str, tuple[np.ndarray, np.ndarray | None]]]:
         """Windows of whole words."""
@@ -215,14 +219,19 @@ class TokenClassifier(BackboneTask):
         for window, answer in zip(windows, answers, strict=True):
             words = self._placed(alignment.answering(window, counts, self.head_options["pieces"] == "all"))
             self._add(answer[: len(words)], words, total, count)
-        return self._together(mean_scores(total, count), np.array([0, len(counts)]))
+        return mean_scores(total, count)
 
     def decode(self, scores: np.ndarray, items: Sequence[Any]) -> list[tuple[Entity, ...]]:
         """The entities of each item, from its words' probabilities; offsets count characters of the text as given.
 
         A list of words counts as the text in which spaces join them.
         """
-        return self.codec.decode(scores, [Sentence.of(item) for item in items])
+        return self.codec.decode(scores, [Sentence.of(item) for item in items], self.steps)
+
+    def probabilities(self, scores: np.ndarray, items: Sequence[Any]) -> np.ndarray:
+        """`scores` of items as they are given all words of an item, with `crf`; without it, as they are."""
+        splits = np.concatenate([[0], np.cumsum([len(Sentence.of(item).places) for item in items])]).astype(np.int64)
+        return scores if self.steps is None else marginals(scores, splits, self.steps)
 
     def truth(self, examples: Examples) -> np.ndarray:
         """Tag ids of the words that the texts have by themselves."""
@@ -234,7 +243,7 @@ class TokenClassifier(BackboneTask):
 
     def wrapped(self, item: Any, length: int) -> tuple[np.ndarray, np.ndarray | None]:
         """A text's first tokens, word by word."""
-        (pieces,), _ = word_pieces(self.preprocessor, [Sentence.of(item)], self._room)
+        (pieces,), _, _ = word_pieces(self.preprocessor, [Sentence.of(item)], self._room)
         return self.preprocessor.wrap(pieces[: length - self.preprocessor.specials]), None
 
     def activation(self, outputs: tf.Tensor) -> tf.Tensor:
@@ -260,7 +269,7 @@ class TokenClassifier(BackboneTask):
         return ConditionalRandomField()
 
     def metrics(self) -> list[keras.metrics.Metric]:
-        """Share of labelled positions whose tag is right, and strict F1 of the entities that tags make."""
+        """Share of words whose first piece has the right tag, and strict F1 of the entities that these tags make."""
         return [TokenAccuracy(name="accuracy"), EntityF1(chained=bool(self._below), name="f1")]
 
     # --------------------------------------------------------------------------------------------------------- private
@@ -298,10 +307,6 @@ class TokenClassifier(BackboneTask):
             "A conditional random field weighs all tags of a text together.", fix=f"leave {what} out, or crf"
         )
 
-    def _together(self, scores: np.ndarray, splits: np.ndarray) -> np.ndarray:
-        """Words' own probabilities to those that take the other words of a text into account, with `crf`."""
-        return scores if self.steps is None else marginals(scores, splits, self.steps)
-
     def _placed(self, words: np.ndarray) -> np.ndarray:
         """Words by piece as words by position: -1 for the special tokens around."""
         before = int(np.flatnonzero(self.preprocessor.wrap(np.array([-1], np.int32)) == -1)[0])
@@ -313,6 +318,10 @@ class TokenClassifier(BackboneTask):
         for item, label, row, sentence in zip(
             examples.inputs, examples.labels or (), examples.ids, sentences, strict=True
         ):
+            for before, span in itertools.pairwise(sorted(label)):
+                if span.start < before.end:
+                    shown = " and ".join(f"{each.start}…{each.end} ({each.label!r})" for each in (before, span))
+                    raise DataError(f"{row}: the entities {shown} overlap, which tags of words cannot say.")
             spans = sentence.in_words(label) if isinstance(item, str) else label
             found.append(self.codec.encode(len(sentence.places), spans, row))
         return np.concatenate(found)
@@ -365,7 +374,12 @@ def _of_windows(words: np.ndarray, rows: np.ndarray) -> np.ndarray:
 
 
 def _of_units(units: Ragged, tags: np.ndarray) -> Ragged:
-    """Tags by word as tags by position."""
+    """Tags by word as tags by position, those of later pieces as `TokenCrossEntropy` reads them.
+
+    Otherwise a metric would take each piece of a word that begins an entity for an entity.
+    """
     values = units.values
     found = np.where(values >= 0, tags[np.maximum(values, 0)] if len(tags) else -1, -1).astype(np.int32)
+    later = 1 + np.flatnonzero((values[1:] == values[:-1]) & (values[1:] >= 0))
+    found[later] = -2 - found[later]
     return Ragged.placed(found, units.starts, units.lengths, -1)

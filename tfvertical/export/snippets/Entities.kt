@@ -24,8 +24,9 @@ class Tagger(
 ) {
     fun find(text: String): List<Entity> {
         val words = words(text)
-        val scores = scores(words.map { text.substring(it.first, it.second) })
-        val best = decode(scores)
+        val alone = scores(words.map { text.substring(it.first, it.second) })
+        val best = decode(alone)
+        val scores = if (steps == null || words.isEmpty()) alone else chained(alone, steps)
         val found = ArrayList<Entity>()
         var at = 0
         while (at < words.size) {
@@ -39,7 +40,7 @@ class Tagger(
         return found
     }
 
-    /** Probabilities of the tags of each word, read in windows. */
+    /** Probabilities of the tags of each word by itself, read in windows. */
     private fun scores(words: List<String>): List<FloatArray> {
         val cut = words.map { tokenizer.pieces(it).take(tokenizer.room) }
         val total = words.map { FloatArray(tags.size) }
@@ -57,11 +58,13 @@ class Tagger(
                 }
             }
         }
-        val mean = total.mapIndexed { word, sums ->
+        return total.mapIndexed { word, sums ->
             FloatArray(tags.size) { if (count[word] > 0) sums[it] / count[word] else 1f / tags.size }
         }
-        return if (steps == null || words.isEmpty()) mean else chained(mean, steps)
     }
+
+    /** What the step from a tag to another is worth; [tags].size stands for the beginning, one more for the end. */
+    private fun step(from: Int, to: Int): Float = steps?.get(from)?.get(to) ?: 0f
 
     /** The most probable tags that make sense: Viterbi's search, in which I- follows B- and I- of its own type only. */
     private fun decode(scores: List<FloatArray>): IntArray {
@@ -69,17 +72,21 @@ class Tagger(
         var total = FloatArray(tags.size)
         scores.forEachIndexed { word, row ->
             val before = total
-            val best = before.indices.fold(0) { most, tag -> if (before[tag] > before[most]) tag else most }
             total = FloatArray(tags.size) { tag ->
+                fun reached(from: Int) = before[from] + step(from, tag)
                 val inside = tag > 0 && tag % 2 == 0
-                val from = if (!inside) best else if (before[tag - 1] >= before[tag]) tag - 1 else tag
+                val allowed = if (inside) tag - 1..tag else before.indices
+                val from = allowed.reduce { most, each -> if (reached(each) > reached(most)) each else most }
                 came[word][tag] = from
                 val own = ln(maxOf(row[tag], SMALLEST))
-                if (word > 0) own + before[from] else if (inside) Float.NEGATIVE_INFINITY else own
+                if (word > 0) own + reached(from)
+                else if (inside) Float.NEGATIVE_INFINITY
+                else own + step(tags.size, tag)
             }
         }
         val found = IntArray(scores.size)
-        var now = total.indices.fold(0) { most, tag -> if (total[tag] > total[most]) tag else most }
+        fun ended(tag: Int) = total[tag] + step(tags.size + 1, tag)
+        var now = total.indices.reduce { most, tag -> if (ended(tag) > ended(most)) tag else most }
         for (word in scores.indices.reversed()) {
             found[word] = now
             now = came[word][now]

@@ -32,8 +32,9 @@ public struct Tagger {
 
     public func find(_ text: String) throws -> [Entity] {
         let places = words(text)
-        let scores = try self.scores(places.map { String(text.unicodeScalars[$0]) })
-        let best = decode(scores)
+        let alone = try self.scores(places.map { String(text.unicodeScalars[$0]) })
+        let best = decode(alone)
+        let scores = steps == nil || places.isEmpty ? alone : chained(alone, steps!)
         var found: [Entity] = [], at = 0
         while at < places.count {
             let start = at
@@ -51,7 +52,7 @@ public struct Tagger {
         return found
     }
 
-    /// Probabilities of the tags of each word, read in windows.
+    /// Probabilities of the tags of each word by itself, read in windows.
     private func scores(_ words: [String]) throws -> [[Float]] {
         let cut = words.map { Array(tokenizer.pieces($0).prefix(tokenizer.room)) }
         var total = words.map { _ in [Float](repeating: 0, count: tags.count) }
@@ -69,29 +70,43 @@ public struct Tagger {
                 }
             }
         }
-        let mean = zip(total, count).map { sums, times in
+        return zip(total, count).map { sums, times in
             sums.map { times > 0 ? $0 / Float(times) : 1 / Float(tags.count) }
         }
-        guard let steps = steps, !words.isEmpty else { return mean }
-        return chained(mean, steps)
     }
+
+    /// What the step from a tag to another is worth; `tags.count` stands for the beginning, one more for the end.
+    private func step(_ from: Int, _ to: Int) -> Float { steps?[from][to] ?? 0 }
 
     /// The most probable tags that make sense: Viterbi's search, in which I- follows B- and I- of its own type only.
     private func decode(_ scores: [[Float]]) -> [Int] {
-        func highest(_ row: [Float]) -> Int { row.indices.reduce(0) { row[$1] > row[$0] ? $1 : $0 } }
         var came: [[Int]] = [], total = [Float](repeating: 0, count: tags.count)
         for (word, row) in scores.enumerated() {
-            let before = total, best = highest(before)
-            var from = [Int](repeating: best, count: tags.count)
+            let before = total
+            var from = [Int](repeating: 0, count: tags.count)
             for tag in tags.indices {
                 let inside = tag > 0 && tag % 2 == 0
-                if inside { from[tag] = before[tag - 1] >= before[tag] ? tag - 1 : tag }
+                var best = inside ? tag - 1 : 0
+                for each in inside ? tag..<tag + 1 : 1..<tags.count
+                where before[each] + step(each, tag) > before[best] + step(best, tag) {
+                    best = each
+                }
+                from[tag] = best
                 let own = Float(log(Double(max(row[tag], Tagger.smallest))))
-                total[tag] = word > 0 ? own + before[from[tag]] : (inside ? -Float.infinity : own)
+                if word > 0 {
+                    total[tag] = own + (before[best] + step(best, tag))
+                } else {
+                    total[tag] = inside ? -Float.infinity : own + step(tags.count, tag)
+                }
             }
             came.append(from)
         }
-        var found = [Int](repeating: 0, count: scores.count), now = highest(total)
+        var now = 0
+        for tag in tags.indices
+        where total[tag] + step(tags.count + 1, tag) > total[now] + step(tags.count + 1, now) {
+            now = tag
+        }
+        var found = [Int](repeating: 0, count: scores.count)
         for word in scores.indices.reversed() {
             found[word] = now
             now = came[word][now]
