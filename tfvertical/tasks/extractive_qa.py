@@ -280,7 +280,7 @@ class ExtractiveQA(BackboneTask):
         """Pieces of question and context, how many each word has, and the windows of a file that takes `length`."""
         pair, most = as_pair(item), self.head_options["max_question"]
         question, room = self.preprocessor.tokenize([pair.first])[0][:most], length - self._specials
-        (pieces,), (counts,) = word_pieces(self.preprocessor, [Sentence.of(pair.second)], room - most)
+        (pieces,), (counts,), _ = word_pieces(self.preprocessor, [Sentence.of(pair.second)], room - most)
         return question, pieces, counts, alignment.windows(counts, room - len(question))
 
     @property

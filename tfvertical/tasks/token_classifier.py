@@ -276,7 +276,7 @@ class TokenClassifier(BackboneTask):
     def _read(self, item: Any, length: int) -> tuple[np.ndarray, np.ndarray, list[alignment.Window]]:
         """Pieces of an item, how many of them each word has, and the windows of a file that takes `length` tokens."""
         room = length - self.preprocessor.specials
-        (pieces,), (counts,) = word_pieces(self.preprocessor, [Sentence.of(item)], room)
+        (pieces,), (counts,), _ = word_pieces(self.preprocessor, [Sentence.of(item)], room)
         return pieces, counts, alignment.windows(counts, room)
 
     @property
