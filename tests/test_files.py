@@ -200,6 +200,19 @@ def test_write_bytes_replaces_or_leaves(tmp_path: Path):
     assert sorted(p.name for p in (tmp_path / "a").iterdir()) == ["b.txt", "folder"]
 
 
+@pytest.mark.parametrize("umask", [0o077, 0o027, 0o022])
+def test_who_may_read_what_is_written_follows_from_the_umask(tmp_path: Path, umask: int):
+    before = os.umask(umask)
+    try:
+        files.write_text(tmp_path / "a.txt", "a")
+        with files.new_folder(tmp_path / "made") as folder:
+            files.write_text(folder / "b.txt", "b")
+    finally:
+        os.umask(before)
+    modes = {name: (tmp_path / name).stat().st_mode & 0o777 for name in ("a.txt", "made", "made/b.txt")}
+    assert modes == {"a.txt": 0o666 & ~umask, "made": 0o777 & ~umask, "made/b.txt": 0o666 & ~umask}
+
+
 def test_parse_json_is_strict():
     assert files.parse_json(b'{"a": [1, "\xc3\xa9"]}', "x") == {"a": [1, "é"]}
     for content, message in (

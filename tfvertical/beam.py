@@ -10,13 +10,14 @@ from __future__ import annotations
 import glob
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tfvertical import bundle, jobs
 from tfvertical.data._encoding import utf8_name
-from tfvertical.errors import DataError, MissingPackageError, nearest_paths
+from tfvertical.errors import ConfigError, DataError, MissingPackageError, nearest_paths
 from tfvertical.files import check_place, new_folder, refuse_filled, write_json
 
 try:
@@ -30,6 +31,7 @@ except ImportError as error:
 
 PREDICTIONS, QUARANTINE, COUNTS = "predictions", "quarantine", "counts.json"
 _NEW = ".unfinished"  # holds the files until all are there
+_RESULT = re.compile(rf"({PREDICTIONS}|{QUARANTINE})-\d+-of-\d+\.jsonl")
 
 
 def predict(
@@ -61,6 +63,7 @@ def predict(
 
     Raises:
         BundleError: the bundle is damaged, or `out` is filled.
+        ConfigError: a file is one of those in `out` that are about to be replaced.
         DataError: no file matches, none can be read, or the counts do not add up.
     """
     refuse_filled(Path(out), overwrite=overwrite)
@@ -70,14 +73,30 @@ def predict(
     files = [str(Path(file).absolute()) for file in found if source == file or os.path.isfile(file)]
     if not files:
         raise DataError(f"No file matches {source!r}.", nearest=nearest_paths(source))
-    path = Path(path).absolute()
+    path, folder = Path(path).absolute(), Path(out).absolute()
+    _refuse_results(files, folder)
     _refuse_unreadable(path, files, text, reading)
-    folder = Path(out).absolute()
     with new_folder(folder / _NEW, overwrite=True) as new:
         _run(path, files, _Read(str(path), text, reading), new, batch, options)
         account = _account(new, files)
     _replace(folder)
     return account
+
+
+def _refuse_results(files: Sequence[str], folder: Path) -> None:
+    """Raise ConfigError where a file to read is an earlier result in `folder`: it is removed when the new ones stand.
+
+    Rows that were mended in the quarantine's file would be gone, and a pattern that takes the folder in would take
+    predictions for rows.
+    """
+    old = {os.path.realpath(path) for path in _results(folder)}
+    if found := [file for file in files if os.path.realpath(file) in old]:
+        more = f" and {len(found) - 1:,} more" if len(found) > 1 else ""
+        raise ConfigError(
+            f"{found[0]}{more} would be read, and is an earlier result, which the new ones in {folder} replace.",
+            expected="rows that lie elsewhere",
+            fix="name another --out, or move what is to be read; a pattern should not take --out in",
+        )
 
 
 def _refuse_unreadable(path: Path, files: Sequence[str], text: str | None, reading: Mapping[str, Any] | None) -> None:
@@ -117,11 +136,17 @@ def _replace(folder: Path) -> None:
 
     The account goes first and comes last: where it stands, everything does.
     """
-    for old in [folder / COUNTS, *folder.glob(f"{PREDICTIONS}-*"), *folder.glob(f"{QUARANTINE}-*")]:
-        old.unlink(missing_ok=True)
+    for old in _results(folder):
+        old.unlink()
     for file in sorted((folder / _NEW).iterdir(), key=lambda file: file.name == COUNTS):
         os.rename(file, folder / file.name)
     (folder / _NEW).rmdir()
+
+
+def _results(folder: Path) -> list[Path]:
+    """What an earlier run has left in `folder`, the account first: files with the very names that Beam gives."""
+    found = [path for path in folder.glob("*.jsonl") if _RESULT.fullmatch(path.name)]
+    return [path for path in (folder / COUNTS, *found) if path.is_file()]
 
 
 def _account(folder: Path, files: Sequence[str]) -> dict[str, int]:

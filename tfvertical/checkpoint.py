@@ -98,6 +98,10 @@ class Checkpoint:
             with contextlib.suppress(OSError):
                 self.place.remove(_name(old))
 
+    def there(self) -> bool:
+        """Whether a position stands there, whole or damaged: nothing of it is read. Raises CheckpointError."""
+        return bool(self._numbers())
+
     def load(self) -> Position | None:
         """The newest position that is whole; None where there is none. A damaged one is told, and passed over.
 

@@ -477,7 +477,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return code
     except Interrupted as error:
         say(f"\n{error}")
-        return SAVED
+        return SAVED if error.folder else INTERRUPTED
     except TfverticalError as error:
         if traceback:
             raise

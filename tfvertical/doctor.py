@@ -70,6 +70,7 @@ class Facts:
         probed: what another process found when it imported TensorFlow and Keras; see `probe`.
         home: where fetched and kept files go.
         free: bytes free there; None where that cannot be said.
+        writable: whether this process may write there.
     """
 
     packages: Mapping[str, str]
@@ -80,6 +81,7 @@ class Facts:
     probed: Mapping[str, Any] = field(default_factory=dict)
     home: str = ""
     free: int | None = None
+    writable: bool = True
 
 
 def look() -> Facts:
@@ -87,7 +89,8 @@ def look() -> Facts:
     from tfvertical import packages
 
     home = packages.home()
-    standing = next((folder for folder in (home, *home.parents) if folder.is_dir()), Path.cwd())
+    # by `os.path`: `Path.is_dir` raises where a folder above may not be looked into
+    standing = next((folder for folder in (home, *home.parents) if os.path.isdir(folder)), Path.cwd())
     found = {
         str(canonicalize_name(each.metadata["Name"])): each.version
         for each in importlib.metadata.distributions()
@@ -106,6 +109,7 @@ def look() -> Facts:
         probed=_probed(),
         home=str(home),
         free=free,
+        writable=os.access(standing, os.W_OK | os.X_OK),
     )
 
 
@@ -231,6 +235,10 @@ def _of_cluster(written: str | None) -> Iterator[Finding]:
 
 
 def _of_room(facts: Facts) -> Iterator[Finding]:
+    if not facts.writable:
+        told = f"{facts.home} may not be written: nothing is fetched or kept there"
+        yield Finding("Room", told, "note", "set TFVERTICAL_HOME to a folder of your own")
+        return
     if facts.free is None:
         return
     told = f"{facts.free / 1e9:.1f} GB free at {facts.home}"

@@ -75,15 +75,18 @@ class NotFiniteError(TrainingError):
 
 
 class Interrupted(TfverticalError):
-    """A signal asked a run to end; where it stood is saved.
+    """A signal asked a run to end; where it stood is saved in `folder`, if it has one.
 
     Args:
         name: of the signal.
         folder: that has the position; empty for none.
+        fix: what to do where there is none.
     """
 
-    def __init__(self, name: str, folder: str):
-        fix = f"run the same again to go on from {folder}" if folder else None
+    def __init__(self, name: str, folder: str, *, fix: str | None = None):
+        self.name, self.folder = name, folder
+        if folder:
+            fix = f"run the same again to go on from {folder}"
         super().__init__(f"The run was asked to end ({name}).", fix=fix)
 
 

@@ -12,8 +12,8 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -31,16 +31,15 @@ def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
     path = Path(path)
     with _readable_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        temporary = _beside(path)
         try:
-            with os.fdopen(handle, "wb") as file:
+            with open(temporary, "xb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-            os.chmod(temporary, 0o644)
             os.replace(temporary, path)
         except BaseException:
-            Path(temporary).unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
             raise
         _sync_folder(path.parent)
 
@@ -186,10 +185,15 @@ def _new_parents(path: Path) -> Iterator[None]:
         raise
 
 
+def _beside(path: Path, ending: str = "") -> Path:
+    """A name that nothing has; not made by `tempfile`, whose modes know nothing of the person's umask."""
+    return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{ending}")
+
+
 def _locked_temporary(path: Path) -> tuple[Path, int]:
     """A new folder beside `path` and an open handle whose lock says that its writer lives; a kill lets go of it."""
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".new", dir=path.parent))
-    os.chmod(temporary, 0o755)
+    temporary = _beside(path, ".new")
+    temporary.mkdir()
     handle = os.open(temporary, os.O_RDONLY)
     fcntl.flock(handle, fcntl.LOCK_EX)
     return temporary, handle

@@ -51,7 +51,7 @@ class Place(ABC):
 
     @abstractmethod
     def names(self) -> list[str]:
-        """Of everything in it that is whole; nothing where it does not exist."""
+        """Of everything in it that is whole; nothing where it does not exist. Raises CheckpointError."""
 
     @abstractmethod
     def halves(self) -> list[str]:
@@ -129,9 +129,14 @@ class Folder(Place):
             ) from error
 
     def names(self) -> list[str]:
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        try:
             return os.listdir(self.path)
-        return []
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except OSError as error:
+            raise CheckpointError(
+                f"{self.path} cannot be read: {error.strerror}.", fix="see its permissions, or name another folder"
+            ) from error
 
     def halves(self) -> list[str]:
         """None: a folder appears by one rename."""
@@ -223,12 +228,10 @@ class Remote(Place):
             for path in sorted(found, key=lambda path: posixpath.basename(path) != LAST):
                 with contextlib.suppress(FileNotFoundError):
                     self.system.rm_file(path)
-            with contextlib.suppress(OSError):  # where folders are things of their own
-                self.system.rmdir(self._path(name))
+            self._remove_folder(self._path(name))
 
     def leave(self) -> None:
-        with contextlib.suppress(OSError):  # a bucket has no folders; other storage may refuse
-            self.system.rmdir(self.root)
+        self._remove_folder(self.root)
 
     @contextlib.contextmanager
     def fill(self, name: str) -> Iterator[Path]:
@@ -253,6 +256,15 @@ class Remote(Place):
                 for path in found:
                     self.system.get_file(path, str(Path(made) / posixpath.basename(path)))
             yield Path(made)
+
+    def _remove_folder(self, path: str) -> None:
+        """An empty folder, where storage has folders and lets go of it; never a bucket, which is the user's own.
+
+        Asked to remove the "folder" that is a bucket, packages such as gcsfs and s3fs delete the bucket.
+        """
+        if "/" in path.strip("/"):
+            with contextlib.suppress(OSError), self._told():
+                self.system.rmdir(path)
 
     def _put(self, path: str, action: Callable[[], Any]) -> None:
         """Where storage does have folders, make the one that is missing."""

@@ -39,6 +39,7 @@ class Standing:
     Args:
         stage: its number in the run.
         model: that is trained.
+        whole: the task's model, of which `model` may be the end only: a later stage may draw by what this one does not.
         optimizer: the model's.
         recorder: of the stage's epochs.
         first: planned number of the stage's first epoch.
@@ -52,6 +53,7 @@ class Standing:
 
     stage: int
     model: keras.Model
+    whole: keras.Model
     optimizer: StagedAdamW
     recorder: Recorder
     first: int
@@ -63,8 +65,8 @@ class Standing:
     averages: Averages | None = None
 
     def random(self) -> list[Any]:
-        """States of everything in the model that draws."""
-        return [each for each in self.model.variables if each.name == "seed_generator_state"]
+        """States of everything in the task's model that draws."""
+        return [each for each in self.whole.variables if each.name == "seed_generator_state"]
 
     def metrics(self) -> list[Any]:
         """Variables of the metrics."""
@@ -108,6 +110,7 @@ class Saver:
         self._saved_at = time.monotonic()
         self._beside = ThreadPoolExecutor(1)
         self._saving: Future[None] | None = None
+        self._failed: CheckpointError | None = None  # of the newest save
         self._pending: list[np.ndarray] | None = None
         self._metrics: list[np.ndarray] | None = None
 
@@ -119,8 +122,9 @@ class Saver:
             watch: of the run; its variables are the weights that are saved.
 
         Raises:
-            CheckpointError: another process writes there, or another run's position stands there.
-            Interrupted: a signal came to all workers, and another one ended first.
+            CheckpointError: another process writes there, another run's position stands there, or a signal came and
+                the position could not be saved.
+            Interrupted: a signal came; where several workers share the run, to all of them.
         """
         if self.checkpoint is None:
             yield None
@@ -144,7 +148,9 @@ class Saver:
                 if self._asked is None:
                     raise
                 # all workers were asked, and another one left first: this one's step can no longer be finished
-                raise Interrupted(signal.Signals(self._asked).name, _where(self.checkpoint)) from error
+                raise self._ended(signal.Signals(self._asked).name) from error
+            except Interrupted as error:
+                raise self._ended(error.name) from error
             finally:
                 self._told()
 
@@ -173,6 +179,7 @@ class Saver:
         standing.recorder.history = {name: numbers(values) for name, values in about["history"].items()}
         standing.skipped[:] = about["skipped"]
         self._pending = _several(arrays, "metric") if about["steps"] else None
+        arrays.clear()  # else all that was put back would be held a second time until the run ends
         if about["stopped"]:
             return standing.first + standing.epochs, 0
         return about["epoch"], about["steps"]
@@ -235,7 +242,6 @@ class Saver:
         self, steps: int, epoch: int, stopped: bool = False, metrics: list[np.ndarray] | None = None
     ) -> None:
         self._save(steps, epoch, stopped, metrics)
-        self._told()
         raise Interrupted(signal.Signals(self._asked or signal.SIGTERM).name, _where(self.checkpoint))
 
     def _save(self, steps: int, epoch: int, stopped: bool = False, metrics: list[np.ndarray] | None = None) -> None:
@@ -278,15 +284,28 @@ class Saver:
         self._saving = self._beside.submit(self.checkpoint.save, arrays, about)
         self._saved_at = time.monotonic()
 
-    def _told(self) -> None:
-        """Wait for the save under way; one that failed is told, and the run goes on."""
+    def _told(self, goes_on: bool = True) -> None:
+        """Wait for the save under way; one that failed is told where the run goes on."""
         saving, self._saving = self._saving, None
         try:
             if saving is not None:
                 saving.result()
+                self._failed = None
         except CheckpointError as error:
+            self._failed = error
             self.events.emit("checkpoint_failed", error=str(error))
-            warnings.warn(f"The run goes on, but could not be taken up again from here. {error}", stacklevel=2)
+            if goes_on:
+                warnings.warn(f"The run goes on, but could not be taken up again from here. {error}", stacklevel=2)
+
+    def _ended(self, name: str) -> TfverticalError:
+        """What a run raises that the signal `name` ends: only one whose position is saved may be taken up again."""
+        self._told(goes_on=False)
+        if self._failed is None:
+            return Interrupted(name, _where(self.checkpoint))
+        return CheckpointError(
+            f"The run was asked to end ({name}), and where it stood is not saved. {self._failed}",
+            fix="mend that first: the same call goes on from an earlier position, or begins anew where there is none",
+        )
 
     @contextlib.contextmanager
     def _listening(self) -> Iterator[None]:

@@ -19,7 +19,7 @@ import numpy as np
 from tfvertical import config, distribution, jobs
 from tfvertical._console import load_tensorflow
 from tfvertical.contracts import Backbone, Encoded
-from tfvertical.errors import AddressError, ConfigError, DataError, TrainingError
+from tfvertical.errors import ConfigError, Interrupted, TfverticalError, TrainingError
 from tfvertical.evaluating import bootstrap, metrics
 from tfvertical.files import check_place, refuse_filled, write_json
 from tfvertical.jobs import reading
@@ -35,7 +35,6 @@ SERVED = ("training.learning_rate", "training.seed")  # trials that differ in th
 # options of a task that change nothing about its inputs
 UNREAD = ("hidden", "dropout", "seed", "pooling", "normalize", "crf", "last_blocks", "convolutions")
 KINDS = 4  # of trials whose graphs are kept
-FAILURES = (TrainingError, ConfigError, AddressError, DataError)  # of one trial; the next may do better
 
 
 @dataclass(frozen=True)
@@ -116,7 +115,9 @@ class Study:
 
         Raises:
             ConfigError: a key or a value that is not possible.
-            TrainingError: the loss or the scores are not finite, a frozen weight moved, or a learning one did not.
+            PresetError: the backbone cannot be had.
+            TrainingError: the loss or the scores are not finite, a frozen weight moved, a learning one did not, or
+                memory is too small.
         """
         began = time.perf_counter()
         for key in overrides:
@@ -160,10 +161,18 @@ class Study:
     @contextlib.contextmanager
     def _failing(self) -> Iterator[None]:
         """For a trial: where it fails, the next begins anew."""
+        import tensorflow as tf
+
         try:
             yield
-        except BaseException:
+        except BaseException as error:
             self._left.clear()
+            if isinstance(error, (MemoryError, tf.errors.ResourceExhaustedError)):
+                raise TrainingError(
+                    "There is no memory for this trial.",
+                    received=(str(error).splitlines() or [type(error).__name__])[0][:300],
+                    fix="take a smaller training.batch_size",
+                ) from error
             raise
 
     def _task(self, run: Run, overrides: Mapping[str, Any]) -> tuple[_Shared, Any, Any]:
@@ -285,13 +294,16 @@ def run(
 
     Raises:
         BundleError: `out` is filled.
+        CheckpointError: an unfinished run stands beside `out`, or another process trains there.
         ConfigError: mistakes in the file or in any value that is to be tried.
         DataError: rows that cannot be used.
+        Interrupted: a signal came while the best was trained again.
         TrainingError: every trial failed.
     """
     asked = grid.load(path, overrides)
     refuse_filled(Path(out), overwrite=overwrite)
     check_place(Path(out))
+    jobs.begin_anew(out, overwrite=overwrite)  # else the best one's training would be refused, behind all trials
     study = Study(path, [*overrides, *grid.settings(asked.trials[0])], say)
     done: list[Trial] = []
     for options in asked.trials:
@@ -308,7 +320,10 @@ def run(
     say(tables.table(done, study.metric))
     say(f"Training the best again: {tables.said(best.options)}.")
     chosen = replace(study.run(best.options), strategy="one_device")  # as its trials
-    report = jobs.train(chosen, out, overwrite=True, say=say)  # asked above; sweep.json stands there
+    try:
+        report = jobs.train(chosen, out, overwrite=True, say=say)  # asked above; sweep.json stands there
+    except Interrupted as error:  # its position is of no use to the same call, which runs all trials
+        raise Interrupted(error.name, "", fix="say overwrite (--overwrite): a sweep begins anew") from error
     return Sweep(tuple(done), study.metric, best, report)
 
 
@@ -317,7 +332,7 @@ def _tried(study: Study, options: Mapping[str, Any]) -> Trial:
     try:
         with contextlib.redirect_stdout(sys.stderr):
             return study.trial(options)
-    except FAILURES as error:
+    except TfverticalError as error:  # the next trial may do better
         return Trial(dict(options), seconds=round(time.perf_counter() - began, 2), error=str(error))
 
 

@@ -92,7 +92,8 @@ def run(
     Raises:
         AddressError: a stage's pattern matches nothing.
         ClusterError: another worker is gone.
-        CheckpointError: another process trains there, or another run's position stands there.
+        CheckpointError: another process trains there, another run's position stands there, or a signal came and the
+            position could not be saved.
         Interrupted: SIGTERM or SIGINT came; where the run stood is saved.
         ConfigError: the settings need validation data and there are none, or monitor what epochs do not have.
         DataError: no examples, or examples without labels.
@@ -243,6 +244,7 @@ def _fit(
             standing = Standing(
                 start.stage,
                 model,
+                job.task.model,
                 now.optimizer,
                 recorder,
                 start.done,

@@ -60,6 +60,20 @@ FOREIGN = {
         "class_name": "BertTokenizer",
         "config": {"vocabulary": "/etc/passwd"},
     },
+    "tokenizer by its public path": {
+        "module": "keras_hub.models",
+        "class_name": "BertTokenizer",
+        "registered_name": "keras_hub>BertTokenizer",
+        "config": {"vocabulary": "/etc/passwd"},
+    },
+    "lambda by a name with a dot": {"module": "keras", "class_name": "layers.Lambda", "config": {}},
+    "saved model by a name with a dot": {
+        "module": "keras",
+        "class_name": "layers.TFSMLayer",
+        "config": {"filepath": "/x"},
+    },
+    "function by a name with a dot": {"module": "keras", "class_name": "function", "config": "utils.get_file"},
+    "a name that is none": {"module": "keras.layers", "class_name": ["Lambda"], "config": {}},
 }
 
 

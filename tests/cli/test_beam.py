@@ -11,7 +11,7 @@ import pytest
 from tests.cli.conftest import Place
 from tfvertical import jobs
 from tfvertical.cli import main
-from tfvertical.errors import BundleError, DataError
+from tfvertical.errors import BundleError, ConfigError, DataError
 
 beam = pytest.importorskip("apache_beam", reason="the extra [beam] is not installed")
 pytestmark = pytest.mark.filterwarnings("ignore")  # Beam's own
@@ -140,3 +140,38 @@ def test_a_row_that_is_lost_on_the_way_is_found_out(tmp_path):
     (tmp_path / ".quarantine").write_text("0\n")
     with pytest.raises(DataError, match="2 predictions were made, and 1 lie in the files"):
         room._account(tmp_path, ["one"])
+
+
+OLD = ("predictions-00000-of-00002.jsonl", "predictions-00001-of-00002.jsonl", "quarantine-00000-of-00001.jsonl")
+
+
+def test_nothing_but_an_earlier_run_s_files_is_replaced(tmp_path):
+    from tfvertical import beam as room
+
+    mine = ("predictions-2024.csv", "predictions-mended.jsonl", "quarantine-notes.txt", "notes.txt")
+    for name in (*OLD, "counts.json", *mine):
+        (tmp_path / name).write_text("old")
+    (tmp_path / "predictions-2023").mkdir()
+    (tmp_path / ".unfinished").mkdir()
+    new = ("predictions-00000-of-00001.jsonl", "quarantine-00000-of-00001.jsonl", "counts.json")
+    for name in new:
+        (tmp_path / ".unfinished" / name).write_text("new")
+    room._replace(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {*new, *mine, "predictions-2023"}
+    assert {(tmp_path / name).read_text() for name in new} == {"new"}
+    assert {(tmp_path / name).read_text() for name in mine} == {"old"}
+
+
+@pytest.mark.parametrize("source", ["predicted/quarantine-*.jsonl", "**/*.jsonl", "link.jsonl"])
+def test_what_is_about_to_be_replaced_is_not_read(trained, tmp_path, source: str):
+    from tfvertical import beam as room
+
+    out = tmp_path / "predicted"
+    out.mkdir()
+    for name in (*OLD, "counts.json"):
+        (out / name).write_text('{"message": "lost card"}\n')
+    (tmp_path / "rows.jsonl").write_text('{"message": "lost card"}\n')
+    (tmp_path / "link.jsonl").symlink_to(out / OLD[-1])
+    with pytest.raises(ConfigError, match="is an earlier result"):
+        room.predict(trained.bundle, str(tmp_path / source), out, overwrite=True)
+    assert {path.name for path in out.iterdir()} == {*OLD, "counts.json"}

@@ -50,7 +50,13 @@ def whole(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Path:
     ("number", "address"), [(signal.SIGKILL, False), (signal.SIGTERM, False), (signal.SIGKILL, True)]
 )
 def test_the_same_command_goes_on_and_ends_alike(
-    number: int, address: bool, place: Place, whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    number: int,
+    address: bool,
+    place: Place,
+    whole: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     out, unfinished = tmp_path / "run", tmp_path / ("positions" if address else "run.unfinished")
     more = ["--checkpoint", f"file://{unfinished}"] if address else []
@@ -59,7 +65,10 @@ def test_the_same_command_goes_on_and_ends_alike(
     assert started.returncode == (-signal.SIGKILL if number == signal.SIGKILL else 75), said
     if number == signal.SIGTERM:
         assert "run the same again" in said and "Traceback" not in said
+    read, real = [], Checkpoint._read
+    monkeypatch.setattr(Checkpoint, "_read", lambda self, number: read.append(number) or real(self, number))
     assert main([*command(place, out), *more]) == 0
+    assert len(read) == 1, "from a bucket it is fetched each time"
     said = capsys.readouterr().err
     assert (
         f"An unfinished run stands in {more[1] if address else unfinished}" in said

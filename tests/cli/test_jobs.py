@@ -18,10 +18,10 @@ from tests.cli.conftest import Place, lines
 from tfvertical import bundle, config, jobs, lock
 from tfvertical.checkpoint import Checkpoint
 from tfvertical.cli import main
-from tfvertical.errors import CheckpointError, DataError, PresetError
+from tfvertical.errors import CheckpointError, ConfigError, DataError, PresetError
 from tfvertical.export import _samples
+from tfvertical.jobs import reading, training
 from tfvertical.jobs import trained as trained_by
-from tfvertical.jobs import training
 from tfvertical.registry import Registry
 from tfvertical.runfiles.run import DataPlan
 
@@ -45,6 +45,35 @@ def test_positions_of_a_run_under_way_are_not_forgotten(tmp_path: Path, monkeypa
     assert kept.load() is not None
     training._forget(kept)
     assert kept.load() is None and not (tmp_path / "run.unfinished").exists()
+
+
+def test_a_folder_without_a_name_of_its_own_can_be_trained_into(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "run" / "inside").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "run" / "inside")
+    run = str(tmp_path.resolve() / "run")
+    places = {".": f"{run}/inside.unfinished", "..": f"{run}.unfinished", "a/../..": f"{run}.unfinished"}
+    for out, place_of_it in {**places, "a/cards": "a/cards.unfinished"}.items():
+        assert str(training._kept_at(out).place) == place_of_it
+    with pytest.raises(ConfigError, match="Nothing can stand beside /"):
+        training._kept_at("/")
+    short = ["adaptation.head_epochs=1", "adaptation.epochs_per_block=1", "export=[]", "evaluation.before=false"]
+    assert main(["train", str(place.run), "--out", ".", *(word for each in short for word in ("--set", each))]) == 0
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["inside"] and Path("bundle").is_dir()
+
+
+@pytest.mark.parametrize("inside", ["{}", "{}/position", "file://{}/position"])
+def test_a_position_in_the_output_folder_is_refused_before_anything_is_read(
+    inside: str, place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    """The folder would be filled when the same command is given again."""
+    monkeypatch.setattr(reading, "read", lambda *_: pytest.fail("data were read"))
+    out = tmp_path / "out"
+    assert main(["train", str(place.run), "--out", str(out), "--checkpoint", inside.format(out)]) == 2
+    assert "has to be empty when the run goes on" in capsys.readouterr().err and not out.exists()
+    monkeypatch.chdir(tmp_path)
+    assert str(training._kept_at(".", "memory://runs/cards").place) == "memory://runs/cards"
 
 
 def test_train_saves_a_bundle_with_report_configuration_and_export(trained: Place) -> None:

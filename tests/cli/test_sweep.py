@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,10 @@ import numpy as np
 import pytest
 
 from tests.cli.conftest import TOPICS, Place
-from tfvertical import bundle, chunks, config, features, proof, sweeps, training
+from tfvertical import bundle, chunks, config, features, lock, proof, sweeps, training
+from tfvertical.checkpoint import Checkpoint
 from tfvertical.cli import main
-from tfvertical.errors import ConfigError, DataError, TrainingError
+from tfvertical.errors import CheckpointError, ConfigError, DataError, Interrupted, PresetError, TrainingError
 from tfvertical.jobs import reading
 from tfvertical.reporting import trials as tables
 from tfvertical.reporting.trials import Trial
@@ -223,6 +225,39 @@ def test_a_failed_trial_is_a_row_and_all_failed_an_error(
     assert len(json.loads((tmp_path / "two" / "sweep.json").read_text())["trials"]) == 2
 
 
+def test_a_preset_that_cannot_be_had_and_too_little_memory_fail_their_trials_alone(
+    written: Written, place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import tensorflow as tf
+
+    from tfvertical import backbones
+
+    shutil.copytree(place.folder / "preset", place.folder / "gone")
+    load, real = backbones.load, training.run
+
+    def fetch(preset: str, **options: Any) -> Any:
+        if preset.endswith("gone"):
+            raise PresetError("The hub is down.")
+        return load(preset, **options)
+
+    def breaks(task: Any, train: Any, validation: Any, how: Any, settings: Any, **options: Any) -> Any:
+        if settings.batch_size == 512:
+            raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor\nHint: …")
+        return real(task, train, validation, how, settings, **options)
+
+    monkeypatch.setattr(backbones, "load", fetch)
+    monkeypatch.setattr(training, "run", breaks)
+    path = written(RUN + "sweep: {task.preset: [./gone, ./preset], training.batch_size: [512, 16]}")
+    found = sweeps.run(path, tmp_path / "out", say=lambda line: None)
+    assert [each.error and each.error.split(".")[0] for each in found.trials] == [
+        *["The hub is down"] * 2,
+        "There is no memory for this trial",
+        None,
+    ]
+    assert "OOM when" in str(found.trials[2].error) and "batch_size" in str(found.trials[2].error)
+    assert found.best is found.trials[3] and (tmp_path / "out" / "bundle").is_dir()
+
+
 @pytest.mark.parametrize("kind", [DataError, TrainingError])
 def test_scores_that_are_not_finite_fail_their_trial_alone(
     kind: type[Exception], written: Written, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -260,6 +295,41 @@ def test_ctrl_c_keeps_what_is_done(written: Written, tmp_path: Path, monkeypatch
         sweeps.run(written(RUN + "sweep: {training.seed: [0, 1]}"), tmp_path / "out", say=lambda line: None)
     content = json.loads((tmp_path / "out" / "sweep.json").read_text())
     assert (len(content["trials"]), content["best"]) == (1, None)
+
+
+def test_an_unfinished_run_that_stands_there_is_told_before_the_first_trial(
+    written: Written, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lock, "BEAT", 0.1)
+    monkeypatch.setattr(lock, "PATIENCE", 0.5)
+    path, out = written(RUN + "sweep: {training.seed: [0, 1]}"), tmp_path / "out"
+    kept, stood = Checkpoint(tmp_path / "out.unfinished"), list[bool]()
+    kept.save({}, {"config": {"another": 1}})
+    with monkeypatch.context() as patch:
+        patch.setattr(sweeps.Study, "trial", lambda *_: pytest.fail("a trial ran"))
+        with pytest.raises(CheckpointError, match=r"An unfinished run stands in .*out\.unfinished"):
+            sweeps.run(path, out, say=lambda line: None)
+        with lock.Lock(kept.place), pytest.raises(CheckpointError, match="Another process writes"):
+            sweeps.run(path, out, overwrite=True, say=lambda line: None)
+    assert kept.there() and not out.exists()
+    monkeypatch.setattr(sweeps.Study, "trial", lambda *_: trial(0.1, 0, 0.5, 0.9))
+    monkeypatch.setattr(sweeps.jobs, "train", lambda *_, **__: stood.append(kept.there()))
+    sweeps.run(path, out, overwrite=True, say=lambda line: None)
+    assert stood == [False]
+
+
+def test_a_signal_in_the_last_training_does_not_promise_that_the_same_command_goes_on(
+    written: Written, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def asked(*_: Any, **__: Any) -> None:
+        raise Interrupted("SIGTERM", str(tmp_path / "out.unfinished"))
+
+    monkeypatch.setattr(sweeps.Study, "trial", lambda *_: trial(0.1, 0, 0.5, 0.9))
+    monkeypatch.setattr(sweeps.jobs, "train", asked)
+    path = written(RUN + "sweep: {training.seed: [0, 1]}")
+    assert main(["sweep", str(path), "--out", str(tmp_path / "out")]) == 130
+    said = capsys.readouterr().err
+    assert "asked to end (SIGTERM)" in said and "--overwrite" in said and "go on from" not in said
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # KerasTuner's own

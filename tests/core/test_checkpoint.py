@@ -38,6 +38,11 @@ def test_nothing_saved_is_nothing_found(tmp_path):
     assert Checkpoint(tmp_path / "a file").load() is None
 
 
+def test_whether_a_position_stands_there_is_seen_without_reading_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoint, "_position", lambda *_: pytest.fail("it was read"))
+    assert not Checkpoint(tmp_path / "missing").there() and saved(tmp_path, 1).there()
+
+
 def test_two_generations_stay(tmp_path):
     saved(tmp_path, 5)
     assert sorted(os.listdir(tmp_path)) == ["position-00000004", "position-00000005"]

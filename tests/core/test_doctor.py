@@ -137,6 +137,22 @@ def test_an_installation_that_crashes_is_told(script, words, tmp_path: Path, mon
     assert words in doctor._probed()["failed"]
 
 
+def test_a_home_that_may_not_be_looked_into_or_written_is_told(tmp_path: Path, monkeypatch):
+    real = Path.is_dir
+
+    def refuse(path: Path) -> bool:
+        if path.is_relative_to(tmp_path):
+            raise PermissionError(path)
+        return real(path)
+
+    monkeypatch.setenv("TFVERTICAL_HOME", str(tmp_path / "theirs" / "cache"))
+    monkeypatch.setattr(Path, "is_dir", refuse)
+    monkeypatch.setattr(doctor.os, "access", lambda *_: False)
+    monkeypatch.setattr(doctor, "_probed", lambda: PROBED)
+    (found,) = [finding for finding in told("note", doctor.look()) if finding.what == "Room"]
+    assert "theirs/cache may not be written" in found.found and "TFVERTICAL_HOME" in found.fix
+
+
 def test_this_machine(capsys):
     """Twice, as a person and as a program: the tests' own installation is sound."""
     assert main(["doctor"]) == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -19,6 +20,7 @@ from tfvertical import lock, places, training
 from tfvertical.adaptations.gradual_unfreezing import GradualUnfreezing
 from tfvertical.checkpoint import Checkpoint
 from tfvertical.errors import CheckpointError, ConfigError, Interrupted
+from tfvertical.jobs.training import _forget
 from tfvertical.lock import Lock
 from tfvertical.places import Remote, place
 from tfvertical.settings import Settings
@@ -83,6 +85,25 @@ def test_half_an_upload_that_no_save_follows_goes_with_the_run(bucket: str):
     assert kept.place.halves() == ["notes", "position-00000002"]
     kept.clear()
     assert [path.rpartition("/")[2] for path in system.find(bucket)] == ["of-mine.txt"]
+
+
+def test_a_bucket_is_never_asked_to_go_with_what_was_in_it(monkeypatch):
+    """Packages for buckets take the removal of such a folder for the bucket's deletion."""
+    kept, asked = saved(f"memory://bucket-{uuid.uuid4().hex}"), []
+    monkeypatch.setattr(kept.place.system, "rmdir", asked.append)
+    kept.clear()
+    _forget(kept)
+    assert not kept.there() and asked and kept.place.root not in asked
+
+
+def test_a_folder_that_storage_does_not_let_go_of_costs_nothing(bucket: str, monkeypatch):
+    def refuse(path: str) -> None:
+        raise RuntimeError("409 not empty")
+
+    kept = saved(bucket)
+    monkeypatch.setattr(kept.place.system, "rmdir", refuse)
+    kept.clear()
+    assert not kept.there()
 
 
 def test_what_there_is_no_room_for_is_not_fetched(bucket: str, monkeypatch):
@@ -207,6 +228,16 @@ def test_a_file_in_the_folder_s_place_is_told(tmp_path: Path):
     (tmp_path / "run").write_text("x")
     with pytest.raises(CheckpointError, match="name another folder"):
         place(tmp_path / "run").make()
+
+
+def test_a_folder_that_may_not_be_read_is_told(tmp_path: Path, monkeypatch):
+    def refuse(path: Path) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(places.os, "listdir", refuse)
+    for look in (Checkpoint(tmp_path).load, Checkpoint(tmp_path).there):
+        with pytest.raises(CheckpointError, match="cannot be read: Permission denied"):
+            look()
 
 
 def test_an_unknown_kind_of_address_is_told():

@@ -165,6 +165,46 @@ def test_a_run_whose_calls_have_other_bounds_leaves_no_step_out(how, saves, modu
     assert_same(whole, fit("text", how, tmp_path))
 
 
+@dataclass(frozen=True)
+class Shrinking(Adaptation):
+    """The head alone between two stages of everything."""
+
+    def stages(self, task, epochs):
+        names = {"all": ".*", "head": "head/", "again": ".*"}
+        return [Stage(name, {pattern: 1.0}, epochs=1) for name, pattern in names.items()]
+
+
+def test_layers_that_a_stage_freezes_go_on_drawing_where_they_were(tmp_path, monkeypatch):
+    monkeypatch.setitem(ADAPTATIONS, "shrinking", Shrinking())
+    whole, real = fit("image", "shrinking"), resume.Saver._save
+
+    def save(self, *arguments, **keywords):
+        real(self, *arguments, **keywords)
+        if self.standing.stage == 1:
+            self._told()
+            raise Killed
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(resume.Saver, "_save", save)
+        fit("image", "shrinking", tmp_path)
+    assert_same(whole, fit("image", "shrinking", tmp_path))
+
+
+def test_what_was_put_back_is_not_held_until_the_run_ends(tmp_path, monkeypatch):
+    whole, run = uninterrupted("text", "gradual"), {"kind": "text", "how": "gradual", "folder": tmp_path}
+    assert killed_after(2, monkeypatch, **run)
+    held, real = [], resume.Saver.enter
+
+    def enter(self, standing):
+        found = real(self, standing)
+        held.append(len(self.position.arrays))
+        return found
+
+    monkeypatch.setattr(resume.Saver, "enter", enter)
+    assert_same(whole, fit(**run))
+    assert held and not any(held)
+
+
 def test_killed_again_and_again(tmp_path, monkeypatch):
     whole = uninterrupted("text", "gradual")
     times = 0
@@ -349,6 +389,35 @@ def test_a_disk_that_is_full_is_told_and_the_run_goes_on(tmp_path, monkeypatch):
     monkeypatch.setattr(Checkpoint, "save", full)
     with pytest.warns(UserWarning, match="could not be taken up again"):
         assert_same(whole, fit("text", "frozen", tmp_path))
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_run_that_is_asked_to_end_and_cannot_save_says_so(first: int, tmp_path, monkeypatch):
+    """Whether nothing of it is saved, or an earlier position: whoever starts it again at once would do so for ever."""
+    real = Checkpoint.save
+    left = [first]
+
+    def full(self, arrays, about):
+        left[0] -= 1
+        if left[0] < 0:
+            raise CheckpointError("No space left.")
+        real(self, arrays, about)
+
+    def ask(epoch, logs):
+        if epoch == first:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(Checkpoint, "save", full)
+    with pytest.raises(CheckpointError, match=r"asked to end \(SIGTERM\), and where it stood is not saved. No space"):
+        tiny.text_task(dropout=0.2).fit(
+            tiny.texts(18),
+            tiny.texts(8, seed=1),
+            verbose=0,
+            callbacks=[keras.callbacks.LambdaCallback(on_epoch_begin=ask)],
+            checkpoint=tmp_path,
+            **SETTINGS,
+        )
+    assert Checkpoint(tmp_path).there() == bool(first)
 
 
 def test_the_task_of_the_interrupted_process_goes_on_too(tmp_path, monkeypatch):

@@ -7,10 +7,11 @@ from tfvertical.jobs.exporting import export
 from tfvertical.jobs.measuring import evaluate
 from tfvertical.jobs.predicting import predict, rows_of, written
 from tfvertical.jobs.reading import names_of, read, refuse_unknown_tokens
-from tfvertical.jobs.training import Say, train
+from tfvertical.jobs.training import Say, begin_anew, train
 
 __all__ = [
     "Say",
+    "begin_anew",
     "evaluate",
     "export",
     "kind_of",

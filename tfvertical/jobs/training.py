@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import math
+import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -57,16 +58,18 @@ def train(
 
     Raises:
         BundleError: `out` is filled.
-        CheckpointError: an unfinished run of another configuration stands there, or another process trains.
+        CheckpointError: an unfinished run of another configuration stands there, another process trains, or a signal
+            came and the position could not be saved.
         ClusterError: the strategy's devices or workers are not there, or a worker is gone.
+        ConfigError: `checkpoint` lies in `out`.
         DataError: rows that cannot be used.
         Interrupted: a signal ended the run; the same call goes on with it.
         PresetError: the backbone cannot be had.
         TrainingError: the run broke a promise.
     """
+    unfinished = _kept_at(out, checkpoint)
     refuse_filled(Path(out), overwrite=overwrite)
     check_place(Path(out))
-    unfinished = Checkpoint(checkpoint or Path(out).with_name(f"{Path(out).name}.unfinished"))
     where = None
     if distribution.several(run.strategy) and any(source.startswith("tfds:") for source in run.data.sources.values()):
         load_tensorflow()  # tfds computes while it reads, and nothing may before the workers have met
@@ -82,7 +85,7 @@ def train(
         say = _silent
     if fresh and where.first:
         _forget(unfinished)
-    elif unfinished.load() is not None:
+    elif unfinished.there():
         say(f"An unfinished run stands in {unfinished.place} (--fresh begins anew).")
     events = Events()  # in memory until there is a bundle to stand beside
     for name, part in parts.items():
@@ -194,6 +197,47 @@ def flat(value: Any, place: str = "") -> dict[str, str]:
     for key, each in value.items():
         found |= flat(each, f"{place}.{key}" if place else str(key))
     return found
+
+
+def _kept_at(out: str | Path, checkpoint: str | Path | None = None) -> Checkpoint:
+    """Where the position of a run that ends in `out` is kept.
+
+    Raises:
+        ConfigError: in `out` itself, which would then be filled when the run is to go on; or nowhere.
+    """
+    whole = Path(os.path.realpath(out))
+    beside = whole if Path(out).name in ("", "..") else Path(out)  # `.` and `..` have no name to put an ending to
+    if not beside.name:
+        raise ConfigError(f"Nothing can stand beside {out}, and a run's position has to.", fix="choose another folder")
+    kept = Checkpoint(checkpoint or beside.with_name(f"{beside.name}.unfinished"))
+    folder = str(kept.place).removeprefix("file://")
+    if "://" not in folder and Path(os.path.realpath(folder)).is_relative_to(whole):
+        raise ConfigError(
+            f"The run's position would lie in {out}, which has to be empty when the run goes on.",
+            received=str(checkpoint),
+            fix=f"name a folder elsewhere, or leave it out: it is {beside.name}.unfinished then, beside {out}",
+        )
+    return kept
+
+
+def begin_anew(out: str | Path, *, overwrite: bool = False) -> None:
+    """For what takes long before it calls `train(…, out)`: have no unfinished run stand there, or say so now.
+
+    Args:
+        out: as for `train`.
+        overwrite: remove the one that stands there.
+
+    Raises:
+        CheckpointError: one stands there or is under way, or the folder of a position could not be made.
+    """
+    unfinished = _kept_at(out)
+    if unfinished.there() and not overwrite:
+        raise CheckpointError(
+            f"An unfinished run stands in {unfinished.place}, and what is asked for begins anew.",
+            fix="let that run end first (tfvertical train), choose another folder, or say overwrite (--overwrite)",
+        )
+    if Path(str(unfinished.place)).parent.is_dir():  # else nothing stands there, and nothing is left behind by asking
+        _forget(unfinished)
 
 
 def _forget(unfinished: Checkpoint) -> None:

@@ -114,7 +114,7 @@ def _register_ours(modules: set[str]) -> None:
 
 
 def _refuse_object(value: dict[str, Any], where: str) -> None:
-    name, module, registered = value["class_name"], value.get("module"), value.get("registered_name")
+    name, module, registered = str(value["class_name"]), value.get("module"), value.get("registered_name")
     if name in _VALUES:
         return
     words = [str(word) for word in (name, registered, value["config"] if name == "function" else "") if word]
@@ -122,8 +122,12 @@ def _refuse_object(value: dict[str, Any], where: str) -> None:
     owner = next((word.split(">")[0] for word in words if ">" in word), root)
     known = root in _PACKAGES or (name == "function" and root == "builtins")
     short = {word.split(">")[-1] for word in words}
-    reads_files = any(part in str(module) for part in ("tokenizer", "preprocessor"))
-    if not known or owner not in _PACKAGES | {"builtins"} or short & _REFUSED or reads_files or name.startswith("__"):
+    # Keras joins module and name: of `keras` and `layers.Lambda` it makes what `keras.layers` and `Lambda` are
+    dotted = not all(map(str.isidentifier, short))
+    where_from = "\n".join([str(module), *words]).lower()
+    reads_files = any(part in where_from for part in ("tokenizer", "preprocessor"))
+    refused = dotted or bool(short & _REFUSED) or reads_files or name.startswith("__")
+    if not known or owner not in _PACKAGES | {"builtins"} or refused:
         called = words[-1] if name == "function" else name
         raise BundleError(
             f"{where} uses {module or 'no module'}.{called}, which is not allowed in a bundle.",
