@@ -18,7 +18,7 @@ from tfvertical import bundle, data, distribution
 from tfvertical._console import load_tensorflow, quiet
 from tfvertical.checkpoint import Checkpoint
 from tfvertical.contracts import Examples, Task
-from tfvertical.errors import CheckpointError, ClusterError, ExportError, TfverticalError
+from tfvertical.errors import CheckpointError, ClusterError, ConfigError, ExportError, TfverticalError
 from tfvertical.events import Events
 from tfvertical.export import _parity, _summary
 from tfvertical.files import check_place, check_room, refuse_filled, write_text
