@@ -41,7 +41,8 @@ class History:
         seconds: wall time of the run.
         waited: of it, what training steps waited for their data.
         steps: per stage, how its steps were taken: `stage`, `chunks` (from memory, in one graph), `at_once` (steps a
-            call), `compiled` (by XLA), `why` not in chunks, seconds `waited` for data, `precision` and why.
+            call), `compiled` (by XLA), or `one_pass` (GELU and normalizations by XLA), `why` not in chunks, seconds
+            `waited` for data, `precision` and why.
     """
 
     history: dict[str, list[float]] = field(default_factory=dict)
