@@ -201,7 +201,7 @@ def _fits(task: Task, exporter: Exporter, items: Sequence[Any]) -> list[bool]:
         np.maximum.at(longest, encoded.rows, encoded.lengths)
         fits &= longest <= length
         if exporter.in_windows and length == task.preprocessor.length:  # shorter ones begin and end elsewhere
-            for at in np.flatnonzero(counts > 1):
+            for at in np.flatnonzero(counts > 1).tolist():
                 fits[at] = len(task.parts(items[at], length)) == counts[at]
     return [bool(fit) for fit in fits]
 
