@@ -35,7 +35,8 @@ def test_text_metadata_names_inputs_in_the_file_s_order(text_file: bytes):
     assert [tensor.name.split("_default_")[1].split(":")[0] for tensor in found.inputs] == roles(
         text_file, "serving_default"
     )
-    assert metadata.labels == {"": ("negative", "neutral", "positive"), "de": ("negativ", "neutral", "positiv")}
+    english, german = ("negative", "neutral", "positive"), ("negativ", "neutral", "positiv")
+    assert metadata.labels == {(0, ""): english, (0, "de"): german} and metadata.missing == ()
     assert set(metadata.files) == {"labels.txt", "labels_de.txt", "vocab.txt"}
     assert sum(found.sizes.values()) == len(text_file) and found.custom == ()
 
@@ -43,7 +44,7 @@ def test_text_metadata_names_inputs_in_the_file_s_order(text_file: bytes):
 def test_image_metadata_tells_how_pixels_become_inputs(tmp_path: Path, image_classifier):
     found = contents(export(image_classifier, tmp_path) / "model.tflite").metadata
     assert found is not None and found.normalization == {"image": ([0.0], [1.0])} and found.parser == "1.0.0"
-    assert found.labels == {"": ("cat", "dog")}
+    assert found.labels == {(0, ""): ("cat", "dog")}
 
 
 def test_files_are_stored_and_buffers_aligned(text_file: bytes):
@@ -65,7 +66,29 @@ def test_attaching_again_replaces_the_old(text_file: bytes):
     once = _metadata.attach(text_file, metadata, {"labels.txt": b"a\nb\n"})
     assert once == _metadata.attach(text_file, metadata, {"labels.txt": b"a\nb\n"}), "equal bytes"
     found = contents(once).metadata
-    assert found is not None and found.name == "other" and found.labels == {"": ("a", "b")}
+    assert found is not None and found.name == "other" and found.labels == {(0, ""): ("a", "b")}
+
+
+def test_each_output_has_its_own_labels_and_a_missing_file_is_a_line(text_file: bytes):
+    """As in files of others: two heads, a detector, whose labels are those of values, and a file that is not packed."""
+
+    def output(name: str, file: str | None = None, kind: int = 2) -> Table:
+        return Table({0: name, 6: None if file is None else [Table({0: file, 2: Byte(kind)})]})
+
+    outputs = [output("colour", "colours.txt"), output("shape", "shapes.txt"), output("place"), output("", "kinds", 3)]
+    metadata = _metadata._model("others", [Table({0: "ids"})], [*outputs, output("rest", "rest.txt")], "1.0.0")
+    files = {"colours.txt": b"red\ngreen\n", "shapes.txt": b"round\n", "kinds": b"cat\ndog\n"}
+    made = contents(_metadata.attach(text_file, metadata, files))
+    assert made.metadata is not None and made.metadata.missing == ("rest.txt",)
+    assert made.metadata.labels == {(0, ""): ("red", "green"), (1, ""): ("round",), (3, ""): ("cat", "dog")}
+    printed = list(lines(made))
+    for line in (
+        "  2 labels of colour: red, green",
+        "  1 labels of shape: round",
+        "  2 labels of output 3: cat, dog",
+        "  file rest.txt: named, but not there",
+    ):
+        assert line in printed
 
 
 def test_tables_are_read_as_written():

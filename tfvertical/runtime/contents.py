@@ -14,6 +14,7 @@ from tfvertical.errors import BundleError, MissingPackageError, nearest_paths
 from tfvertical.runtime.tables import Budget, Reader
 
 ENTRY = "TFLITE_METADATA"
+_LABELS = (2, 3)  # AssociatedFileType: of the places of an axis; of the values, as of a detector's categories
 _MOST_TEXT = 2**20  # bytes of a file of label names
 _MOST_FILES, _MOST_UNPACKED = 100, 64 * 2**20  # of the ZIP
 
@@ -44,8 +45,9 @@ class Metadata:
         parser: least version of the metadata parser.
         inputs, outputs: names, in the order of the file's tensors.
         normalization: input name -> mean and standard deviation of pixels.
-        labels: locale -> label names.
+        labels: number of the output (names may be missing, or stand twice) and locale -> label names.
         files: name -> bytes, of what is kept in the file.
+        missing: names of files with labels that are not there.
     """
 
     name: str
@@ -53,8 +55,9 @@ class Metadata:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     normalization: Mapping[str, tuple[list[float], list[float]]] = field(default_factory=dict)
-    labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    labels: Mapping[tuple[int, str], tuple[str, ...]] = field(default_factory=dict)
     files: Mapping[str, int] = field(default_factory=dict)
+    missing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -214,19 +217,22 @@ def _read_metadata(root: Reader, content: bytes) -> Metadata:
         for unit in each.tables(4)
         if unit.byte(0) == 1 and (options := unit.table(1)) is not None
     }
-    named = {file.string(3): file.string(0) for each in outputs for file in each.tables(6) if file.byte(2) == 2}
+    named = {
+        (number, file.string(3)): file.string(0)
+        for number, each in enumerate(outputs)
+        for file in each.tables(6)
+        if file.byte(2) in _LABELS
+    }
     files, texts = _files(content, set(named.values()))
-    for name in named.values():
-        if name not in texts:
-            raise BundleError(f"The metadata names a file {name!r} that is not there.", received=", ".join(files))
     return Metadata(
         root.string(0),
         root.string(7),
         tuple(each.string(0) for each in inputs),
         tuple(each.string(0) for each in outputs),
         normalization,
-        {locale: texts[name] for locale, name in named.items()},
+        {place: texts[name] for place, name in named.items() if name in texts},
         files,
+        tuple(dict.fromkeys(name for name in named.values() if name not in texts)),
     )
 
 

@@ -46,10 +46,13 @@ def _metadata(found: Contents) -> Iterator[str]:
     yield f"  inputs {', '.join(metadata.inputs)}; outputs {', '.join(metadata.outputs)}"
     for name, (mean, std) in metadata.normalization.items():
         yield f"  {name}: (pixel - {mean}) / {std}"
-    for locale, names in metadata.labels.items():
-        yield f"  {len(names)} labels{f' ({locale})' if locale else ''}: {_few(names)}"
+    for (number, locale), names in metadata.labels.items():
+        of = f" of {metadata.outputs[number] or f'output {number}'}" if len(metadata.outputs) > 1 else ""
+        yield f"  {len(names)} labels{of}{f' ({locale})' if locale else ''}: {_few(names)}"
     for name, size in metadata.files.items():
         yield f"  file {name}: {size:,} bytes"
+    for name in metadata.missing:
+        yield f"  file {name}: named, but not there"
 
 
 def _few(names: Sequence[str]) -> str:
