@@ -68,6 +68,13 @@ def test_an_export_of_an_earlier_bundle_is_said_so(tmp_path: Path, judged: Any):
     assert _summary.rows(tmp_path / "none") == []
 
 
+def test_the_table_beside_exports_says_so_too(tmp_path: Path, text_classifier: Any):
+    text_classifier.export(tmp_path, bundle_hash="one")
+    text_classifier.export(tmp_path, "saved_model", bundle_hash="two")
+    written = (tmp_path / "exports" / "README.md").read_text()
+    assert "| litert-float32 (of an earlier bundle) |" in written and written.count("earlier") == 1
+
+
 @pytest.mark.parametrize(
     "wrong", [{"milliseconds": {"1": None}}, {"drop": "much"}, {"bytes": None}, {"by_length": [1]}]
 )

@@ -216,6 +216,18 @@ def test_a_file_tells_the_same_numbers(loss: str, tmp_path: Path):
     assert all(len(line["scores"]) == len(task.outputs) and "label" not in line for line in golden)
 
 
+def test_golden_numbers_of_a_tiny_unit_keep_their_digits(tmp_path: Path):
+    task, some = tiny.number_task("text", layers=1), tiny.numbered("text", 24)
+    task.fit(tiny.labelled(some.inputs, [(a * 1e-12, b * 1e-9) for a, b in some.labels]), epochs=1, verbose=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of the converter's own
+        folder = task.export(tmp_path, "litert")
+    golden = [json.loads(line) for line in (folder / "golden.jsonl").read_text().splitlines()]
+    told = np.array([line["scores"] for line in golden])
+    assert 0 < np.abs(told).max() < 1e-6
+    np.testing.assert_allclose(told, Predictor(folder).scores([line["text"] for line in golden]), rtol=1e-6)
+
+
 def test_a_file_that_tells_other_numbers_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     task = tiny.number_task("text", layers=1)
     task.fit(tiny.numbered("text", 24), epochs=1, verbose=0)

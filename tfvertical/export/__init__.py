@@ -86,7 +86,7 @@ def export(
         description = {"format": _format_name(exporter), "precision": precision, "bundle_hash": bundle_hash}
         write_json(temporary / "parity.json", description | how | comparison.check(temporary))
         manifest.seal(temporary, kind="export", schema_version=SCHEMA_VERSION)
-    write_text(folder.parent / _summary.NAME, _summary.table(folder.parent))
+    write_text(folder.parent / _summary.NAME, _summary.table(folder.parent, bundle_hash))
     return folder
 
 

@@ -144,7 +144,7 @@ def _golden(task: Task, item: Any, output: str, found: np.ndarray) -> dict[str, 
     if task.target == "answers":
         (told,) = task.decode(task.answered([item], [found]), [item])
         return {"answer": told.text, "start": told.start, "end": told.end}
-    numbers = [round(float(number), 7) for number in found]
+    numbers = [float(f"{number:.7g}") for number in found]  # digits, not decimals: a regressor's unit may be tiny
     if task.target == "labels" and output == "scores":
         (told,) = task.decode(found[None], [item])
         return {"labels": list(told.labels), output: numbers}

@@ -73,9 +73,9 @@ def cells(row: Mapping[str, Any]) -> list[list[str]]:
     ]
 
 
-def table(folder: Path) -> str:
-    """Markdown of the exports in `folder`."""
-    lines = (" | ".join("<br>".join(cell) for cell in cells(row)) for row in rows(folder))
+def table(folder: Path, bundle_hash: str | None = None) -> str:
+    """Markdown of the exports in `folder`; arguments as for `rows`."""
+    lines = (" | ".join("<br>".join(cell) for cell in cells(row)) for row in rows(folder, bundle_hash))
     return _HEAD + "".join(f"| {line} |\n" for line in lines)
 
 
