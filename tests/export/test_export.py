@@ -44,11 +44,24 @@ def test_given_examples_of_every_form(tmp_path: Path, image_classifier):
     picture = fakes.pictures(1)[0]
     Image.fromarray(picture).save(tmp_path / "a.jpg")
     Image.fromarray(picture).save(tmp_path / "a.png")
-    items = [tmp_path / "a.jpg", tmp_path / "a.png", (tmp_path / "a.jpg").read_bytes(), picture]
+    content = (tmp_path / "a.jpg").read_bytes()
+    items = [tmp_path / "a.jpg", tmp_path / "a.png", content, picture]
+    items += [str(tmp_path / "a.png"), bytearray(content), memoryview(content)]
+    items += [picture[..., 0], picture[..., :1], np.concatenate([picture, picture[..., :1]], -1)]
     for format in ("litert", "saved_model"):
         folder = export(image_classifier, tmp_path / "out", format, examples=items)
         parity = json.loads((folder / "parity.json").read_text())
-        assert (parity["n"], parity["examples"]) == (4, "given") and parity["max_difference"] <= 1e-5
+        assert (parity["n"], parity["examples"]) == (10, "given") and parity["max_difference"] <= 1e-5
+
+
+def test_a_picture_that_the_graph_cannot_read_is_named(tmp_path: Path, image_classifier):
+    from PIL import Image
+
+    Image.fromarray(fakes.pictures(1)[0]).save(tmp_path / "scan.tiff")
+    for item, name in ((tmp_path / "scan.tiff", r"scan\.tiff"), ((tmp_path / "scan.tiff").read_bytes(), "as bytes")):
+        with pytest.raises(ExportError, match=rf"{name} is no picture that(.|\n)*save it as PNG"):
+            export(image_classifier, tmp_path / "out", "saved_model", examples=[item])
+    assert not (tmp_path / "out").exists()
 
 
 def test_bundle_is_named_and_not_touched(tmp_path: Path, text_classifier):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,12 @@ def images(tmp_path_factory: pytest.TempPathFactory, image_classifier: Any) -> P
 def test_any_text_scores_as_in_training(texts: Predictor, text_classifier: Any, name: str):
     expected = text_classifier.scores(fakes.examples([TEXTS[name]]))
     np.testing.assert_allclose(texts.scores([TEXTS[name]]), expected, atol=1e-5)
+
+
+def test_any_text_scores_in_a_graph_as_in_training(tmp_path: Path, text_classifier: Any):
+    told = export(text_classifier, tmp_path, "saved_model", examples=list(TEXTS.values())) / "parity.json"
+    found = json.loads(told.read_text())
+    assert (found["n"], found["left_out"]) == (len(TEXTS), 0) and found["max_difference"] <= 1e-5
 
 
 def encoded(kind: str) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from tfvertical.contracts import Exporter, Margin, Predict, Task
-from tfvertical.errors import ConfigError
+from tfvertical.contracts import Exporter, ImagePreprocessor, Margin, Predict, Task
+from tfvertical.errors import ConfigError, ExportError
 from tfvertical.export._inputs import call
 
 _READERS = {"entities": "Tagger", "answers": "Answerer"}  # what finds places in texts, from the files of other formats
@@ -90,10 +91,23 @@ class SavedModel(Exporter):
 
         serve = tf.saved_model.load(str(folder)).signatures["serving_default"]
 
+        def scores(item: Any) -> np.ndarray:
+            parts = item if task.items == "pair" else (item,)
+            given = {name: tf.constant([raw(task, part)]) for name, part in zip(names(task), parts, strict=True)}
+            try:
+                return np.asarray(serve(**given)["scores"])
+            except tf.errors.InvalidArgumentError as error:
+                if task.items != "image":
+                    raise
+                name = item if isinstance(item, str | os.PathLike) else "A picture that was given as bytes"
+                raise ExportError(
+                    f"{name} is no picture that TensorFlow's graph can read; nothing was written.",
+                    expected="JPEG, PNG, GIF, WebP or BMP",
+                    fix="leave it out, or save it as PNG",
+                ) from error
+
         def predict(items: Sequence[Any]) -> np.ndarray:
-            given = [zip(names(task), item if task.items == "pair" else (item,), strict=True) for item in items]
-            tensors = [{name: tf.constant([raw(part)]) for name, part in each} for each in given]
-            return np.concatenate([serve(**each)["scores"].numpy() for each in tensors])
+            return np.concatenate([scores(item) for item in items])
 
         return predict
 
@@ -106,14 +120,14 @@ def names(task: Task) -> tuple[str, ...]:
     return ("first", "second") if task.items == "pair" else ("inputs",)
 
 
-def raw(item: Any) -> bytes:
+def raw(task: Task, item: Any) -> bytes:
     """One raw item as the signature takes it: UTF-8, or an encoded picture (arrays become PNG, which loses nothing)."""
-    if isinstance(item, str):
-        return item.encode()
-    if isinstance(item, bytes):
-        return item
-    if isinstance(item, Path):
-        return item.read_bytes()
+    if not isinstance(task.preprocessor, ImagePreprocessor):
+        return str(item).encode("utf-8", "ignore")  # half a surrogate pair, which the normalizer drops as well
+    if isinstance(item, str | os.PathLike):
+        return Path(item).read_bytes()
+    if isinstance(item, bytes | bytearray | memoryview):
+        return bytes(item)
     import tensorflow as tf
 
-    return bytes(tf.io.encode_png(np.asarray(item, np.uint8)).numpy())
+    return bytes(tf.io.encode_png(task.preprocessor.decode(item)).numpy())
