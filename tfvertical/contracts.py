@@ -550,6 +550,10 @@ class Exporter(ABC):
     def load(self, task: Task, folder: Path) -> Predict:
         """Run what stands in `folder`, so that one generic check can compare it with `task.scores`."""
 
+    def beside(self, task: Task, folder: Path) -> Mapping[str, Predict]:
+        """What else in `folder` answers as the task does: name in `parity.json` -> what is held to the same limits."""
+        return {}
+
     @abstractmethod
     def measured(self, task: Task, folder: Path, items: Sequence[Any]) -> dict[str, Any]:
         """What else `parity.json` tells of the files, such as their size and how long they take."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,8 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter
 
 from tests.bundle import fakes
-from tfvertical.errors import ConfigError
-from tfvertical.export import _answers, _personal, export
+from tfvertical.errors import ConfigError, ExportError
+from tfvertical.export import _answers, _parity, _personal, export
 from tfvertical.export._inputs import fixed_inputs
 from tfvertical.runtime import LiteRT
 from tfvertical.runtime.contents import contents
@@ -70,6 +71,52 @@ def test_fifty_steps_on_the_device_are_fifty_steps_in_keras(folder: Path):
     again["set_weights"](**learned)
     found = again["infer"](features=seen)["scores"]
     np.testing.assert_array_equal(found, head["infer"](features=seen)["scores"])
+
+
+def test_parity_tells_of_both_files(folder: Path):
+    told = json.loads((folder / "parity.json").read_text())
+    assert told["features_precision"] == "float32"
+    assert told["trainable_head"]["max_difference"] <= 1e-5 and told["trainable_head"]["agreement"] == 1.0
+    assert told["trainable_head_bytes"] == {
+        name: (folder / name).stat().st_size for name in ("features.tflite", "head.tflite")
+    }
+
+
+@pytest.mark.parametrize(
+    ("precision", "seen", "factor", "message"),
+    [
+        ("float32", True, 2.0, r"features\.tflite and head\.tflite do not answer as the task does"),
+        ("float32", False, 2.0, "exported trainable_head does not score as the task does"),
+        ("float16", False, -1.0, "trainable_head loses too much"),
+    ],
+)
+def test_a_head_that_is_another_is_refused(
+    tmp_path: Path, text_classifier, precision: str, seen: bool, factor: float, message: str, monkeypatch
+):
+    """Also where it tells the same labels, and where the examples that candidates are tried on do not show it."""
+    made = _personal._head
+
+    def another(*arguments: Any) -> bytes:
+        kernel = _answers.last(text_classifier).kernel
+        right = kernel.numpy()
+        kernel.assign(factor * right)
+        try:
+            return made(*arguments)
+        finally:
+            kernel.assign(right)
+
+    monkeypatch.setattr(_personal, "_head", another)
+    if not seen:
+        monkeypatch.setattr(_parity.Comparison, "margin", lambda self, predict: 1.0)
+    with pytest.raises(ExportError, match=message):
+        export(
+            text_classifier,
+            tmp_path,
+            precision=precision,
+            trainable_head=True,
+            examples=["the card never arrived", "card", "a b c", ""] * 20,
+        )
+    assert not list(tmp_path.glob("exports/*"))
 
 
 def test_a_head_that_does_not_end_in_a_linear_layer_is_refused(text_classifier, monkeypatch):

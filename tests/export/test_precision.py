@@ -82,6 +82,9 @@ class Recorded:
     def load(self, task: Any, folder: Path) -> Any:
         return lambda items: self.received
 
+    def beside(self, task: Any, folder: Path) -> dict[str, Any]:
+        return {}
+
     def measured(self, task: Any, folder: Path, items: Any) -> dict[str, Any]:
         return {}
 

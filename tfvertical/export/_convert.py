@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -58,6 +59,7 @@ def convert(
     calibration: Sequence[Any] = (),
     integer_io: bool = False,
     margin: Callable[[bytes], float] = lambda model: 0.0,
+    below: Path | None = None,
 ) -> tuple[bytes, dict[str, Any]]:
     """What `answer` makes of the task's inputs as a TFLite file.
 
@@ -71,6 +73,7 @@ def convert(
         integer_io: with `int8`, whether pixels come in, and scores go out, as uint8; then nothing stays in float.
         margin: how far a candidate in `int8` or `dynamic` is above what it must hold; operators stay in float until it
             is 0 or more.
+        below: where the converter's own folder is made while it converts.
 
     Returns:
         The file, and what `parity.json` tells of it.
@@ -81,19 +84,19 @@ def convert(
     signatures = traced(task, answer, shapes)
     names = {name.split(":")[0] for name in signatures[SIGNATURE].structured_input_signature[1]}
     how: dict[str, Any] = {}
-    with converter(signatures, precision, integer_io) as made:
+    with converter(signatures, precision, integer_io, below) as made:
         try:
             with _selective.quiet_interpreter():
                 if precision == "int8":
                     examples = partial(_representative, task, shapes.named()[SIGNATURE], calibration, names)
                     made.representative_dataset = examples
-                    biases = Biases(_floats(signatures), islice(examples(), CORRECTING))
+                    biases = Biases(_floats(signatures, below), islice(examples(), CORRECTING))
                 if precision == "int8" and not integer_io:
                     model, how = _selective.smallest(_selective.Integers(made, biases), margin)
                 elif precision == "int8":
                     model = biases.by_outputs(bytes(made.convert()))
                 elif precision == "dynamic":
-                    model, how = _lighter(bytes(made.convert()), partial(_floats, signatures), margin)
+                    model, how = _lighter(bytes(made.convert()), partial(_floats, signatures, below), margin)
                 else:
                     model = bytes(made.convert())
         except TfverticalError:
@@ -128,17 +131,21 @@ def traced(task: Task, answer: Answer, shapes: Shapes) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def converter(signatures: Mapping[str, Any], precision: str, integer_io: bool = False) -> Iterator[Any]:
+def converter(
+    signatures: Mapping[str, Any], precision: str, integer_io: bool = False, below: Path | None = None
+) -> Iterator[Any]:
     """A `tf.lite.TFLiteConverter` of concrete functions for built-in operators; it needs a folder while it converts.
 
     The way goes through a SavedModel of a bare module that holds nothing but the variables: it keeps input names and
     the signatures, stores weights once, and is the fastest of four ways tried (5.7 s for 22 million weights).
+    It is as large as the model: made inside the folder of an export, it goes with that where the process is killed, and
+    the disk that is full is the one that a message names.
     """
     import tensorflow as tf
 
     module = tf.Module()
     module.held = list({id(each): each for one in signatures.values() for each in one.variables}.values())
-    with tempfile.TemporaryDirectory(prefix="tfvertical-") as folder:
+    with tempfile.TemporaryDirectory(prefix="tfvertical-", dir=below) as folder:
         tf.saved_model.save(module, folder, signatures=dict(signatures))
         made = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=list(signatures))
         made.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
@@ -153,9 +160,9 @@ def converter(signatures: Mapping[str, Any], precision: str, integer_io: bool = 
         yield made
 
 
-def _floats(signatures: Mapping[str, Any]) -> bytes:
+def _floats(signatures: Mapping[str, Any], below: Path | None) -> bytes:
     """The same functions as a file in float."""
-    with converter(signatures, "float32") as made:
+    with converter(signatures, "float32", below=below) as made:
         return bytes(made.convert())
 
 

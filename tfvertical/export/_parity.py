@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,7 +91,7 @@ class Comparison:
             task.truth(self.kept)  # an unknown label is told now
 
     def margin(self, predict: Predict) -> float:
-        """How far a file is above the limits of a lower precision, on some examples; below 0, it loses too much."""
+        """How far a file is above its limits, on some examples; below 0, it would be refused."""
         some = np.random.default_rng(0).permutation(len(self.items))[:SEARCHED]
         return self._margin(np.asarray(predict([self.items[at] for at in some]), np.float32), some)
 
@@ -99,37 +100,43 @@ class Comparison:
 
         Returns:
             For `parity.json`: `n`, `left_out`, `examples`, `max_difference`, `agreement`, the limits, what the exporter
-            measured, `versions`; with labels and a lower precision, `accuracy` and `drop` too.
+            measured, `versions`; with labels and a lower precision, `accuracy` and `drop` too; and by name the same of
+            what stands beside the format's own file.
 
         Raises:
             ExportError: not faithful, or no number at all.
         """
-        received = _run(self.task, self.exporter, folder, self.items)
+        with _readable_errors():
+            files = {"": self.exporter.load(self.task, folder), **self.exporter.beside(self.task, folder)}
+            received = {name: np.asarray(predict(self.items), np.float32) for name, predict in files.items()}
+        counts = {"n": len(self.items), "left_out": self.left_out, "examples": self.source}
+        found = self._held(received.pop(""), "") | {name: self._held(each, name) for name, each in received.items()}
+        return counts | found | self.exporter.measured(self.task, folder, self.items) | {"versions": versions()}
+
+    def _held(self, received: np.ndarray, name: str) -> dict[str, Any]:
+        """What `parity.json` tells of the scores of one file, or of several that answer together, called `name`."""
         if received.shape != self.expected.shape:
             raise ExportError(
-                "The exported model's scores have another shape.",
+                f"The scores of the exported {name or 'model'} have another shape.",
                 expected=f"{self.expected.shape}",
                 received=f"{received.shape}",
             )
-        counts = {"n": len(self.items), "left_out": self.left_out, "examples": self.source}
         found = {
             "max_difference": float(self.task.apart(self.expected, received).max()),
             "agreement": self._agreement(received),
         }
         if self.gate.exact:
-            self._refuse_different(received)
-            found["tolerance"] = TOLERANCE
-        else:
-            found |= self._losses(received)
-        return counts | found | self.exporter.measured(self.task, folder, self.items) | {"versions": versions()}
+            self._refuse_different(received, name)
+            return found | {"tolerance": TOLERANCE}
+        return found | self._losses(received, name)
 
-    def _refuse_different(self, received: np.ndarray) -> None:
+    def _refuse_different(self, received: np.ndarray, name: str) -> None:
         """Every score within the tolerance, and a number."""
         differences = self.task.apart(self.expected, received)
         worst = int(np.argmax(np.where(np.isnan(differences), np.inf, differences)))
         if not differences[worst] <= TOLERANCE:
             raise ExportError(
-                "The exported model does not score as the task does; nothing was written.",
+                f"The exported {name or 'model'} does not score as the task does; nothing was written.",
                 expected=f"a difference of at most {TOLERANCE}",
                 received=f"{differences[worst]} on example {worst}, agreement {self._agreement(received):.4f} over "
                 f"{len(received)}",
@@ -144,13 +151,15 @@ class Comparison:
             return -1.0
         rows = np.concatenate([np.arange(self.splits[at], self.splits[at + 1]) for at in some])
         expected = self.expected[rows]
+        if self.gate.exact:
+            return TOLERANCE - float(self.task.apart(expected, received).max())
         margin = float(np.mean(self.task.agree(expected, received))) - AGREEMENT + ROUNDING
         if self.kept.labels is None:
             return margin
         before, after = (self.task.quality(self.kept.take(some), scores) for scores in (expected, received))
         return min(margin, self.gate.max_drop + ROUNDING - (before - after))
 
-    def _losses(self, received: np.ndarray) -> dict[str, Any]:
+    def _losses(self, received: np.ndarray, name: str) -> dict[str, Any]:
         """Limits, and accuracy before and after where the truth is known; refused where too much is lost."""
         found: dict[str, Any] = {"least_agreement": AGREEMENT}
         measure, what = self.task.measure, _TOLD[self.task.target]
@@ -165,7 +174,7 @@ class Comparison:
             }
         if self._margin(received, np.arange(len(self.items))) < 0:
             raise ExportError(
-                f"Precision {self.gate.precision!r} loses too much; nothing was written.",
+                f"{name or f'Precision {self.gate.precision!r}'} loses too much; nothing was written.",
                 expected=f"{what} on {AGREEMENT} of them, {measure} at most {self.gate.max_drop} lower",
                 received=said if np.isfinite(received).all() else "scores that are no numbers",
                 fix=f"export in float32 or another precision, or allow more with max_drop=… if it tells {what}",
@@ -173,9 +182,11 @@ class Comparison:
         return found
 
 
-def _run(task: Task, exporter: Exporter, folder: Path, items: Sequence[Any]) -> np.ndarray:
+@contextlib.contextmanager
+def _readable_errors() -> Iterator[None]:
+    """What a runtime says of a file that it cannot run."""
     try:
-        return np.asarray(exporter.load(task, folder)(items), np.float32)
+        yield
     except TfverticalError:
         raise
     except Exception as error:  # a runtime's own errors have no common class

@@ -21,7 +21,7 @@ FEATURES, HEAD = "features.tflite", "head.tflite"
 SIGNATURES = ("infer", "train", "get_weights", "set_weights")
 
 
-def files(task: Task, length: int | None, precision: str = "float32") -> dict[str, bytes]:
+def files(task: Task, length: int | None, precision: str = "float32", below: Path | None = None) -> dict[str, bytes]:
     """`features.tflite` (model inputs -> `features`, float32 `(1, width)`) and `head.tflite`.
 
     `head.tflite` has four signatures: `infer` (`features` `(batch, width)` -> `scores`), `train` (`features`, `labels`
@@ -32,13 +32,14 @@ def files(task: Task, length: int | None, precision: str = "float32") -> dict[st
         task: whose last layer is linear.
         length: tokens, for a text model.
         precision: of `features.tflite`: `float32`, `float16` or `dynamic`.
+        below: as for `_convert.convert`.
 
     Raises:
         ConfigError: the last layer is none that can be trained so.
     """
     shapes = _convert.Shapes(() if length is None else (length,))
     features = _convert.traced(task, _answers.answer(task, "embedding", "features"), shapes)
-    return {FEATURES: _converted(features, precision), HEAD: _head(task)}
+    return {FEATURES: _converted(features, precision, below), HEAD: _head(task, below)}
 
 
 def check(task: Task) -> None:
@@ -66,7 +67,7 @@ def predictor(task: Task, folder: Path, length: int | None) -> Predict:
     return predict
 
 
-def _head(task: Task) -> bytes:
+def _head(task: Task, below: Path | None) -> bytes:
     import tensorflow as tf
 
     last = _answers.last(task)
@@ -110,13 +111,13 @@ def _head(task: Task) -> bytes:
         name: tf.function(function, autograph=False).get_concrete_function(*given)
         for name, (function, given) in specs.items()
     }
-    return _converted(signatures, "float32")
+    return _converted(signatures, "float32", below)
 
 
-def _converted(signatures: Mapping[str, Any], precision: str) -> bytes:
+def _converted(signatures: Mapping[str, Any], precision: str, below: Path | None) -> bytes:
     from tfvertical.runtime.contents import contents
 
-    with _convert.converter(signatures, precision) as made:
+    with _convert.converter(signatures, precision, below=below) as made:
         made.experimental_enable_resource_variables = True
         model = bytes(made.convert())
     _convert.refuse_custom(contents(model))

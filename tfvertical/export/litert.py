@@ -132,16 +132,16 @@ class LiteRT(Exporter):
         def above(candidate: bytes) -> float:
             return 0.0 if margin is None else margin(self._predict(task, candidate))
 
-        model, how = convert(task, answer, shapes, self.precision, calibration, self.integer_io, above)
+        model, how = convert(task, answer, shapes, self.precision, calibration, self.integer_io, above, folder)
         if self.trainable_head:
-            how["features_precision"] = self._personal(task, folder, lengths[-1] if lengths else None, margin)
+            how["features_precision"] = self._personal(task, folder, margin)
         model = _mediapipe.described(model, task, self.output, self.label_names)
         write_bytes(folder / "model.tflite", model)
         _handover.preprocessing(task, folder, lengths)
         _handover.write(task, folder, self.output, lengths, Runner(folder / "model.tflite"))
         return how
 
-    def _personal(self, task: Task, folder: Path, length: int | None, margin: Margin | None) -> str:
+    def _personal(self, task: Task, folder: Path, margin: Margin | None) -> str:
         """Write the two files of a head that learns; the precision of the features, the lowest that holds.
 
         Raises:
@@ -149,9 +149,9 @@ class LiteRT(Exporter):
         """
         first = "float16" if self.precision == "int8" else self.precision  # integers are too coarse to learn on
         for precision in dict.fromkeys((first, "float16", "float32")):
-            for name, content in _personal.files(task, length, precision).items():
+            for name, content in _personal.files(task, self._longest(task), precision, folder).items():
                 write_bytes(folder / name, content)
-            if margin is None or margin(_personal.predictor(task, folder, length)) >= 0:
+            if margin is None or margin(_personal.predictor(task, folder, self._longest(task))) >= 0:
                 return precision
         raise ExportError(
             f"{_personal.FEATURES} and {_personal.HEAD} do not answer as the task does.", fix="leave trainable_head out"
@@ -177,9 +177,17 @@ class LiteRT(Exporter):
 
         return predict
 
+    def beside(self, task: Task, folder: Path) -> Mapping[str, Predict]:
+        if not self.trainable_head:
+            return {}
+        return {"trainable_head": _personal.predictor(task, folder, self._longest(task))}
+
     def measured(self, task: Task, folder: Path, items: Sequence[Any]) -> dict[str, Any]:
         lengths, path = self._lengths(task), folder / "model.tflite"
         found: dict[str, Any] = {"bytes": path.stat().st_size}
+        if self.trainable_head:
+            files = (_personal.FEATURES, _personal.HEAD)
+            found["trainable_head_bytes"] = {name: (folder / name).stat().st_size for name in files}
         if not lengths:
             return found | {"milliseconds": latency(path, fixed_inputs(task, items[0]))}
         if len(lengths) == 1:
@@ -231,6 +239,10 @@ class LiteRT(Exporter):
             if not least <= length <= most:
                 raise ConfigError(f"A length of {length} tokens does not fit.", expected=f"{least} to {most}")
         return tuple(range(least, lengths[-1] + 1)) if self.dynamic_length else tuple(lengths)
+
+    def _longest(self, task: Task) -> int | None:
+        """Tokens that the features of a head that learns are computed of; None for pictures."""
+        return max(self._lengths(task), default=None)
 
     @property
     def _any_shape(self) -> bool:
