@@ -216,6 +216,17 @@ def test_an_export_s_options_are_taken(folder: Path, task: str, export: str) -> 
     assert run.export[0].options["precision"] in ("auto", "int8")
 
 
+def test_a_package_that_an_export_needs_is_missed_before_the_training(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("ai_edge_litert", "tf2onnx", "onnxruntime"):
+        monkeypatch.setitem(sys.modules, name, None)
+    message = mistakes(folder, GOOD + "  - onnx\n", "training.epochs=0")
+    assert "has 3 mistakes" in message and "training.epochs" in message
+    assert "line 16, export.0.format: An export to litert needs ai_edge_litert. Fix: pip install" in message
+    assert "export.2.format: An export to onnx needs tf2onnx and onnxruntime. Fix: pip install" in message
+
+
 def test_a_pair_has_two_columns(folder: Path) -> None:
     text = GOOD.replace("TextClassifier", "PairClassifier")
     assert "data.text: names 3 columns; PairClassifier reads two" in mistakes(folder, text, "data.text=[a, b, c]")

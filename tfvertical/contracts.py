@@ -512,6 +512,7 @@ class Exporter(ABC):
 
     precision: str
     output: str = "scores"  # what the files give of an example
+    packages: ClassVar[tuple[str, ...]] = ()  # modules that it imports, and that not every installation has
 
     @abstractmethod
     def chosen(self, items: str, target: str = "label") -> str:
@@ -520,6 +521,14 @@ class Exporter(ABC):
         Raises:
             ConfigError: there is no such file of such a task.
         """
+
+    def suits(self, task: Task) -> None:
+        """Refuse options that this very task cannot have, before anything is computed.
+
+        Raises:
+            ConfigError: one of them; the message says which would be right.
+        """
+        return None  # most options suit any task
 
     def check(self, task: Task, items: Sequence[Any]) -> None:
         """Refuse what examples cannot vouch for, before anything is converted.

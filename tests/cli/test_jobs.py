@@ -18,6 +18,7 @@ from tfvertical import bundle, config, jobs, lock
 from tfvertical.checkpoint import Checkpoint
 from tfvertical.cli import main
 from tfvertical.errors import CheckpointError, DataError, PresetError
+from tfvertical.export import _samples
 from tfvertical.jobs import trained as trained_by
 from tfvertical.jobs import training
 from tfvertical.registry import Registry
@@ -55,6 +56,40 @@ def test_train_saves_a_bundle_with_report_configuration_and_export(trained: Plac
     assert {"tfvertical", "tensorflow", "keras", "python"} <= run["versions"].keys()
     (export,) = bundle.exports(trained.bundle)
     assert (export.name, export.stale) == ("litert-float32", False)
+
+
+SHORT = ("--set", "adaptation.head_epochs=1", "--set", "adaptation.epochs_per_block=1")
+
+
+def test_an_export_that_cannot_be_costs_neither_the_others_nor_the_report(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", None)  # a broken installation: it is there
+    both = ("--set", "export=[litert, saved_model]")
+    assert main(["train", str(place.run), "--out", str(tmp_path / "run"), *SHORT, *both]) == 2
+    said = capsys.readouterr().err
+    assert "The bundle is saved" in said and "1 of 2 exports are not" in said and "needs ai-edge-litert" in said
+    assert "accuracy" in said
+    assert [path.name for path in (tmp_path / "run" / "exports").iterdir() if path.is_dir()] == ["saved_model-float32"]
+
+
+def test_lengths_that_no_built_in_text_has_are_checked_on_the_run_s_own_data(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As texts of some hundred tokens are for real: here the data have 6 tokens, and the built-in text has 2."""
+    monkeypatch.setattr(_samples, "TEXTS", ("",))
+    several = ("--set", "export=[{format: litert, length: [5, 6]}]")
+    assert main(["train", str(place.run), "--out", str(tmp_path / "run"), *SHORT, *several]) == 0
+    told = json.loads((tmp_path / "run" / "exports" / "litert-float32" / "parity.json").read_text())
+    assert set(told["by_length"]) == {"5", "6"} and told["n"] > 1 and told["max_difference"] <= 1e-5
+
+
+def test_a_package_that_an_export_needs_is_missed_before_the_bundle_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    assert main(["export", str(tmp_path / "none"), "--format", "onnx"]) == 2
+    assert "An export to onnx needs onnxruntime. Fix: pip install" in capsys.readouterr().err
 
 
 OF_STAGES = ("epoch_ended", "features", "steps")  # how often, and where, follows from the plan

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -178,6 +181,19 @@ def test_bad_arguments_name_what_is_right(tmp_path: Path, text_classifier, argum
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("length", [2, 99])
+def test_a_length_is_judged_before_any_example_is(tmp_path: Path, text_classifier, length: int, monkeypatch):
+    monkeypatch.setattr(type(text_classifier), "scores", None)
+    with pytest.raises(ConfigError, match=f"length of {length} tokens does not fit"):
+        export(text_classifier, tmp_path, length=length, examples=["the card"])
+
+
+def test_a_length_of_pictures_is_told_before_they_are_scored(tmp_path: Path, image_classifier, monkeypatch):
+    monkeypatch.setattr(type(image_classifier), "scores", None)
+    with pytest.raises(ConfigError, match="reads no text"):
+        export(image_classifier, tmp_path, length=8)
+
+
 def test_length_is_for_texts(tmp_path: Path, image_classifier):
     with pytest.raises(ConfigError, match="reads no text"):
         export(image_classifier, tmp_path, length=8)
@@ -194,6 +210,46 @@ def test_a_missing_package_comes_with_its_install_line(tmp_path: Path, monkeypat
     with pytest.raises(MissingPackageError, match=r"pip install 'tfvertical\[litert\]'"):
         export(fakes.image_task(), tmp_path / "x")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_missing_package_is_told_before_anything_is_computed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "tf2onnx", None)
+    monkeypatch.setattr(fakes.FakeTask, "scores", None)
+    with pytest.raises(MissingPackageError, match=r"to onnx needs tf2onnx\.(.|\n)*pip install 'tfvertical\[onnx\]'"):
+        export(fakes.image_task(), tmp_path / "x", "onnx")
+
+
+KILLED = """
+import contextlib, os, signal, sys, tempfile
+from tests.bundle import fakes
+from tfvertical.export import _convert, export
+
+tempfile.tempdir = sys.argv[1]
+whole = _convert.converter
+
+@contextlib.contextmanager
+def killed(*arguments, **options):
+    with whole(*arguments, **options):
+        os.kill(os.getpid(), signal.SIGKILL)
+        yield
+
+_convert.converter = killed
+export(fakes.image_task(), sys.argv[2])
+"""
+
+
+def test_a_conversion_that_is_killed_leaves_only_what_the_next_export_removes(tmp_path: Path, root: Path):
+    (tmp_path / "tmp").mkdir()
+    command = [sys.executable, "-c", KILLED, str(tmp_path / "tmp"), str(tmp_path / "cards")]
+    ended = subprocess.run(command, cwd=root, capture_output=True, text=True)
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
+    assert not list((tmp_path / "tmp").glob("tfvertical-*"))
+    (left,) = (tmp_path / "cards" / "exports").iterdir()
+    assert len(list(left.glob("tfvertical-*/saved_model.pb"))) == 1
+    os.utime(left, (0, 0))  # younger than a second, another process might be about to lock it
+    export(fakes.image_task(), tmp_path / "cards")
+    assert {path.name for path in (tmp_path / "cards" / "exports").iterdir()} == {"litert-float32", "README.md"}
+    assert not list((tmp_path / "cards" / "exports" / "litert-float32").glob("tfvertical-*"))
 
 
 def test_the_room_and_the_function_share_a_name(tmp_path: Path):

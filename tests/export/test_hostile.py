@@ -13,7 +13,8 @@ from PIL import Image
 
 from tests.bundle import fakes
 from tests.export.conftest import pictures
-from tfvertical.errors import BundleError, TfverticalError
+from tfvertical.contracts import Examples
+from tfvertical.errors import BundleError, DataError, TfverticalError
 from tfvertical.export import _summary, export
 from tfvertical.runtime import Predictor
 
@@ -83,6 +84,16 @@ def test_any_picture_scores_as_in_training(images: Predictor, image_classifier: 
 def test_calibration_that_is_none_is_refused_and_nothing_is_left(tmp_path: Path, sure_image_classifier: Any, item: Any):
     with pytest.raises(TfverticalError):
         export(sure_image_classifier, tmp_path, precision="int8", examples=pictures(), calibration=[*pictures(3), item])
+    assert not list(tmp_path.glob("exports/*"))
+
+
+@pytest.mark.parametrize("item", [7, None, b"the card", ("the", "card")])
+def test_calibration_that_is_no_text_is_named(tmp_path: Path, text_classifier: Any, item: Any):
+    with pytest.raises(DataError, match=r"calibration:2 is no text"):
+        export(text_classifier, tmp_path, precision="int8", examples=["card"] * 60, calibration=["a", "b", item])
+    rows = Examples(["a", item], None, ["train.csv:2", "train.csv:3"])
+    with pytest.raises(DataError, match=r"train\.csv:3 is no text"):
+        export(text_classifier, tmp_path, precision="int8", examples=["card"] * 60, calibration=rows)
     assert not list(tmp_path.glob("exports/*"))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tfvertical.contracts import Examples, Exporter, Task
-from tfvertical.errors import ConfigError, ExportError
+from tfvertical.errors import ConfigError, ExportError, MissingPackageError
 from tfvertical.files import new_folder, write_json, write_text
 from tfvertical.registry import Registry
 
@@ -65,22 +66,28 @@ def export(
         ConfigError: no such format, precision or option; a lower precision without examples.
         ExportError: the file cannot be written in built-in operators, or it is not faithful. Nothing is left behind.
         BundleError: an export is there already, or no space is left.
+        DataError: items that the task cannot read.
         MissingPackageError: the format needs a package that is not installed.
     """
     from tfvertical import manifest
     from tfvertical.export import _float32, _parity, _summary
 
     exporter: Exporter = Registry("export").build({"name": format, "precision": precision, **options})
+    check_packages(exporter)
     precision = exporter.chosen(task.items, task.target)
     exporter = replace(exporter, precision=precision)  # type: ignore[type-var]
     gate = _parity.Gate(precision, max_drop)
     _check(gate, examples, calibration)
+    exporter.suits(task)
+    ranges = _some(calibration)
+    if precision == "int8":
+        task.encode(ranges)  # names what the task cannot read; the converter would blame a layer
     folder = Path(path) / "exports" / folder_name(exporter, precision)
     with new_folder(folder, overwrite=overwrite) as temporary:
         task = _float32.twin(task)
         comparison = _parity.Comparison(task, exporter, examples, gate)
         exporter.check(task, comparison.items)
-        how = exporter.write(task, temporary, _some(_items(calibration)), comparison.margin)
+        how = exporter.write(task, temporary, ranges.inputs, comparison.margin)
         if exporter.output == "scores":
             write_text(temporary / "labels.txt", _label_lines(task))
         description = {"format": _format_name(exporter), "precision": precision, "bundle_hash": bundle_hash}
@@ -93,6 +100,19 @@ def export(
 def folder_name(exporter: Exporter, precision: str) -> str:
     """What an export's folder is called: format, precision, and an output other than scores."""
     return "-".join((_format_name(exporter), precision, *(() if exporter.output == "scores" else (exporter.output,))))
+
+
+def check_packages(exporter: Exporter) -> None:
+    """Say that a package is missing before anything is computed; nothing is imported.
+
+    Raises:
+        MissingPackageError: the exporter needs it.
+    """
+    name = _format_name(exporter)
+    if missing := [each for each in exporter.packages if importlib.util.find_spec(each) is None]:
+        raise MissingPackageError(
+            f"An export to {name} needs {' and '.join(missing)}.", fix=f"pip install 'tfvertical[{name}]'"
+        )
 
 
 def _format_name(exporter: Exporter) -> str:
@@ -109,9 +129,11 @@ def _items(examples: Examples | Sequence[Any] | None) -> list[Any]:
     return [] if examples is None else list(examples.inputs if isinstance(examples, Examples) else examples)
 
 
-def _some(items: list[Any]) -> list[Any]:
+def _some(calibration: Examples | Sequence[Any] | None) -> Examples:
     """As many as calibration takes, from all over: folders and tables are often sorted by label."""
-    return [items[at] for at in np.random.default_rng(0).permutation(len(items))[:CALIBRATION]]
+    items = _items(calibration)
+    ids = calibration.ids if isinstance(calibration, Examples) else [f"calibration:{at}" for at in range(len(items))]
+    return Examples(items, None, ids).take(np.random.default_rng(0).permutation(len(items))[:CALIBRATION])
 
 
 def _check(gate: _parity.Gate, examples: Any, calibration: Any) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -50,6 +50,7 @@ class LiteRT(Exporter):
         MissingPackageError: ai-edge-litert, which runs the file for the check, is not installed.
     """
 
+    packages: ClassVar[tuple[str, ...]] = ("ai_edge_litert",)
     precision: str = "float32"
     output: str = "scores"
     length: int | Sequence[int] | None = None
@@ -115,14 +116,17 @@ class LiteRT(Exporter):
             )
         return chosen
 
+    def suits(self, task: Task) -> None:
+        self._lengths(task)
+        if self.trainable_head:
+            _personal.check(task)
+        _mediapipe.check(task, self.label_names)
+
     def write(
         self, task: Task, folder: Path, calibration: Sequence[Any] = (), margin: Margin | None = None
     ) -> dict[str, Any]:
         interpreter_class()  # a missing package is better said before a minute of conversion
         lengths = self._lengths(task)
-        if self.trainable_head:
-            _personal.check(task)
-        _mediapipe.check(task, self.label_names)
         answer = _answers.answer(task, self.output)
         shapes = Shapes(lengths, self.dynamic_batch)
         if self.dynamic_length:

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -35,6 +35,7 @@ class Onnx(Exporter):
         MissingPackageError: tf2onnx, which writes the file, or onnxruntime, which runs it for the check, is missing.
     """
 
+    packages: ClassVar[tuple[str, ...]] = ("tf2onnx", "onnxruntime")
     precision: str = "float32"
 
     def __post_init__(self) -> None:

@@ -11,7 +11,7 @@ from tfvertical import bundle, data
 from tfvertical._console import quiet
 from tfvertical.contracts import Examples
 from tfvertical.errors import ConfigError
-from tfvertical.export import CALIBRATION, folder_name
+from tfvertical.export import CALIBRATION, check_packages, folder_name
 from tfvertical.files import refuse_filled
 from tfvertical.jobs import trained
 from tfvertical.jobs.declared import kind_of, target_of
@@ -45,6 +45,7 @@ def export(
     """
     own = {key: value for key, value in options.items() if key != "max_drop"}
     exporter = Registry("export").build({"name": format, "precision": precision, **own})  # mistakes are told first
+    check_packages(exporter)
     name, labels = bundle.description(path)
     kind, target = kind_of(name), target_of(name)
     chosen = exporter.chosen(kind, target)

@@ -16,10 +16,10 @@ from typing import Any
 from tfvertical import bundle, data, distribution
 from tfvertical._console import load_tensorflow, quiet
 from tfvertical.checkpoint import Checkpoint
-from tfvertical.contracts import Examples
-from tfvertical.errors import CheckpointError, ClusterError, ConfigError, ExportError
+from tfvertical.contracts import Examples, Task
+from tfvertical.errors import CheckpointError, ClusterError, ExportError, TfverticalError
 from tfvertical.events import Events
-from tfvertical.export import _summary
+from tfvertical.export import _parity, _summary
 from tfvertical.files import check_place, check_room, refuse_filled, write_text
 from tfvertical.jobs import reading
 from tfvertical.jobs.declared import kind_of, target_of
@@ -130,13 +130,13 @@ def train(
         say(f"The run's last position stays in {unfinished.place}. {error}")
     refused = []
     for plan in run.export:
-        measured_on = _for_export(plan, parts)
+        measured_on = _for_export(plan, parts, task)
         try:
             with quiet():
                 written = task.export(
                     out, plan.format, overwrite=overwrite, bundle_hash=seal, **plan.options, **measured_on
                 )
-        except (ConfigError, ExportError) as error:  # the bundle is there, and other exports may be good
+        except TfverticalError as error:  # the bundle is there, and other exports may be good
             refused.append(f"{plan.format}: {error}")
             continue
         events.emit("exported", name=written.name)
@@ -212,11 +212,18 @@ def _silent(line: str) -> None:
     """What workers say that are not the first."""
 
 
-def _for_export(plan: ExportPlan, parts: Mapping[str, Examples]) -> dict[str, Any]:
-    """What a lower precision is calibrated and measured on: not the test data, where there are others."""
-    if plan.options.get("precision", "float32") == "float32":
+def _for_export(plan: ExportPlan, parts: Mapping[str, Examples], task: Task) -> dict[str, Any]:
+    """What a lower precision is calibrated and measured on: not the test data, where there are others.
+
+    Several lengths in float32 are compared on them too, beside the built-in texts: of those, none has some hundred
+    tokens, and a length that no example has is refused.
+    """
+    given = parts["validation"] if "validation" in parts else parts.get("test")
+    if plan.options.get("precision", "float32") != "float32":
+        return {"calibration": parts["train"], "examples": given}
+    if given is None or not isinstance(plan.options.get("length"), list | tuple):
         return {}
-    return {"calibration": parts["train"], "examples": parts["validation"] if "validation" in parts else parts["test"]}
+    return {"examples": [*given.inputs, *_parity.default_items(task)]}
 
 
 def _account(part: Examples) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from tfvertical import kinds
 from tfvertical.errors import nearest
-from tfvertical.export import folder_name
+from tfvertical.export import check_packages, folder_name
 from tfvertical.registry import Registry
 from tfvertical.runfiles import schema
 from tfvertical.runfiles.runfile import Mistake, Place, named, said
@@ -144,6 +144,7 @@ def _exports(file: _File) -> Iterator[Mistake]:
         module = Registry("export").module(plan["format"])
         own = {key: value for key, value in plan.items() if key not in ("format", "max_drop")}
         exporter = Registry("export").build({"name": module, **own})
+        yield from said(functools.partial(check_packages, exporter), ("export", index, "format"))
         if wrong := said(functools.partial(exporter.chosen, items, target), ("export", index)):
             yield from wrong
             continue
