@@ -225,6 +225,15 @@ def test_an_interval_is_of_the_quantile_loss():
     assert tv.TextRegressor(backbone, ["price"], loss="quantile").codec.interval == 0.9
 
 
+def test_a_bundle_that_names_an_interval_for_nothing_is_loaded():
+    task = tiny.make_task("text numbers")
+    config = task.config()
+    config["head"] = {**config["head"], "interval": 0.9}
+    again = type(task).restore(task.model, config, task.preprocessor.assets())
+    assert again.head_options["loss"] == "mse" and again.head_options["interval"] is None
+    assert again.codec == task.codec
+
+
 def test_a_table_s_columns_are_the_labels(tmp_path: Path):
     train = tiny.numbered("text", 24)
     rows = [f"{text},{a},{b}\n" for text, (a, b) in zip(train.inputs, train.labels, strict=True)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import keras
 import numpy as np
@@ -41,6 +41,14 @@ class Regressor(BackboneTask):
     def codec_of(cls, labels: Sequence[str], head: Mapping[str, Any] | None = None) -> NumberCodec:
         """Names, units, and which outputs tell what."""
         return NumberCodec.of(labels, head or {})
+
+    @classmethod
+    def restore(cls, model: keras.Model, config: Mapping[str, Any], assets: Mapping[str, bytes]) -> Self:
+        """As for every task; earlier bundles name an interval beside losses that have none."""
+        head = dict(config["head"])
+        if head.get("loss") != "quantile":
+            head["interval"] = None
+        return super().restore(model, {**config, "head": head}, assets)
 
     # ------------------------------------------------------------------------------------------------- Task's contract
     def decode(self, scores: np.ndarray, items: Sequence[Any]) -> list[tuple[Number, ...]]:
