@@ -28,7 +28,10 @@ def test_an_example_has_no_mistake(path: Path, request: pytest.FixtureRequest):
     [
         (["task.loss=ordinal"], "belong together"),
         (["task.units=[a, b]"], "units do not fit"),
-        (["data.label=[one, two]", "task.loss=ordinal", "task.levels=[1, 2, 3]"], "of one number"),
+        (
+            ["data.label=[one, two]", "task.loss=ordinal", "task.levels=[1, 2, 3]", "task.interval=null"],
+            "of one number",
+        ),
         (
             ["task.loss=ordinal", "data.split=null", "training.early_stopping=3"],
             "(?s)2 mistakes.*together.*no validation",

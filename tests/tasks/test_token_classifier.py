@@ -416,6 +416,7 @@ def masked_model() -> keras.Model:
     return keras.Model(inputs, x)
 
 
+@pytest.mark.filterwarnings("ignore:(?s).*does not support masking")  # Keras': the head is given the mask as an input
 @pytest.mark.parametrize("batch_size", [4, 64])
 def test_a_mask_beside_the_states_changes_no_loss(batch_size):
     found = []
