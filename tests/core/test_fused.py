@@ -138,7 +138,7 @@ def test_rows_are_those_that_keras_looks_up(mask: bool, policy: str):
 def test_rows_are_looked_up_by_ids_of_any_dtype(dtype: str):
     layer, ids = keras.layers.Embedding(7, 4), tf.constant([[3, 0, 6]], dtype)
     want = layer(ids)
-    with fused.fused(keras.Sequential([layer]), normalizations=False):
+    with fused.fused(keras.Sequential([layer]), trained=True):
         np.testing.assert_array_equal(layer(ids), want)
 
 
