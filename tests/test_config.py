@@ -122,6 +122,11 @@ def test_three_mistakes_are_all_told_with_line_and_nearest_name(folder: Path) ->
         ),
         ("split: {fractions", "split: {fraction", ["data.split.fraction", "Nearest: 'fractions'"]),
         ("0.8, validation: 0.2", "0.8, validation: 0.3", ["data.split.fractions", "sum to 1", "1.1"]),
+        (
+            "  split: {fractions: {train: 0.8, validation: 0.2}}\n",
+            "  split: {seed: 1}\n  validation: train.csv\n  test: train.csv\n",
+            ["has 1 mistake", "data.split: divides nothing"],
+        ),
         ("{train: 0.8, validation: 0.2}", "{validation: 1.0}", ["data.split.fractions:", "no part called train"]),
         ("label: category", "policy: quarantine", ["line 7, data.policy", "quarantine="]),
         ("label: category", "quarantine: bad.jsonl", ["data.policy", "together"]),

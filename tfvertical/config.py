@@ -230,6 +230,8 @@ def _check_parts(values: Mapping[str, Any], shares: Any, place: Place) -> list[M
             found.append(Mistake((*place, part), f"{part} is given as a source already."))
     if isinstance(shares, dict) and shares and "train" not in shares:
         found.append(Mistake(place, "there is no part called train, and nothing to learn from."))
+    if shares is None and all(values.get(part) is not None for part in PARTS):
+        found.append(Mistake(place[:-1], "divides nothing: validation and test are given as sources. Leave it out."))
     return found
 
 
