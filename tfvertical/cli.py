@@ -78,12 +78,12 @@ def init(
     from tfvertical import drafting
     from tfvertical.reporting.terminal import printable
 
-    for line in drafting.draft(
-        data, out, text=[each.strip() for each in text.split(",")] if text else (), label=label, overwrite=overwrite
-    ):
+    with _fixes_by_flags():
+        seen = drafting.draft(data, out, text=text or (), label=label, overwrite=overwrite)
+    for line in seen:
         print(printable(line))
     say(f"\n{out} is written: look it through. Next:")
-    say(f"  tfvertical train {out} --out saved_models/{out.stem}")
+    say(f"  {drafting.command(out)}")
 
 
 @app.command()

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfvertical import batches, chunks, frontier, kernels, planning, steps
+from tfvertical import batches, chunks, frontier, fused, planning, steps
 from tfvertical.kept import Job, Trained
 from tfvertical.replicas import Replicas, static_for
 from tfvertical.resume import Saver
@@ -98,7 +98,7 @@ def _one_by_one(
     )
     # of the whole stage, kept parts or not: a run that goes on, or keeps nothing, computes in the same arithmetic
     work = way.step(inside=False) * len(trained.train) * way.resolved.stage.epochs
-    one_pass = replicas is None and kernels.onednn() and work >= WORTH_COMPILING
+    one_pass = replicas is None and work >= WORTH_COMPILING and fused.compiles(model)
     few = batches.batch(trained.train, model, np.arange(min(2, len(trained.train))))
     steps.make_metrics(model, few) if replicas is None else replicas.make_metrics(few)
     taken = steps.Steps(

@@ -47,6 +47,18 @@ def fused(model: keras.Model, held: bool = False, trained: bool = False, compile
             vars(layer).pop("call", None)
 
 
+def compiles(model: keras.Model) -> bool:
+    """Whether some layer of a model has a pass that XLA compiles, on a processor."""
+    if not kernels.onednn() or tf.config.get_visible_devices("GPU"):
+        return False
+    for layer in stages.layers(model):
+        if isinstance(layer, keras.layers.LayerNormalization) and layer.built and _of_rows(layer) is not None:
+            return True
+        if isinstance(layer, keras.layers.Dense) and _gelu(layer.activation) is not None:
+            return True
+    return False
+
+
 def _found(
     model: keras.Model, held: bool, ways: Mapping[type, _Way]
 ) -> list[tuple[keras.layers.Layer, Callable[..., Any]]]:

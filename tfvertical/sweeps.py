@@ -127,34 +127,39 @@ class Study:
         load_tensorflow()
         from tfvertical import stages, training
 
-        shared, task, again = self._task(run, overrides)
-        task._prepare(self.parts["train"])
-        encoded = self._examples(run, task)
-        resolved = [
-            stages.resolve(task.components, stage) for stage in run.adaptation.stages(task, run.training.epochs)
-        ]
-        augment = None if run.augment is None else task._augmented(self.parts["train"], run.augment, run.training.seed)
-        with shared.put_back(resolved), self._failing():
-            training.run(
-                task,
-                encoded["train"],
-                encoded["validation"],
-                run.adaptation,
-                run.training,
-                augment=augment,
-                verbose=0,
-                again=again,
+        with self._failing():
+            shared, task, again = self._task(run, overrides)
+            task._prepare(self.parts["train"])
+            encoded = self._examples(run, task)
+            resolved = [
+                stages.resolve(task.components, stage) for stage in run.adaptation.stages(task, run.training.epochs)
+            ]
+            augment = (
+                None if run.augment is None else task._augmented(self.parts["train"], run.augment, run.training.seed)
             )
-            if again.trained is None or again.planned is None:
-                # of entities, labels cut words that a text by itself does not
-                held = encoded["validation"] if self.target == "label" else self.parts["validation"]
-                scores = np.asarray(task.scores(held))
-            else:  # their frozen outputs are at hand
-                scores = np.asarray(task.scores_of(again.planned.ways[0].parts.suffix, again.trained.validation))
-            if not np.isfinite(scores).all():
-                raise TrainingError("The scores on the validation data are not finite.", fix="lower the learning rate")
-            if self.target != "label":
-                task._settle(self.parts["validation"], scores)
+            with shared.put_back(resolved):
+                training.run(
+                    task,
+                    encoded["train"],
+                    encoded["validation"],
+                    run.adaptation,
+                    run.training,
+                    augment=augment,
+                    verbose=0,
+                    again=again,
+                )
+                if again.trained is None or again.planned is None:
+                    # of entities, labels cut words that a text by itself does not
+                    held = encoded["validation"] if self.target == "label" else self.parts["validation"]
+                    scores = np.asarray(task.scores(held))
+                else:  # their frozen outputs are at hand
+                    scores = np.asarray(task.scores_of(again.planned.ways[0].parts.suffix, again.trained.validation))
+                if not np.isfinite(scores).all():
+                    raise TrainingError(
+                        "The scores on the validation data are not finite.", fix="lower the learning rate"
+                    )
+                if self.target != "label":
+                    task._settle(self.parts["validation"], scores)
         values, intervals = self._measured(task, encoded["validation"], scores)
         return Trial(dict(overrides), values, intervals, round(time.perf_counter() - began, 2))
 

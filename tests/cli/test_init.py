@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import pandas as pd
@@ -150,7 +151,9 @@ def test_names_are_looked_up(tmp_path: Path):
     assert (tmp_path / "run.yaml").read_text() == "mine"
 
 
-@pytest.mark.parametrize("name", ["a: b", "yes", "# no", "a\nb", '"', "é", "1", "- x", "{x}"])
+@pytest.mark.parametrize(
+    "name", ["a: b", "yes", "# no", "a\nb", '"', "é", "1", "- x", "{x}", ".5", ".inf", "a\x7fb", "a\x9fb", "..", "/x"]
+)
 def test_columns_of_any_name(tmp_path: Path, name: str):
     run = drafted(tmp_path, table(tmp_path, **{name: POSTS, "label": [f"{each}\n{name}" for each in TOPICS]}))
     assert run.data.load["text"] == name
@@ -180,3 +183,108 @@ def test_what_is_drafted_trains(tmp_path: Path, place: Place):
 def test_a_lower_precision_wants_rows_to_be_judged_on(tmp_path: Path, rows: int, precision: str):
     source = table(tmp_path, message=[f"{at} {POSTS[0]}" for at in range(rows)], topic=(TOPICS * rows)[:rows])
     assert drafted(tmp_path, source).export[0].options.get("precision", "float32") == precision
+
+
+def written(folder: Path, content: str | bytes, name: str = "posts.csv") -> Path:
+    (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    return folder / name
+
+
+def test_the_data_are_never_replaced(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    source = table(tmp_path)
+    before = source.read_bytes()
+    assert main(["init", str(source), "--out", str(source), "--overwrite"]) == 2
+    assert "take the place of the data" in capsys.readouterr().err and source.read_bytes() == before
+
+
+def test_the_run_file_may_lie_anywhere(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    source = table(tmp_path)
+    (tmp_path / "deep" / "er").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "deep" / "er")
+    table(tmp_path / "deep", message=POSTS, topic=["other", "than"] * 30)  # what `../posts.csv` would be by name
+    for out in (tmp_path / "link" / "run.yaml", tmp_path / "not" / "there" / "my run.yaml"):
+        assert main(["init", str(source), "--out", str(out)]) == 0
+        assert Path(config.load(out).data.sources["train"]).samefile(source)
+    assert shlex.split(capsys.readouterr().err.splitlines()[-1])[:3] == ["tfvertical", "train", str(out)]
+
+
+@pytest.mark.parametrize(
+    ("content", "task", "given"),
+    [
+        ("text,stars\n" + "".join(f"post {at},{at % 9 / 2 if at else ''}\n" for at in range(40)), "text_regressor", {}),
+        ("".join(f"I lost my card {at},{TOPICS[at]}\n" for at in range(60)), "text_classifier", {"header": False}),
+        ("text,label,2019\n" + "".join(f"a post {at},{TOPICS[at]},7\n" for at in range(60)), "text_classifier", {}),
+        (
+            "message, raw;topic\n" + "".join(f"lost{', twice' * (at % 2)} {at};{TOPICS[at]}\n" for at in range(60)),
+            "text_classifier",
+            {"delimiter": ";", "text": "message, raw"},
+        ),
+        ("title,class\n" + "".join(f"nurse {at},care at home {at % 3}\n" for at in range(60)), "text_classifier", {}),
+        ("text,label\n" + "".join(f"post {at},{('a', 'a;b', 'a;b;c')[at % 3]}\n" for at in range(60)),
+         "text_multi_label_classifier", {"separator": ";"}),
+        ("text\tlabel\n" + "".join(f'the 5" card {at}\t{TOPICS[at]}\n' for at in range(60)), "text_classifier",
+         {"delimiter": "\t"}),
+    ],
+)  # fmt: skip
+def test_what_a_person_would_see(tmp_path: Path, content: str, task: str, given: dict):
+    run = drafted(tmp_path, written(tmp_path, content))
+    assert run.task == task and given.items() <= run.data.load.items()
+    assert ("header" in run.data.load) == ("header" in given)
+
+
+def test_labels_are_counted_in_all_rows(tmp_path: Path):
+    source = table(
+        tmp_path, message=[f"post {at}" for at in range(25_000)], topic=["first"] * 12_500 + ["then"] * 12_500
+    )
+    seen = draft(source, tmp_path / "run.yaml")
+    assert "names: 2, from 12,500 ('first') to 12,500 ('first') rows each" in seen or "12,500" in " ".join(seen)
+    assert "balanced" not in (tmp_path / "run.yaml").read_text()
+
+
+def test_rows_that_cannot_be_used_are_told(tmp_path: Path):
+    rows = "".join(f"post {at},{TOPICS[at]}{',more' * (at % 5 == 4)}\n" for at in range(60))
+    seen = draft(written(tmp_path, "text,label\n" + rows), tmp_path / "run.yaml")
+    assert "rows: 60, of which 12 cannot be used" in seen and any(
+        "3 cells where the first row has 2" in one for one in seen
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.csv", "text,topic,topic\na b,c,d\n", "two columns called 'topic'"),
+        ("a.csv", "text,label\na b,c\n".encode("utf-16"), "is UTF-16"),
+        ("a.csv", ("text,label\n" + "a b,c\n" * 9).replace("\n", "\r"), "no rows that can be read"),
+        ("a.json", '[{"text": "hi", "label": "a"}]', "a.json"),
+        ("a.jsonl", '{"text": "a b", "label": []}\n' * 20, "no label applies"),
+        ("a.conll", "", "is empty"),
+        ("a.docx", "x", "no kind that a run file can be drafted for"),
+    ],
+)
+def test_what_is_no_data_is_refused(tmp_path: Path, name: str, content: str | bytes, message: str):
+    with pytest.raises(DataError, match=message):
+        draft(written(tmp_path, content, name), tmp_path / "run.yaml")
+    assert not (tmp_path / "run.yaml").exists()
+
+
+def test_a_long_first_text_is_no_header(tmp_path: Path):
+    content = "w " * 70_000 + ",card\n" + "".join(f"word {at},{TOPICS[at]}\n" for at in range(30))
+    run = drafted(tmp_path, written(tmp_path, content))
+    assert run.data.load["header"] is False
+
+
+def test_other_names_of_the_parts(tmp_path: Path):
+    for part in ("Train", "val"):
+        for label in ("cat", "dog"):
+            (tmp_path / "pets" / part / label).mkdir(parents=True)
+            Image.new("RGB", (8, 8)).save(tmp_path / "pets" / part / label / "0.png")
+    run = drafted(tmp_path, tmp_path / "pets")
+    assert {part: Path(path).name for part, path in run.data.sources.items()} == {"train": "Train", "validation": "val"}
+
+
+def test_a_column_with_a_comma_in_its_name(tmp_path: Path):
+    source = table(tmp_path, **{"a, b": POSTS, "c": POSTS[::-1], "label": TOPICS})
+    assert drafted(tmp_path, source, text="a, b").data.load["text"] == "a, b"
+    assert drafted(tmp_path, source, text="a, b", overwrite=True).task == "text_classifier"
+    with pytest.raises(DataError, match="no column 'a'"):
+        draft(source, tmp_path / "other.yaml", text="a,c")

@@ -240,6 +240,13 @@ def test_a_preset_that_cannot_be_had_and_too_little_memory_fail_their_trials_alo
             raise PresetError("The hub is down.")
         return load(preset, **options)
 
+    examples = sweeps.Study._examples
+
+    def reads(study: Any, run: Any, task: Any) -> Any:
+        if run.training.batch_size == 256:  # there is no room for another encoding
+            raise MemoryError
+        return examples(study, run, task)
+
     def breaks(task: Any, train: Any, validation: Any, how: Any, settings: Any, **options: Any) -> Any:
         if settings.batch_size == 512:
             raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor\nHint: …")
@@ -247,15 +254,16 @@ def test_a_preset_that_cannot_be_had_and_too_little_memory_fail_their_trials_alo
 
     monkeypatch.setattr(backbones, "load", fetch)
     monkeypatch.setattr(training, "run", breaks)
-    path = written(RUN + "sweep: {task.preset: [./gone, ./preset], training.batch_size: [512, 16]}")
+    monkeypatch.setattr(sweeps.Study, "_examples", reads)
+    path = written(RUN + "sweep: {task.preset: [./gone, ./preset], training.batch_size: [512, 256, 16]}")
     found = sweeps.run(path, tmp_path / "out", say=lambda line: None)
     assert [each.error and each.error.split(".")[0] for each in found.trials] == [
-        *["The hub is down"] * 2,
-        "There is no memory for this trial",
+        *["The hub is down"] * 3,
+        *["There is no memory for this trial"] * 2,
         None,
     ]
-    assert "OOM when" in str(found.trials[2].error) and "batch_size" in str(found.trials[2].error)
-    assert found.best is found.trials[3] and (tmp_path / "out" / "bundle").is_dir()
+    assert "OOM when" in str(found.trials[3].error) and "batch_size" in str(found.trials[3].error)
+    assert found.best is found.trials[5] and (tmp_path / "out" / "bundle").is_dir()
 
 
 @pytest.mark.parametrize("kind", [DataError, TrainingError])

@@ -115,6 +115,11 @@ def gelu_of_a_backbone():
     return found.activation
 
 
+def test_where_there_is_nothing_to_compile_it_is_not_said():
+    assert fused.compiles(tiny.text_task().model) == kernels.onednn()
+    assert not fused.compiles(tiny.make_task("image").model)
+
+
 def test_long_stages_take_it_and_short_ones_do_not(monkeypatch: pytest.MonkeyPatch):
     """The choice, and that a run's weights are those of the plain one but for rounding."""
 

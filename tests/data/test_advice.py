@@ -25,6 +25,11 @@ def called(error: DataError, value, **task) -> str:
     return call
 
 
+def test_flags_that_take_one_column_are_not_given_several():
+    assert str(as_flags(DataError("x.", fix="name both: text=['a b', 'c']"))).endswith("--text 'a b,c'")
+    assert str(as_flags(DataError("x.", fix="name them: label=['a', 'b']"))).endswith("label=['a', 'b']")
+
+
 def test_the_call_has_what_the_fix_names_first_and_what_the_task_knows(write):
     path = write("a.csv", "message,topic\nx,a\n")
     assert called(refused(path), "a.csv") == "'a.csv', text='…', label='…', labels=task.labels"

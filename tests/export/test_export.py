@@ -12,6 +12,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tests.bundle import fakes
 from tfvertical import bundle, manifest
@@ -256,3 +257,13 @@ def test_the_room_and_the_function_share_a_name(tmp_path: Path):
     import tfvertical.export as room
 
     assert room(fakes.image_task(), tmp_path, "saved_model").is_dir()
+
+
+def test_whatever_a_converter_raises_is_told_as_an_export_that_failed(tmp_path: Path, text_classifier, monkeypatch):
+    def breaks(*args, **kwargs):
+        raise ValueError("no such operation")
+
+    monkeypatch.setattr(tf.saved_model, "save", breaks)
+    with pytest.raises(ExportError, match=r"saved_model failed[\s\S]*ValueError: no such operation"):
+        export(text_classifier, tmp_path, "saved_model")
+    assert not list(tmp_path.glob("exports/*"))

@@ -49,6 +49,7 @@ def test_a_single_item_counts_as_a_list_of_one(folders: dict[str, Path], tmp_pat
     for reader, singles in (
         (Predictor(folders["text"]), ["very good!"]),
         (Predictor(folders["image"]), [str(tmp_path / "card.png"), tmp_path / "card.png", content.getvalue()]),
+        (Predictor(folders["image"]), [fakes.pictures(1)[0], bytearray(content.getvalue())]),
         (Predictor(folders["pair"]), [pair]),
         (Tagger(folders["token"]), ["good card, never."]),
         (Answerer(folders["answers"]), [pair]),

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from tests.core import tiny
+from tfvertical.codecs.pairs import Pair
 from tfvertical.errors import ExportError
 from tfvertical.export import _parity, export
 from tfvertical.export._inputs import call, fixed_inputs
@@ -119,3 +120,13 @@ def test_parts_are_the_rows_that_the_task_reads(kind: str):
     np.testing.assert_allclose(np.concatenate(found), task.scores(examples), atol=1e-5)
     whole = [all(_parity._fits(task, exporter(), items)) for exporter in (LiteRT, Onnx, SavedModel)]
     assert whole == [True, True, False]
+
+
+def test_a_shorter_file_leaves_out_what_it_reads_less_of(tmp_path: Path):
+    """A long word has fewer pieces in a shorter file, though question and context fit."""
+    task = tiny.make_task("answers", layers=1)
+    room = task.preprocessor.length - 3 - task.config()["head"]["max_question"]
+    length = task.preprocessor.length - 2
+    long = Pair("good", "a" * room)  # a piece a letter
+    _, told = exported(task, tmp_path, length=length, examples=[Pair("good", "very good card")] * 3 + [long])
+    assert (told["n"], told["left_out"]) == (3, 1)

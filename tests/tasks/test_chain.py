@@ -272,6 +272,19 @@ def test_steps_that_are_none_are_refused(learned, tmp_path: Path, steps: object)
         Tagger(folder, verify=False)
 
 
+def test_scores_of_before_and_of_others_are_not_put_through_the_steps_of_now():
+    """A report compares what was told then, or by another model, with what is told now."""
+    examples = tiny.sentences(40)
+    task = tiny.token_task(layers=1, crf=True)
+    before = task.probabilities(task.scores(examples), examples.inputs)
+    told = task.evaluate(examples, before=before, resamples=20).before["metrics"]
+    steps = task.components["head"].get_layer("steps").steps
+    steps.assign(np.where(np.arange(steps.shape[1]) == 0, 9.0, -9.0) * np.ones(steps.shape))  # nothing is named now
+    again = task.evaluate(examples, before=before, baselines={"then": before}, resamples=20)
+    assert again.metrics["f1"] == 0.0 < told["f1"]
+    assert again.before["metrics"] == told == again.baselines["then"]["metrics"]
+
+
 def test_a_bundle_from_before_there_was_a_chain_has_none():
     task = tiny.token_task(layers=1)
     del task.head_options["crf"]

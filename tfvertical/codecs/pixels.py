@@ -32,6 +32,11 @@ _HEADER: Final = 1 << 16  # bytes in which the orientation is looked for
 _FIX: Final = 'repair or remove the file, or set the policy for bad rows to "skip"'
 
 
+def is_picture(items: Any) -> bool:
+    """Whether this is one array as `decode` takes it, and not several: its rows would pass for grey pictures."""
+    return isinstance(items, np.ndarray) and (items.ndim == 2 or (items.ndim == 3 and items.shape[-1] in (1, 3, 4)))
+
+
 def decode(item: Any, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """One picture as uint8 `(height, width, 3)`, red, green, blue.
 

@@ -69,8 +69,10 @@ def as_flags(error: DataError) -> DataError:
 
     def flag(found: re.Match[str]) -> str:
         name, value = found[1], _value(found[2])
+        if name == "label" and isinstance(value, list | tuple):
+            return found[0]  # the flag takes one column
         if name in ("text", "label"):
-            return f"--{name} {shlex.quote(str(value))}"
+            return f"--{name} {shlex.quote(','.join(value) if isinstance(value, list | tuple) else str(value))}"
         return f"--data-option {shlex.quote(f'{name}={_yaml(value)}')}" if name in known else found[0]
 
     return _with_fix(error, lambda fix: _NAMED.sub(flag, fix))

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tfvertical.drafting.draft import draft
+from tfvertical.drafting.draft import command, draft
 
-__all__ = ["draft"]
+__all__ = ["command", "draft"]

@@ -6,26 +6,28 @@ import math
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from tfvertical import data
+from tfvertical.data._labels import classes_of
 from tfvertical.data._request import Request
 from tfvertical.data.conll import Conll
 from tfvertical.data.image_folder import ImageFolder
-from tfvertical.drafting.look import Column, Looked, look
+from tfvertical.drafting.look import LABELS, Column, Looked, look
 from tfvertical.errors import DataError, nearest, nearest_paths
 
-_LABELS = ("label", "labels", "category", "class", "target", "intent", "topic", "tag", "tags", "sentiment", "score")
 _PICTURES = (".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff")
 _LENGTHS = (32, 64, 128, 256, 512)
 _PIECES = 1.5  # tokens that an English word takes, and a little more
 _SEPARATORS = ("|", ";", ",")
 _FEW = 20  # different whole numbers up to which they are taken as names
-_SHORT = 5  # words: a column of fewer is no second text
+_TOLD = 3  # rows that cannot be used
 _SHOWN = 40  # characters of a label's name
-_PARTS = ("train", "validation", "test")
+_PARTS = {"train": ("train",), "validation": ("validation", "valid", "val", "dev"), "test": ("test",)}
+_UNTOLD = ("TokenClassifier", "ExtractiveQA")  # whose labels are not counted by name
 
 
 @dataclass(frozen=True)
@@ -51,12 +53,12 @@ class Choice:
     uneven: bool = False
 
 
-def choose(path: Path, text: Sequence[str] = (), label: str | None = None) -> Choice:
+def choose(path: Path, text: str | Sequence[str] = (), label: str | None = None) -> Choice:
     """The task for the data at `path`.
 
     Args:
         path: a table, a CoNLL or SQuAD file, or a folder of pictures, itself or in parts (`train/`, `test/`).
-        text: column of the item, or both of a pair; found where not given.
+        text: column of the item, or both of a pair, as a list or `first,second`; found where not given.
         label: column of the label; found where not given.
 
     Raises:
@@ -67,16 +69,13 @@ def choose(path: Path, text: Sequence[str] = (), label: str | None = None) -> Ch
     if path.is_dir():
         return _pictures(path)
     if Conll.accepts(path):
-        return Choice(
-            "TokenClassifier",
-            ["words and their tags, a line each: what is named in a text"],
-            {"train": path},
-            {"length": 128},
-        )
+        seen = ["words and their tags, a line each: what is named in a text"]
+        return _read(Choice("TokenClassifier", seen, {"train": path}, {"length": 128}), target="entities")
     suffix = path.suffix.lower()
     if suffix == ".json":
         seen = ["questions and contexts in the form of SQuAD: the passage that answers"]
-        return Choice("ExtractiveQA", seen, {"train": path}, {"length": 256})
+        chosen = Choice("ExtractiveQA", seen, {"train": path}, {"length": 256})
+        return _read(chosen, kind="pair", target="answers")
     if suffix not in (".csv", ".tsv", ".tab", ".jsonl", ".ndjson", ".parquet"):
         raise DataError(
             f"{path} is of no kind that a run file can be drafted for.",
@@ -85,8 +84,29 @@ def choose(path: Path, text: Sequence[str] = (), label: str | None = None) -> Ch
     return _table(path, look(path), text, label)
 
 
+def _read(choice: Choice, kind: str = "text", target: str = "label") -> Choice:
+    """The choice, with what reading all rows says of it: how many there are, and how many cannot be used.
+
+    Raises:
+        DataError: none can be.
+    """
+    (path,) = choice.sources.values()
+    read: dict[str, Any] = {"kind": kind, "target": target, **choice.columns}
+    found = data.load(path, policy="skip", **read)
+    report, seen = found.report, list(choice.seen)
+    lost = f", of which {len(report.rejected):,} cannot be used" if report.rejected else ""
+    seen += [f"rows: {report.read:,}{lost}", *(f"  {one.id}: {one.reason}" for one in report.rejected[:_TOLD])]
+    names = Counter(name for label in found.labels or () for name in classes_of(label))
+    if choice.task in _UNTOLD or not names:
+        return replace(choice, seen=seen, rows=report.kept)
+    return replace(
+        choice, seen=[*seen, f"names: {len(names)}, {_sizes(names)}"], rows=report.kept, uneven=_uneven(names)
+    )
+
+
 def _pictures(path: Path) -> Choice:
-    parts = {part: path / part for part in _PARTS if (path / part).is_dir()}
+    folders = {each.name.lower(): each for each in sorted(path.iterdir()) if each.is_dir()}
+    parts = {part: folders[name] for part, names in _PARTS.items() for name in names[::-1] if name in folders}
     sources = parts if "train" in parts else {"train": path}
     counts = Counter(row.label for row in ImageFolder(sources["train"], Request("image")).rows() if not row.fault)
     if len(counts) < 2:
@@ -98,8 +118,10 @@ def _pictures(path: Path) -> Choice:
     return Choice("ImageClassifier", seen, sources, rows=sum(counts.values()), uneven=_uneven(counts))
 
 
-def _table(path: Path, table: Looked, text: Sequence[str], label: str | None) -> Choice:
+def _table(path: Path, table: Looked, text: str | Sequence[str], label: str | None) -> Choice:
     named = {str(column.name): column for column in table.columns}
+    if isinstance(text, str):
+        text = [text] if text in named else [each.strip() for each in text.split(",")]
     for name in (*text, *([] if label is None else [label])):
         if name not in named:
             raise DataError(
@@ -107,37 +129,38 @@ def _table(path: Path, table: Looked, text: Sequence[str], label: str | None) ->
             )
     items = [named[name] for name in text] or [_text(path, table, label)]
     truth = named[label] if label is not None else _label(path, table, items)
-    seen = [f"{'text' if len(items) == 1 else 'texts'}: {' and '.join(each.told() for each in items)}"]
-    columns = {"text": [each.name for each in items] if len(items) > 1 else items[0].name, "label": truth.name}
-    columns |= table.options
     pictures = len(items) == 1 and _are_pictures(items[0])
-    options: dict[str, Any] = {} if pictures else {"length": _length(items)}
-    kind, own, told, uneven = _target(path, truth)
-    if kind == "TokenClassifier" and (pictures or len(items) > 1):
-        raise DataError(f"{path.name}: {truth.told()} is no label of a picture or a pair.", expected="names or numbers")
-    if kind == "TokenClassifier":
-        name = kind
-    elif len(items) > 1:
-        if kind == "MultiLabelClassifier":
-            raise DataError(
-                f"{path.name}: pairs take one label or numbers.", received=f"several labels in {truth.told()}"
-            )
-        name = f"Pair{kind}"
-    else:
-        name = ("Image" if pictures else "Text") + kind
-    return Choice(name, [*seen, told], {"train": path}, options, columns | own, table.rows, uneven)
+    kind, target, own, told = _target(path, truth)
+    if (target == "entities" and (pictures or len(items) > 1)) or (target == "labels" and len(items) > 1):
+        what = "a picture" if pictures else "a pair"
+        raise DataError(f"{path.name}: {truth.told()} is no label of {what}.", expected="names or numbers")
+    of = "" if target == "entities" else "Pair" if len(items) > 1 else "Image" if pictures else "Text"
+    columns = {"text": [each.name for each in items] if len(items) > 1 else items[0].name, "label": truth.name}
+    chosen = Choice(
+        of + kind,
+        [f"{'text' if len(items) == 1 else 'texts'}: {' and '.join(each.told() for each in items)}", told],
+        {"train": path},
+        {} if pictures else {"length": _length(items)},
+        columns | dict(table.options) | own,
+        table.rows,
+    )
+    if pictures:  # each would be opened
+        return chosen
+    return _read(chosen, "pair" if len(items) > 1 else "text", target)
 
 
 def _text(path: Path, table: Looked, label: str | None) -> Column:
-    """The column with most to read, by far; a picture before any text."""
+    """The column with most to read, by far; a picture before any text, and nothing that is called a label."""
     others = [each for each in table.columns if str(each.name) != label]
     if pictures := [each for each in others if _are_pictures(each)]:
         return pictures[0]
     texts = [each for each in others if each.plain and not each.numeric]
+    texts = [each for each in texts if str(each.name).lower() not in LABELS] or texts
+    texts = [each for each in texts if len(each.counts) > len(each.values) / 2] or texts  # the others repeat themselves
     if not texts:
         raise DataError(f"{path.name} has no column of texts.", received=table.told(), fix="name one: --text COLUMN")
     first, *rest = sorted(texts, key=lambda each: fmean(each.words), reverse=True)
-    if rest and fmean(rest[0].words) > max(_SHORT, fmean(first.words) / 2):
+    if rest and fmean(rest[0].words) > fmean(first.words) / 2:
         raise DataError(
             f"{path.name}: several columns could be the text.",
             received=table.told(),
@@ -149,7 +172,7 @@ def _text(path: Path, table: Looked, label: str | None) -> Column:
 def _label(path: Path, table: Looked, items: Sequence[Column]) -> Column:
     """The column that is called so, or the only one that can be."""
     others = [each for each in table.columns if each not in items and each.values]
-    called = [each for each in others if str(each.name).lower() in _LABELS]
+    called = [each for each in others if str(each.name).lower() in LABELS]
     fit = called or [each for each in others if not each.plain or 1 < len(each.counts) <= max(2, len(each.values) // 2)]
     if len(fit) == 1:
         return fit[0]
@@ -157,41 +180,37 @@ def _label(path: Path, table: Looked, items: Sequence[Column]) -> Column:
     raise DataError(f"{path.name}: {what}.", received=table.told(), fix="name it: --label COLUMN")
 
 
-def _target(path: Path, truth: Column) -> tuple[str, dict[str, Any], str, bool]:
-    """End of the task's name, options of the data, what was seen, and whether labels are uneven."""
-    first = truth.values[0] if truth.values else None
-    if isinstance(first, list):
+def _target(path: Path, truth: Column) -> tuple[str, str, dict[str, Any], str]:
+    """End of the task's name, its target, options of the data, and what was seen."""
+    if truth.values and all(isinstance(value, list) for value in truth.values):
         if any(isinstance(each, dict) for value in truth.values for each in value):
-            return "TokenClassifier", {}, f"label: {truth.name!r}, places in the text: what is named there", False
-        names = Counter(str(each) for value in truth.values for each in value)
-        return "MultiLabelClassifier", {}, f"label: {truth.name!r}, lists of {len(names)} names", _uneven(names)
+            return "TokenClassifier", "entities", {}, f"label: {truth.name!r}, places in the text: what is named there"
+        return "MultiLabelClassifier", "labels", {}, f"label: {truth.name!r}, lists of names"
     if not truth.plain:
         raise DataError(f"{path.name}: {truth.told()} is no label.", expected="names, numbers or lists of names")
     values = list(truth.counts)
     if truth.numeric:
-        numbers = [float(value) for value in values]
-        if len(numbers) > _FEW or any(number != math.floor(number) for number in numbers if math.isfinite(number)):
-            return "Regressor", {}, f"label: {truth.name!r}, numbers from {min(numbers):g} to {max(numbers):g}", False
+        numbers = [number for number in map(float, values) if math.isfinite(number)]
+        if numbers and (len(values) > _FEW or any(number != math.floor(number) for number in numbers)):
+            told = f"label: {truth.name!r}, numbers from {min(numbers):g} to {max(numbers):g}"
+            return "Regressor", "numbers", {}, told
     if mark := _separator(truth):
-        names = Counter(name.strip() for cell in truth.values for name in str(cell).split(mark))
-        told = f"label: {truth.name!r}, any of {len(names)} names, {mark!r} between them"
-        return "MultiLabelClassifier", {"separator": mark}, told, _uneven(names)
+        return "MultiLabelClassifier", "labels", {"separator": mark}, f"label: {truth.name!r}, {mark!r} between names"
     if len(values) < 2 or len(values) > max(2, len(truth.values) // 2):
         raise DataError(
             f"{path.name}: {truth.told()} in {len(truth.values):,} rows is no label.",
             expected="names of which each stands in several rows, or numbers",
             fix="name another: --label COLUMN",
         )
-    told = f"label: {truth.name!r}, {len(values)} names, {_sizes(truth.counts)}"
-    return "Classifier", {}, told, _uneven(truth.counts)
+    return "Classifier", "label", {}, f"label: {truth.name!r}"
 
 
 def _separator(truth: Column) -> str:
-    """What stands between several names of a cell: with it apart, there are clearly fewer different ones."""
+    """What stands between several names of a cell: apart, they are no more, and some stand in several cells."""
     for mark in _SEPARATORS:
         cells = sum(count for value, count in truth.counts.items() if mark in value)
-        names = {name.strip() for value in truth.counts for name in value.split(mark)}
-        if cells >= 0.05 * len(truth.values) and len(names) < len(truth.counts):
+        names = Counter(name.strip() for value in truth.counts for name in value.split(mark))
+        if cells >= 0.05 * len(truth.values) and max(names.values()) > 1 and len(names) <= len(truth.counts):
             return mark
     return ""
 
@@ -220,4 +239,4 @@ def _short(name: Any) -> str:
 
 
 def _uneven(counts: Counter[Any]) -> bool:
-    return max(counts.values()) >= 10 * min(counts.values())
+    return bool(counts) and max(counts.values()) >= 10 * min(counts.values())

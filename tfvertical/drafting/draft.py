@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from tfvertical.files import write_text
 from tfvertical.runfiles import runfile
 
 _PRESETS = {"Image": "efficientnet_lite0"}
-_PLAIN = re.compile(r"[A-Za-z_./][\w ./-]*[\w/]|[A-Za-z_]")
+_PLAIN = re.compile(r"/?(?:\.{1,2}/)*[A-Za-z_][\w./-]*(?: [\w./-]+)*")
 _WORDS = ("true", "false", "yes", "no", "on", "off", "null", "y", "n")
 _SHARE = 0.15  # of the rows for validation, and for the test
 _JUDGES = 100  # validation rows that tell what a lower precision loses
@@ -28,7 +29,7 @@ def draft(
     path: str | os.PathLike[str],
     out: str | os.PathLike[str],
     *,
-    text: Sequence[str] = (),
+    text: str | Sequence[str] = (),
     label: str | None = None,
     overwrite: bool = False,
 ) -> list[str]:
@@ -37,7 +38,7 @@ def draft(
     Args:
         path: a table, a CoNLL or SQuAD file, or a folder of pictures.
         out: the run file.
-        text: column of the text, or both of a pair; found where not given.
+        text: column of the text, or both of a pair, as a list or `first,second`; found where not given.
         label: column of the label; found where not given.
         overwrite: replace a file that stands there.
 
@@ -45,7 +46,7 @@ def draft(
         What was seen and chosen, a line each.
 
     Raises:
-        ConfigError: the file exists.
+        ConfigError: the file exists, or is the data.
         DataError: nothing can be read, or it does not say what is to be learned.
 
     Example:
@@ -57,9 +58,12 @@ def draft(
         'task: TextClassifier'
     """
     out = Path(out)
+    if out.exists() and os.path.exists(path) and os.path.samefile(path, out):
+        raise ConfigError(f"The run file would take the place of the data, {out}.", fix="name another with --out")
     if out.exists() and not overwrite:
         raise ConfigError(f"{out} exists.", fix="name another with --out, or replace it with --overwrite")
     choice = choose(Path(path), text, label)
+    out.resolve().parent.mkdir(parents=True, exist_ok=True)
     written = content(choice, out)
     config.build(runfile.parse(written, out.name), out.resolve().parent)
     write_text(out, written)
@@ -70,10 +74,10 @@ def content(choice: Choice, out: Path) -> str:
     """The run file's text; paths are taken from its own folder."""
     preset = next((preset for kind, preset in _PRESETS.items() if choice.task.startswith(kind)), "minilm_l6_v2")
     whole = choice.task in _WHOLE
-    texts = preset == "minilm_l6_v2"
+    texts, home = preset == "minilm_l6_v2", out.resolve().parent
     lines = [
-        f"# Drafted from {'; '.join(choice.seen)}.",
-        f"#   tfvertical train {out.name} --out saved_models/{out.stem}",
+        *(f"# {''.join(each if each.isprintable() else '?' for each in line)}" for line in choice.seen),
+        f"#   {command(Path(out.name))}",
         "",
         "task:",
         f"  name: {choice.task}",
@@ -82,7 +86,7 @@ def content(choice: Choice, out: Path) -> str:
         *_lines(choice.options),
         "",
         "data:",
-        *_lines({part: os.path.relpath(source, out.parent) for part, source in choice.sources.items()}),
+        *_lines({part: os.path.relpath(source.resolve(), home) for part, source in choice.sources.items()}),
         *_lines(choice.columns),
     ]
     if choice.uneven and choice.task.endswith("Classifier"):
@@ -114,6 +118,11 @@ def content(choice: Choice, out: Path) -> str:
     return "\n".join(lines) + "\n"
 
 
+def command(out: Path) -> str:
+    """What trains the run file, to be pasted into a shell."""
+    return shlex.join(["tfvertical", "train", str(out), "--out", f"saved_models/{out.stem}"])
+
+
 def _lines(values: Mapping[str, Any]) -> list[str]:
     return [f"  {name}: {_scalar(value)}" for name, value in values.items()]
 
@@ -126,4 +135,4 @@ def _scalar(value: Any) -> str:
         return f"{value:.1e}"
     if isinstance(value, str) and _PLAIN.fullmatch(value) and value.lower() not in _WORDS:
         return value
-    return json.dumps(value, ensure_ascii=False)
+    return json.dumps(value, ensure_ascii=not str(value).isprintable())

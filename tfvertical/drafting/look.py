@@ -1,27 +1,31 @@
-"""What the first rows of a table show: its columns, and how the file has to be read."""
+"""What rows of a table show: its columns, and how the file has to be read."""
 
 from __future__ import annotations
 
-import csv
+import random
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Any, TypeVar
 
 from tfvertical.data import _csv, _jsonl
-from tfvertical.data._check import missing
+from tfvertical.data._check import _blank
 from tfvertical.errors import DataError, MissingPackageError
 
-MOST = 10_000  # rows that are looked at
+MOST = 10_000  # rows that are looked at, drawn from all: a table may be sorted by its labels
+LABELS = ("label", "labels", "category", "class", "target", "intent", "topic", "tag", "tags", "sentiment", "score")
+_NAMES = (*LABELS, "id", "text", "texts", "sentence", "message", "review", "content", "comment", "title", "body")
 _LIMIT = 4_000_000  # bytes of a row
 _SAMPLE = 2**20  # bytes that tell an encoding
+_FIRST = 100  # records that tell a delimiter
 _MARKS = (",", ";", "\t", "|")
 _OWN = {".tsv": "\t", ".tab": "\t"}
 _LONG = 100  # characters: a longer cell in the first row is no column's name
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -84,7 +88,7 @@ class Looked:
 
 
 def look(path: Path) -> Looked:
-    """The first rows of a CSV, TSV, JSON-lines or Parquet file.
+    """Rows of a CSV, TSV, JSON-lines or Parquet file.
 
     Raises:
         DataError: nothing can be read.
@@ -104,9 +108,9 @@ def look(path: Path) -> Looked:
     suffix = path.suffix.lower()
     try:
         if suffix == ".parquet":
-            rows = list(_parquet(path))
+            rows = _drawn(_parquet(path))
         elif suffix in (".jsonl", ".ndjson"):
-            rows = [record.cells for record in islice(_jsonl.records(path, limit=_LIMIT), MOST) if record.cells]
+            rows = _drawn(record.cells for record in _jsonl.records(path, limit=_LIMIT) if record.cells)
         else:
             rows, options = _delimited(path)
     except OSError as error:
@@ -114,42 +118,75 @@ def look(path: Path) -> Looked:
     if not rows:
         raise DataError(f"{path} has no rows that can be read.", expected="a table with at least one row")
     names = dict.fromkeys(name for row in rows for name in row)
-    columns = [Column(name, tuple(row[name] for row in rows if not missing(row.get(name)))) for name in names]
+    columns = [Column(name, tuple(row[name] for row in rows if not _blank(row.get(name)))) for name in names]
     return Looked(tuple(columns), len(rows), options)
+
+
+def _drawn(rows: Iterable[_T]) -> list[_T]:
+    """At most `MOST` of them, each as likely as any other (Vitter's algorithm R), the same ones every time."""
+    draw, found = random.Random(0), list[_T]()
+    for number, row in enumerate(rows):
+        if number < MOST:
+            found.append(row)
+        elif (at := draw.randint(0, number)) < MOST:
+            found[at] = row
+    return found
 
 
 def _delimited(path: Path) -> tuple[list[dict[str | int, Any]], dict[str, Any]]:
     options: dict[str, Any] = {}
     with open(path, "rb") as file:
         start = file.read(_SAMPLE)
+    if start[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        raise DataError(f"{path} is UTF-16.", expected="UTF-8", fix="save it as UTF-8 (in Excel: 'CSV UTF-8')")
     encoding = _encoding(start)
     if encoding != "utf-8":
         options["encoding"] = encoding
     own = _OWN.get(path.suffix.lower(), ",")
-    first = start.decode(encoding, errors="replace").lstrip("\ufeff\r\n").split("\n", 1)[0]
-    widths = {mark: len(next(csv.reader([first], delimiter=mark), ())) for mark in _MARKS}
-    mark = own if widths[own] > 1 else max(widths, key=lambda each: (widths[each], each == own))
+    tried = {
+        (mark, quotes): _agreeing(_records(path, encoding, mark, quotes)) for mark in _MARKS for quotes in (True, False)
+    }
+    mark, quotes = max(tried, key=lambda each: (tried[each], each == (own, True), each[0] == own, each[1]))
     if mark != own:
         options["delimiter"] = mark
-    found = islice(_csv.records(path, encoding=encoding, delimiter=mark, quotes=True, limit=_LIMIT), MOST + 1)
-    rows: list[list[str]] = [record.cells for record in found if record.cells is not None]
-    if not rows:
+    if not quotes:
+        options["quotes"] = False
+    records = _records(path, encoding, mark, quotes)
+    first = next((cells for cells in records if cells is not None), None)
+    if first is None:
         return [], options
-    header: list[Any] = [cell.strip() for cell in rows[0]]
-    if _no_names(rows):
-        options["header"], header = False, list(range(len(header)))
-    else:
-        rows = rows[1:]
-    return [dict(zip(header, row, strict=True)) for row in rows if len(row) == len(header)], options
+    rows = _drawn(cells for cells in records if cells is not None and len(cells) == len(first))
+    header: list[Any] = [cell.strip() for cell in first]
+    if twice := [name for name, count in Counter(header).items() if count > 1]:
+        raise DataError(f"{path} has two columns called {twice[0]!r}.", fix="rename one")
+    if _no_names(header, rows):
+        options["header"], header, rows = False, list(range(len(first))), [first, *rows]
+    return [dict(zip(header, row, strict=True)) for row in rows], options
 
 
-def _no_names(rows: list[list[str]]) -> bool:
-    """Whether the first row is one like the others: a number above numbers, or a cell too long for a name."""
-    below = [row for row in rows[1:] if len(row) == len(rows[0])]
-    return any(
-        len(cell) > _LONG or (_is_number(cell) and all(_is_number(row[at]) for row in below))
-        for at, cell in enumerate(rows[0])
-    )
+def _records(path: Path, encoding: str, mark: str, quotes: bool) -> Iterator[list[str] | None]:
+    """The cells of each record; None where it is broken."""
+    found = _csv.records(path, encoding=encoding, delimiter=mark, quotes=quotes, limit=_LIMIT)
+    return (record.cells for record in found)
+
+
+def _agreeing(records: Iterable[list[str] | None]) -> float:
+    """Which share of the first records has as many cells as the first; 0 where that is one."""
+    widths = [0 if cells is None else len(cells) for cells in islice(records, _FIRST)]
+    return 0.0 if not widths or widths[0] < 2 else widths.count(widths[0]) / len(widths)
+
+
+def _no_names(first: list[str], rows: list[list[str]]) -> bool:
+    """Whether the first row is one like the others: what stands in it stands below it again, or is like what does."""
+    if any(cell.lower() in _NAMES for cell in first):
+        return False
+    for at, cell in enumerate(first):
+        below = [row[at].strip() for row in rows if row[at].strip()]
+        if len(cell) > _LONG or (cell and cell in below):
+            return True
+        if below and _is_number(cell) and all(map(_is_number, below)):
+            return True
+    return False
 
 
 def _encoding(start: bytes) -> str:
@@ -169,8 +206,9 @@ def _parquet(path: Path) -> Iterator[dict[str | int, Any]]:
         raise MissingPackageError("Parquet files need pyarrow.", fix="pip install pyarrow") from error
     try:
         with pyarrow.parquet.ParquetFile(path) as file:
-            yield from next(file.iter_batches(batch_size=MOST)).to_pylist()
-    except (pyarrow.ArrowInvalid, pyarrow.ArrowNotImplementedError, StopIteration) as error:
+            for batch in file.iter_batches(batch_size=1024):
+                yield from batch.to_pylist()
+    except (pyarrow.ArrowInvalid, pyarrow.ArrowNotImplementedError) as error:
         raise DataError(f"{path} cannot be read as Parquet: {error}.", fix="write the file again") from error
 
 

@@ -95,13 +95,14 @@ def evaluate(
     )
 
 
-def compared(task: Task, examples: Examples, scores: Array) -> Found:
+def compared(task: Task, examples: Examples, scores: Array, own: bool = True) -> Found:
     """The entities that scores stand for beside those that are marked.
 
     Args:
         task: whose scores they are.
         examples: with entities.
         scores: float `(words, tags)`.
+        own: whether the task gave them as it is now: then what it knows of steps between tags belongs to them.
 
     Raises:
         ConfigError: scores of another shape.
@@ -118,7 +119,7 @@ def compared(task: Task, examples: Examples, scores: Array) -> Found:
     lengths = [len(each.text) + 1 for each in sentences]  # one more, so that texts do not touch
     splits = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     number = {label: at for at, label in enumerate(task.labels)}
-    decoded = task.decode(scores, examples.inputs)
+    decoded = task.decode(scores, examples.inputs) if own else task.codec.decode(scores, sentences)
     got = [
         (start + each.start, start + each.end, number[each.label], each.score)
         for start, row in zip(splits, decoded, strict=False)
@@ -154,7 +155,7 @@ def intervals(counted: Array, *, resamples: int = 1000, seed: int = 0) -> dict[s
 
 def _compare(task: Task, examples: Examples, counted: Array, other: Array, draws: Mapping[str, int]) -> dict[str, Any]:
     """The numbers of other scores, and what ours have over them on the same texts."""
-    theirs = compared(task, examples, np.asarray(other, np.float32)).counts(len(task.labels))
+    theirs = compared(task, examples, np.asarray(other, np.float32), own=False).counts(len(task.labels))
     both = np.concatenate([counted, theirs])
     drawn = bootstrap.resampled_sums(both, draws["resamples"], draws["seed"])
     ours, others = entities.scores(drawn[:3]), entities.scores(drawn[3:])

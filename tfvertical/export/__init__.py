@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tfvertical.contracts import Examples, Exporter, Task
-from tfvertical.errors import ConfigError, ExportError, MissingPackageError
+from tfvertical.errors import ConfigError, ExportError, MissingPackageError, TfverticalError
 from tfvertical.files import new_folder, write_json, write_text
 from tfvertical.registry import Registry
 
@@ -83,7 +84,7 @@ def export(
     if precision == "int8":
         task.encode(ranges)  # names what the task cannot read; the converter would blame a layer
     folder = Path(path) / "exports" / folder_name(exporter, precision)
-    with new_folder(folder, overwrite=overwrite) as temporary:
+    with new_folder(folder, overwrite=overwrite) as temporary, _told(_format_name(exporter)):
         task = _float32.twin(task)
         comparison = _parity.Comparison(task, exporter, examples, gate)
         exporter.check(task, comparison.items)
@@ -95,6 +96,18 @@ def export(
         manifest.seal(temporary, kind="export", schema_version=SCHEMA_VERSION)
     write_text(folder.parent / _summary.NAME, _summary.table(folder.parent, bundle_hash))
     return folder
+
+
+@contextlib.contextmanager
+def _told(name: str) -> Iterator[None]:
+    """What converters and runtimes raise has no common class; whoever exports several formats goes on to the next."""
+    try:
+        yield
+    except (TfverticalError, OSError, MemoryError):  # the room on disk is told by whoever makes the folder
+        raise
+    except Exception as error:
+        message = f"{type(error).__name__}: {str(error).strip()[:500]}"
+        raise ExportError(f"The export to {name} failed; nothing was written.", received=message) from error
 
 
 def folder_name(exporter: Exporter, precision: str) -> str:

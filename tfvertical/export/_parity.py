@@ -214,6 +214,10 @@ def _fits(task: Task, exporter: Exporter, items: Sequence[Any]) -> list[bool]:
         if exporter.in_windows and length == task.preprocessor.length:  # shorter ones begin and end elsewhere
             for at in np.flatnonzero(counts > 1).tolist():
                 fits[at] = len(task.parts(items[at], length)) == counts[at]
+        if length < task.preprocessor.length and task.target in ("entities", "answers"):
+            for at in np.flatnonzero(fits).tolist():  # of a long word, a shorter file reads fewer pieces
+                parts = task.parts(items[at], length)
+                fits[at] = len(parts) == 1 and max(len(ids) for ids, _ in parts[0].values()) == longest[at]
     return [bool(fit) for fit in fits]
 
 

@@ -101,7 +101,9 @@ def train(
     check_room(Path(out), 4 * sum(math.prod(variable.shape) for variable in task.model.variables))
     if run.data.load.get("strict"):
         reading.refuse_unknown_tokens(task, parts)
-    before = task.scores(parts["test"]) if run.evaluation.before and "test" in parts and where.first else None
+    before = None
+    if run.evaluation.before and "test" in parts and where.first:
+        before = task.probabilities(task.scores(parts["test"]), parts["test"].inputs)
     settings = {name: getattr(run.training, name) for name in run.training.__dataclass_fields__}
     with contextlib.redirect_stdout(sys.stderr):  # Keras' progress is no result
         task.fit(

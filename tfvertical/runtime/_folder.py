@@ -94,7 +94,9 @@ def described(folder: Path) -> dict[str, Any]:
 
 def items_of(items: Any) -> Iterable[Any]:
     """Raw items; a single text, picture or pair counts as a list of one, as it does for a task."""
-    return [items] if isinstance(items, str | bytes | Path | Pair) else items
+    if isinstance(items, np.ndarray) and items.dtype == np.uint8 and pixels.is_picture(items):
+        return [items]
+    return [items] if isinstance(items, str | bytes | bytearray | memoryview | Path | Pair) else items
 
 
 def pair_of(item: Any) -> Pair:

@@ -15,6 +15,7 @@ import numpy as np
 
 from tfvertical import batches, bundle, data, evaluation, planning, stages, training
 from tfvertical.adaptations.frozen import Frozen
+from tfvertical.codecs import pixels
 from tfvertical.codecs.pairs import Pair
 from tfvertical.contracts import Adaptation, Backbone, Encoded, Examples, Task
 from tfvertical.data._advice import as_call, refuse_reading
@@ -237,13 +238,17 @@ class BackboneTask(Task):
         self.report = evaluation.evaluate(self, examples, **options)
         return self.report
 
+    def probabilities(self, scores: np.ndarray, items: Sequence[Any]) -> np.ndarray:
+        """`scores` of items, with what was learned beside the model's outputs taken in: of most tasks, as they are."""
+        return scores
+
     def predict(self, items: Any) -> list[Any]:
         """What the model says of each item: texts; paths, bytes or arrays of pictures.
 
         Args:
             items: a list of them; a single text, path or array of a picture counts as a list of one.
         """
-        if isinstance(items, (str, bytes, Path, Pair)) or (self.items == "image" and _is_picture(items)):
+        if isinstance(items, (str, bytes, Path, Pair)) or (self.items == "image" and pixels.is_picture(items)):
             items = [items]
         items = list(items)
         unlabelled = Examples(items, None, [f"item:{at}" for at in range(len(items))])
@@ -349,11 +354,6 @@ def _settings(options: Mapping[str, Any]) -> Settings:
     """Settings from keywords; what belongs to reading is told as that."""
     refuse_reading(options, Settings.__dataclass_fields__, "training setting")
     return Settings.of(options)
-
-
-def _is_picture(items: Any) -> bool:
-    """Whether this is one array as `pixels.decode` takes it, and not several: its rows would pass for grey pictures."""
-    return isinstance(items, np.ndarray) and (items.ndim == 2 or (items.ndim == 3 and items.shape[-1] in (1, 3, 4)))
 
 
 def _named(error: TrainingError, encoded: Encoded, examples: Examples) -> TrainingError:
