@@ -122,11 +122,13 @@ def test_parts_are_the_rows_that_the_task_reads(kind: str):
     assert whole == [True, True, False]
 
 
-def test_a_shorter_file_leaves_out_what_it_reads_less_of(tmp_path: Path):
+def test_a_shorter_file_leaves_out_what_it_reads_less_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """A long word has fewer pieces in a shorter file, though question and context fit."""
+    monkeypatch.setattr(tiny, "VOCABULARY", (*tiny.VOCABULARY, "##a"))
     task = tiny.make_task("answers", layers=1)
-    room = task.preprocessor.length - 3 - task.config()["head"]["max_question"]
-    length = task.preprocessor.length - 2
-    long = Pair("good", "a" * room)  # a piece a letter
-    _, told = exported(task, tmp_path, length=length, examples=[Pair("good", "very good card")] * 3 + [long])
+    most, asked = task.preprocessor.length, task.config()["head"]["max_question"]
+    long = Pair("good", "a" * (most - 3 - asked))  # a piece a letter: so many, the task reads of one word
+    _, told = exported(task, tmp_path, length=most - 2, examples=[Pair("good", "very good card")] * 3 + [long])
     assert (told["n"], told["left_out"]) == (3, 1)
+    _, told = exported(task, tmp_path / "whole", examples=[long])
+    assert (told["n"], told["left_out"]) == (1, 0)
