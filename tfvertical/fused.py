@@ -146,14 +146,8 @@ def _product(
 
 def _layer_normalization(layer: Any, held: bool) -> Callable[..., Any] | None:
     """Each row as a channel that is normalized over its columns."""
-    axis = _of_rows(layer)
-    if axis is None:
-        return None
-    width, plain = int(layer.gamma.shape[0]), layer.call
 
-    def call(inputs: Any) -> Any:
-        if inputs.shape.rank is None or (axis != -1 and inputs.shape.rank != axis + 1):
-            return plain(inputs)
+    def normalized(inputs: Any, width: int) -> Any:
         gamma, beta = (keras.ops.convert_to_tensor(variable, inputs.dtype) for variable in (layer.gamma, layer.beta))
         shape = tf.shape(inputs)
         rows = tf.reduce_prod(shape[:-1])
@@ -172,11 +166,24 @@ def _layer_normalization(layer: Any, held: bool) -> Callable[..., Any] | None:
         found.set_shape(inputs.shape)  # as a hint: an operation that checks it would stand in the pattern's way
         return found * gamma + beta
 
-    return call
+    return _over_rows(layer, normalized)
 
 
 def _compiled_normalization(layer: Any, held: bool) -> Callable[..., Any] | None:
     """Each row in one pass, forth and back."""
+
+    def normalized(inputs: Any, width: int) -> Any:
+        gamma, beta = (tf.cast(variable.value, tf.float32) for variable in (layer.gamma, layer.beta))
+        found = onepass.normalize(tf.reshape(inputs, (-1, width)), gamma, beta, layer.epsilon)
+        found = tf.cast(tf.reshape(found, tf.shape(inputs)), layer.compute_dtype)
+        found.set_shape(inputs.shape)
+        return found
+
+    return _over_rows(layer, normalized)
+
+
+def _over_rows(layer: Any, normalized: Callable[[Any, int], Any]) -> Callable[..., Any] | None:
+    """What computes a layer that normalizes rows, by inputs and their width; None where it does something else."""
     axis = _of_rows(layer)
     if axis is None:
         return None
@@ -185,11 +192,7 @@ def _compiled_normalization(layer: Any, held: bool) -> Callable[..., Any] | None
     def call(inputs: Any) -> Any:
         if inputs.shape.rank is None or (axis != -1 and inputs.shape.rank != axis + 1):
             return plain(inputs)
-        gamma, beta = (tf.cast(variable.value, tf.float32) for variable in (layer.gamma, layer.beta))
-        found = onepass.normalize(tf.reshape(inputs, (-1, width)), gamma, beta, layer.epsilon)
-        found = tf.cast(tf.reshape(found, tf.shape(inputs)), layer.compute_dtype)
-        found.set_shape(inputs.shape)
-        return found
+        return normalized(inputs, width)
 
     return call
 

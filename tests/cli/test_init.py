@@ -140,6 +140,13 @@ def test_what_cannot_be_told_is_asked_for(tmp_path: Path, columns: dict, message
     assert not (tmp_path / "run.yaml").exists()
 
 
+@pytest.mark.parametrize("which", ["text", "label"])
+def test_a_column_with_nothing_in_it_is_told(tmp_path: Path, which: str):
+    source = table(tmp_path, **({"text": POSTS, "label": TOPICS} | {which: [""] * 60}))
+    with pytest.raises(DataError, match=f"the column '{which}' is empty"):
+        draft(source, tmp_path / "run.yaml", text="text", label="label")
+
+
 def test_names_are_looked_up(tmp_path: Path):
     with pytest.raises(DataError, match=r"no column 'topc'[\s\S]*'topic'"):
         draft(table(tmp_path), tmp_path / "run.yaml", label="topc")

@@ -20,10 +20,13 @@ def classified(result: Any) -> dict[str, float]:
     return {each.display_name or each.category_name: each.score for each in result.classifications[0].categories}
 
 
-@pytest.mark.parametrize("precision", ["float32", "dynamic"])
-def test_texts(tmp_path: Path, text_classifier, tasks, precision: str):
-    examples = None if precision == "float32" else ["the card", "never"] * 50
-    folder = export(text_classifier, tmp_path, precision=precision, examples=examples)
+@pytest.mark.parametrize(
+    "given",
+    [{}, {"precision": "dynamic", "examples": ["the card", "never"] * 50}, {"dynamic_length": True}],
+    ids=["float32", "dynamic", "any length"],
+)
+def test_texts(tmp_path: Path, text_classifier, tasks, given: dict[str, Any]):
+    folder = export(text_classifier, tmp_path, **given)
     options = tasks.text.TextClassifierOptions(
         base_options=tasks.BaseOptions(model_asset_path=str(folder / "model.tflite"))
     )
@@ -32,18 +35,6 @@ def test_texts(tmp_path: Path, text_classifier, tasks, precision: str):
         for text, scores in zip(TEXTS, expected, strict=True):
             found = classified(classifier.classify(text))
             assert set(found) == set(text_classifier.labels)
-            np.testing.assert_allclose([found[name] for name in text_classifier.labels], scores, atol=1e-5)
-
-
-def test_texts_of_any_length(tmp_path: Path, text_classifier, tasks):
-    folder = export(text_classifier, tmp_path, dynamic_length=True)
-    options = tasks.text.TextClassifierOptions(
-        base_options=tasks.BaseOptions(model_asset_path=str(folder / "model.tflite"))
-    )
-    expected = Predictor(folder).scores(TEXTS)
-    with tasks.text.TextClassifier.create_from_options(options) as classifier:
-        for text, scores in zip(TEXTS, expected, strict=True):
-            found = classified(classifier.classify(text))
             np.testing.assert_allclose([found[name] for name in text_classifier.labels], scores, atol=1e-5)
 
 

@@ -105,7 +105,10 @@ def _read(choice: Choice, kind: str = "text", target: str = "label") -> Choice:
 
 
 def _pictures(path: Path) -> Choice:
-    folders = {each.name.lower(): each for each in sorted(path.iterdir()) if each.is_dir()}
+    try:
+        folders = {each.name.lower(): each for each in sorted(path.iterdir()) if each.is_dir()}
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}.") from error
     parts = {part: folders[name] for part, names in _PARTS.items() for name in names[::-1] if name in folders}
     sources = parts if "train" in parts else {"train": path}
     counts = Counter(row.label for row in ImageFolder(sources["train"], Request("image")).rows() if not row.fault)
@@ -127,6 +130,8 @@ def _table(path: Path, table: Looked, text: str | Sequence[str], label: str | No
             raise DataError(
                 f"{path.name} has no column {name!r}.", expected=table.told(), nearest=nearest(name, list(named))
             )
+        if not named[name].values:
+            raise DataError(f"{path.name}: the column {name!r} is empty.", received=table.told(), fix="name another")
     items = [named[name] for name in text] or [_text(path, table, label)]
     truth = named[label] if label is not None else _label(path, table, items)
     pictures = len(items) == 1 and _are_pictures(items[0])

@@ -74,9 +74,14 @@ def content(choice: Choice, out: Path) -> str:
     """The run file's text; paths are taken from its own folder."""
     preset = next((preset for kind, preset in _PRESETS.items() if choice.task.startswith(kind)), "minilm_l6_v2")
     whole = choice.task in _WHOLE
+    # of `seen`, lines below another quote rows: those are for the terminal, not for a file that is handed on
     texts, home = preset == "minilm_l6_v2", out.resolve().parent
     lines = [
-        *(f"# {''.join(each if each.isprintable() else '?' for each in line)}" for line in choice.seen),
+        *(
+            f"# {''.join(each if each.isprintable() else '?' for each in line)}"
+            for line in choice.seen
+            if line[0] != " "
+        ),
         f"#   {command(Path(out.name))}",
         "",
         "task:",
