@@ -208,12 +208,11 @@ def _of_rows(layer: Any) -> int | None:
 
 def _lookup(layer: Any, held: bool) -> Callable[..., Any] | None:
     """Rows as the variable gives them: Keras reads the whole table, which is copied where single rows are moved."""
-    table, plain = layer.embeddings, layer.call
+    rows, plain = layer.embeddings.value, layer.call  # within the call, Keras converts all of it to another precision
     if _adapted(layer) or layer.mask_zero:
         return None
 
     def call(inputs: Any, **options: Any) -> Any:
-        rows = table.value
         if options or not isinstance(rows, tf.Variable):
             return plain(inputs, **options)
         if inputs.dtype not in (tf.int32, tf.int64):  # as Keras does

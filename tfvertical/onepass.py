@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
@@ -36,9 +35,10 @@ def gelu(inputs: Any, approximate: bool = False) -> Any:
 
     @tf.custom_gradient
     def passed(given: Any) -> Any:
-        return forth(given), lambda upstream: back(given, upstream)
+        filled = _filled(given)
+        return _cut(forth(filled), given), lambda upstream: _cut(back(filled, _filled(upstream)), given)
 
-    return _in_tiles(passed, inputs)
+    return passed(inputs)
 
 
 def normalize(inputs: Any, gamma: Any, beta: Any, epsilon: float) -> Any:
@@ -53,18 +53,28 @@ def normalize(inputs: Any, gamma: Any, beta: Any, epsilon: float) -> Any:
 
     @tf.custom_gradient
     def passed(given: Any, scale: Any, offset: Any) -> Any:
-        found, mean, deviation = _normalized(given, scale, offset, epsilon)
-        return found, lambda upstream: _normalized_back(given, scale, mean, deviation, upstream)
+        filled = _filled(given)
+        found, mean, deviation = _normalized(filled, scale, offset, epsilon)
+
+        def back(upstream: Any) -> tuple[Any, Any, Any]:
+            of_rows, of_scale, of_offset = _normalized_back(filled, scale, mean, deviation, _filled(upstream))
+            return _cut(of_rows, given), of_scale, of_offset
+
+        return _cut(found, given), back
 
     numbers = [tf.identity(each) for each in (gamma, beta)]  # a variable has no gradient that is given here
-    return _in_tiles(lambda given: passed(given, *numbers), inputs)
+    return passed(inputs, *numbers)
 
 
-def _in_tiles(action: Callable[[Any], Any], inputs: Any) -> Any:
-    """`action` of the rows, filled up with zeros, which what is cut off again gives no gradient."""
-    rows = tf.shape(inputs)[0]
-    found = action(tf.pad(inputs, [[0, -rows % TILE], [0, 0]]))[:rows]
-    found.set_shape(inputs.shape)
+def _filled(rows: Any) -> Any:
+    """Zeros below, which gives whole tiles. TensorFlow's own gradient of a cut fills up at a tenth of the speed."""
+    return tf.pad(rows, [[0, -tf.shape(rows)[0] % TILE], [0, 0]])
+
+
+def _cut(filled: Any, like: Any) -> Any:
+    """As many rows as there were before."""
+    found = filled[: tf.shape(like)[0]]
+    found.set_shape(like.shape)
     return found
 
 
