@@ -83,7 +83,7 @@ def _dense(layer: Any, held: bool, compiled: bool = False) -> Callable[..., Any]
         activation = functools.partial(onepass.gelu, approximate=form == "tanh")
 
     def call(inputs: Any, training: bool | None = None) -> Any:
-        return _product(inputs, 1, layer, (layer.units,), now, activation)
+        return _product(inputs, 1, layer, (layer.units,), now, activation, compiled)
 
     return call
 
@@ -96,7 +96,7 @@ def _gelu(activation: Any) -> str | None:
     return "tanh" if name == "gelu_approximate" and home.startswith("keras_hub.") else None
 
 
-def _einsum_dense(layer: Any, held: bool) -> Callable[..., Any] | None:
+def _einsum_dense(layer: Any, held: bool, compiled: bool = False) -> Callable[..., Any] | None:
     """The same, where the last axes of the inputs meet the first ones of the weights, as in attention's projections."""
     summed = _summed(layer.equation)
     rest = tuple(layer.kernel.shape)[summed:]
@@ -107,7 +107,7 @@ def _einsum_dense(layer: Any, held: bool) -> Callable[..., Any] | None:
     now = _converted(layer) if held else None
 
     def call(inputs: Any, training: bool | None = None) -> Any:
-        return _product(inputs, summed, layer, rest, now, layer.activation)
+        return _product(inputs, summed, layer, rest, now, layer.activation, compiled)
 
     return call
 
@@ -128,7 +128,13 @@ def _summed(equation: str) -> int:
 
 
 def _product(
-    inputs: Any, summed: int, layer: Any, rest: tuple[int, ...], held: np.ndarray | None, activation: Any
+    inputs: Any,
+    summed: int,
+    layer: Any,
+    rest: tuple[int, ...],
+    held: np.ndarray | None,
+    activation: Any,
+    compiled: bool,
 ) -> Any:
     """The inputs' last `summed` axes times the layer's weights, bias and activation: two matrices and a row."""
     kernel, columns = keras.ops.convert_to_tensor(layer.kernel) if held is None else tf.constant(held), math.prod(rest)
@@ -136,7 +142,8 @@ def _product(
     width = math.prod(kernel.shape[:summed])
     found = tf.matmul(tf.reshape(inputs, (-1, width)), tf.reshape(kernel, (width, columns)))
     if layer.bias is not None:
-        found = tf.nn.bias_add(found, tf.reshape(keras.ops.convert_to_tensor(layer.bias), (columns,)))
+        add = onepass.biased if compiled else tf.nn.bias_add
+        found = add(found, tf.reshape(keras.ops.convert_to_tensor(layer.bias), (columns,)))
     if activation is not None:
         found = activation(found)
     found = tf.reshape(found, tf.concat([rows, rest], 0))
@@ -206,6 +213,17 @@ def _of_rows(layer: Any) -> int | None:
     return axis
 
 
+def _dropout(layer: Any, held: bool) -> Callable[..., Any] | None:
+    """What is dropped is drawn where it is."""
+    if layer.noise_shape is not None or not 0 < layer.rate < 1:
+        return None
+
+    def call(inputs: Any, training: bool = False) -> Any:
+        return onepass.dropout(inputs, layer.rate, layer.seed_generator.next()) if training else inputs
+
+    return call
+
+
 def _lookup(layer: Any, held: bool) -> Callable[..., Any] | None:
     """Rows as the variable gives them: Keras reads the whole table, which is copied where single rows are moved."""
     rows, plain = layer.embeddings.value, layer.call  # within the call, Keras converts all of it to another precision
@@ -244,6 +262,8 @@ _TRAINED: dict[type, _Way] = _PRODUCTS | dict.fromkeys(
 )
 _COMPILED: dict[type, _Way] = _TRAINED | {
     keras.layers.Dense: functools.partial(_dense, compiled=True),
+    keras.layers.EinsumDense: functools.partial(_einsum_dense, compiled=True),
+    keras.layers.Dropout: _dropout,
     keras.layers.LayerNormalization: _compiled_normalization,
 }
 _WAYS: dict[type, _Way] = _PRODUCTS | {keras.layers.LayerNormalization: _layer_normalization}
