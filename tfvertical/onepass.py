@@ -1,4 +1,4 @@
-"""GELU, layer normalization and dropout in one pass over memory, forth and back, compiled by XLA.
+"""GELU, layer normalization, dropout and Adam's step in one pass over memory each, compiled by XLA.
 
 TensorFlow computes them on a processor as a dozen operations forth and two dozen back, each of which reads and writes
 the whole array: of a training step of MiniLM in bfloat16 that is a third of the time. XLA makes a loop of each, but
@@ -113,6 +113,27 @@ def _some(given: Any, key: Any, limit: Any, rate: float) -> Any:
     found = tf.reshape(tf.reshape(found, (-1,))[:count], tf.shape(given))
     found.set_shape(given.shape)
     return found
+
+
+@_compiled
+def adam(variable: Any, first: Any, second: Any, gradient: Any, numbers: Any) -> None:
+    """Move a variable and its two moments by one step of AdamW.
+
+    Args:
+        variable: float32.
+        first: the mean of gradients, a variable of that shape.
+        second: the mean of their squares, likewise.
+        gradient: of that shape.
+        numbers: float32 `(6,)`: what the gradient is multiplied with (0 also where it is not finite), the rate with
+            Adam's correction of its moments' beginning, weight decay, what each moment keeps, and epsilon.
+    """
+    scale, rate, decay, keep_first, keep_second, epsilon = tf.unstack(numbers)
+    scaled = tf.math.multiply_no_nan(tf.cast(gradient, tf.float32), scale)
+    mean = first + (scaled - first) * (1 - keep_first)
+    square = second + (tf.square(scaled) - second) * (1 - keep_second)
+    variable.assign(variable - variable * decay - rate * mean / (tf.sqrt(square) + epsilon))
+    first.assign(mean)
+    second.assign(square)
 
 
 def _filled(rows: Any) -> Any:

@@ -16,9 +16,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfvertical import tables
+from tfvertical import onepass, tables
 
 CALM = 2_000
+LARGE = 2**14  # numbers of a variable from which on one pass over memory spares more than calling XLA takes
 FLOAT16_SCALE = 2.0**15
 
 
@@ -55,7 +56,10 @@ class StagedAdamW(keras.optimizers.Optimizer):
 
     Attributes:
         skipped: how many steps have moved nothing, a variable; overflows of a loss that is scaled do not count.
+        one_pass: whether XLA makes one pass over memory of a large variable's step; read while a step is traced.
     """
+
+    one_pass = False
 
     def __init__(
         self,
@@ -137,7 +141,9 @@ class StagedAdamW(keras.optimizers.Optimizer):
             rate * self.decay if self.decays[at] and self.decay else None,
         )
         gradient, rows = tf.cast(gradient, variable.dtype), self._rows[at]
-        if rows is None:
+        if self._passed_once(at, variable):
+            self._move_at_once(variable, m, v, gradient, pace)
+        elif rows is None:
             self._move(variable, m, v, gradient, pace)
         else:
             self._move_rows(rows, variable, m, v, gradient, pace)
@@ -161,6 +167,17 @@ class StagedAdamW(keras.optimizers.Optimizer):
             epsilon=self.epsilon,
             grad=gradient,
         )
+
+    def _passed_once(self, at: int, variable: Any) -> bool:
+        """Whether a variable's gradient comes unscaled, and goes through one pass."""
+        return self.one_pass and self._rows[at] is None and variable.shape.num_elements() >= LARGE
+
+    def _move_at_once(self, variable: Any, m: Any, v: Any, gradient: Any, pace: _Pace) -> None:
+        """The same by XLA, with the gradient's scale: what is read and written once here takes `_move` twice as long."""
+        unbiased = tf.sqrt(1 - tf.pow(self.beta_2, pace.step)) / (1 - tf.pow(self.beta_1, pace.step))
+        fade = 0.0 if pace.fade is None else pace.fade
+        numbers = (self._scaled, pace.rate * unbiased, fade, pace.keep_m, pace.keep_v, self.epsilon)
+        onepass.adam(variable, m.value, v.value, gradient, tf.stack([tf.cast(each, tf.float32) for each in numbers]))
 
     def _move_rows(self, rows: np.ndarray, variable: Any, m: Any, v: Any, gradient: Any, pace: _Pace) -> None:
         """The same of some rows, `gradient` being theirs."""
@@ -196,9 +213,12 @@ class StagedAdamW(keras.optimizers.Optimizer):
         norm = tf.linalg.global_norm([gradient for gradient, _ in pairs]) * undo
         finite = tf.math.is_finite(norm)
         scale = tf.ones_like(norm) if self.clip_norm is None else tf.minimum(self.clip_norm / norm, 1.0)
-        scale = tf.where(finite, scale * undo, 0.0)
+        self._scaled = scale = tf.where(finite, scale * undo, 0.0)
         pairs = [
-            (tf.math.multiply_no_nan(gradient, tf.cast(scale, gradient.dtype)), value) for gradient, value in pairs
+            (gradient, value)
+            if self._passed_once(at, value)
+            else (tf.math.multiply_no_nan(gradient, tf.cast(scale, gradient.dtype)), value)
+            for at, (gradient, value) in zip(places, pairs, strict=True)
         ]
         learning_rate = tf.where(finite, learning_rate, math.nan)
         tf.__internal__.distribute.interim.maybe_merge_call(

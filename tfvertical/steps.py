@@ -47,6 +47,7 @@ def make_metrics(model: keras.Model, batch: Any) -> None:
 def taken_by(model: keras.Model, compiled: bool = False) -> Step:
     """Keras' own step of a model on one device; with `compiled`, XLA's passes where `fused` has some."""
     loss = next(metric for metric in model.metrics if metric.name == "loss")
+    model.optimizer.one_pass = compiled
 
     def step(batch: Any) -> tf.Tensor:
         with moving(model) as moved, fused.fused(model, trained=True, compiled=compiled):

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from tests.core import tiny
-from tfvertical import feed, fused, kernels, onepass
+from tfvertical import feed, fused, kernels, onepass, optimizer
 from tfvertical.adaptations.full_fine_tuning import FullFineTuning
 
 ROWS = [1, 7, onepass.TILE, onepass.TILE + 1]
@@ -125,7 +125,7 @@ def test_long_stages_take_it_and_short_ones_do_not(monkeypatch: pytest.MonkeyPat
 
     def run(worth: float):
         monkeypatch.setattr(feed, "WORTH_COMPILING", worth)
-        task = tiny.text_task(dropout=0.0)
+        task = tiny.text_task(body_dropout=0.0, dropout=0.0)  # which has draws of its own
         history = task.fit(
             tiny.texts(24), adaptation=FullFineTuning(), epochs=2, batch_size=8, learning_rate=1e-3, seed=0, verbose=0
         )
@@ -135,3 +135,66 @@ def test_long_stages_take_it_and_short_ones_do_not(monkeypatch: pytest.MonkeyPat
     assert [each[0].steps[-1].get("one_pass") for each in (plain, ours)] == [False, kernels.onednn()]
     np.testing.assert_allclose(ours[0].history["loss"], plain[0].history["loss"], rtol=1e-3)
     assert tiny.largest_difference(plain[1], ours[1]) < 2e-3, "AdamW takes a whole step for a gradient of rounding"
+
+
+def test_steps_of_large_variables_are_those_of_small_ones():
+    """Clipped, decayed, at rates of their own, with a step that is not finite."""
+
+    def taken(one_pass: bool):
+        chance = np.random.default_rng(0)
+        shapes = [(2, optimizer.LARGE // 2), (3, optimizer.LARGE), (5,)]
+        variables = [keras.Variable(chance.normal(size=shape).astype("float32")) for shape in shapes]
+        found = optimizer.StagedAdamW(1e-2, rates=[1.0, 0.1, 1.0], decays=[True, False, False], starts=[0, 0, 0])
+        found.build(variables)
+        found.one_pass = one_pass
+        step = tf.function(lambda *gradients: found.apply_gradients(list(zip(gradients, variables, strict=True))))
+        for number in range(6):
+            gradients = [chance.normal(size=shape).astype("float32") for shape in shapes]
+            if number == 3:
+                gradients[1][0, 7] = np.inf if one_pass else np.nan
+            step(*[tf.constant(each) for each in gradients])
+        assert int(found.skipped.numpy()) == 1
+        return [each.numpy() for each in (*variables, *found._momentums, *found._velocities)]
+
+    for ours, plain in zip(taken(True), taken(False), strict=True):
+        np.testing.assert_allclose(ours, plain, rtol=2e-5, atol=1e-7)
+
+
+def test_dropout_keeps_the_share_that_it_should_and_gives_gradients_to_what_it_keeps():
+    x, rate = tf.ones((300, 401)), 0.3
+    seed = tf.constant([3, 5], tf.uint32)
+    found, slopes = both(lambda given: onepass.dropout(given, rate, seed), x)
+    kept = found.numpy() != 0
+    assert abs(kept.mean() - 0.7) < 4 * np.sqrt(0.21 / kept.size), "four standard deviations"
+    np.testing.assert_allclose(found.numpy()[kept], 1 / 0.7, rtol=1e-6)
+    np.testing.assert_allclose(slopes, found * matrix(300, 401, seed=1, spread=1.0), rtol=1e-6)
+    assert (onepass.dropout(x, rate, seed).numpy() == found.numpy()).all()
+
+
+@pytest.mark.parametrize("other", [(3, 6), (4, 5), (5, 3)])
+def test_what_is_dropped_is_another_each_time(other: tuple[int, int]):
+    """Neither alike, nor the same moved by some places, which neighbouring seeds of a poor hash would give."""
+    x = tf.ones((2**15,))
+    one, two = (onepass.dropout(x, 0.5, tf.constant(seed, tf.uint32)).numpy() > 0 for seed in ((3, 5), other))
+    spectrum = np.fft.rfft(one - one.mean()).conj() * np.fft.rfft(two - two.mean())
+    assert np.abs(np.fft.irfft(spectrum)).max() < 0.25 * one.size * 6 / np.sqrt(one.size), "six standard deviations"
+    alone = np.abs(np.fft.irfft(np.abs(np.fft.rfft(one - one.mean())) ** 2))[1:]
+    assert alone.max() < 0.25 * one.size * 6 / np.sqrt(one.size), "nor a place from its neighbours"
+
+
+def test_layers_drop_as_their_seeds_say():
+    layer, x = keras.layers.Dropout(0.5, seed=1), tf.ones((40, 8))
+    before = layer.seed_generator.state.numpy()
+    layer.seed_generator.state.assign(before)
+    with fused.fused(keras.Sequential([layer]), trained=True, compiled=True):
+        first, second = layer(x, training=True).numpy(), layer(x, training=True).numpy()
+        assert (layer(x, training=False).numpy() == 1).all()
+        layer.seed_generator.state.assign(before)
+        again = layer(x, training=True).numpy()
+    assert (first != second).any() and (again == first).all()
+    assert "call" not in vars(layer)
+
+
+def test_a_bias_has_the_gradient_that_it_has_elsewhere():
+    given = (matrix(30), matrix(1, seed=2)[0])
+    alike(both(onepass.biased, *given), both(tf.nn.bias_add, *given), 1e-5)
