@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from benchmarks import full_ft, processes, race, show, work
+from benchmarks import full_ft, processes, race, show, syscalls, work
 from benchmarks.contenders import forked
 from tfvertical.checkpoint import Checkpoint
 
@@ -38,6 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> tuple[str, bool]:
     with tempfile.TemporaryDirectory() as folder:
         killed = _killed(Path(folder), runs, texts)
         damaged = _damaged(Path(folder), damages)
+        spoilt = syscalls.outcomes(Path(folder), 6 if options.smoke else None) if syscalls.there() else []
+    calls = "" if options.smoke else ", each call once"
     lines = [
         QUESTION,
         "",
@@ -48,10 +50,22 @@ def main(arguments: Sequence[str] | None = None) -> tuple[str, bool]:
         "intervals repeated |",
         f"| one bit flipped, or a file cut | {damaged['trials']} | {damaged['refused']} passed over, the generation "
         "before used | |",
+        *(
+            f"| {each.fault} at a system call of a save | {each.trials}{calls} | {each.whole} left the position "
+            f"before or the new one whole, and the next save went well | {each.spoilt} saves ended early |"
+            for each in spoilt
+        ),
+        *(
+            []
+            if spoilt
+            else ["| a fault at a system call of a save | none: `strace` is not there, or may not trace | | |"]
+        ),
         "",
+        *(_closing(f"faults[{each.fault} at a call]", each.whole, each.trials) for each in spoilt),
         _closing("faults[damage]", damaged["refused"], damaged["trials"]),
     ]
-    well = killed["equal"] == runs and damaged["refused"] == damaged["trials"] and killed["repeated"] <= 1
+    well = all(each.whole == each.trials for each in spoilt)
+    well = well and killed["equal"] == runs and damaged["refused"] == damaged["trials"] and killed["repeated"] <= 1
     if not options.smoke:
         ratios = _costs(options.rounds)
         median, least, most = statistics.median(ratios), min(ratios), max(ratios)

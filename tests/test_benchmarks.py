@@ -12,7 +12,7 @@ from dataclasses import replace
 import pytest
 
 from benchmarks import __main__ as every
-from benchmarks import faults, gradual, measured, picture, processes, race, show, verdicts, work
+from benchmarks import faults, gradual, measured, picture, processes, race, show, syscalls, verdicts, work
 from benchmarks.contenders import clock
 from benchmarks.race import Contender, Outcome, Race, Row
 from tfvertical import kernels
@@ -339,6 +339,14 @@ def test_runs_that_are_killed_end_as_if_they_had_not_been(shared_data, capsys):
     section, well = faults.main(["--smoke"])
     assert well, capsys.readouterr().err
     assert "faults: ratio=1.00" in section and "quality=5/5" in section
+
+
+@pytest.mark.skipif(not syscalls.there(), reason="strace is not installed, or may not trace")
+def test_whatever_system_call_of_a_save_fails_a_whole_position_is_left(tmp_path):
+    killed, full, broken = syscalls.outcomes(tmp_path, most=3)
+    assert killed.spoilt == killed.trials >= 3, "each process was killed in its save"
+    assert full.spoilt and broken.spoilt, "disks that are full or broken are noticed"
+    assert all(each.whole == each.trials for each in (killed, full, broken))
 
 
 @pytest.mark.slow
