@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -98,7 +99,7 @@ def _one_by_one(
     )
     # of the whole stage, kept parts or not: a run that goes on, or keeps nothing, computes in the same arithmetic
     work = way.step(inside=False) * len(trained.train) * way.resolved.stage.epochs
-    one_pass = replicas is None and work >= WORTH_COMPILING and fused.compiles(model)
+    one_pass = replicas is None and work >= WORTH_COMPILING and _never_in_chunks(way) and fused.compiles(model)
     few = batches.batch(trained.train, model, np.arange(min(2, len(trained.train))))
     steps.make_metrics(model, few) if replicas is None else replicas.make_metrics(few)
     taken = steps.Steps(
@@ -132,6 +133,14 @@ def _one_by_one(
         "why": why,
     }
     return Feed(data, per_epoch, kept, taken, how)
+
+
+def _never_in_chunks(way: planning.Way) -> bool:
+    """Whether a stage goes batch by batch, its frozen part's outputs kept or not: chunks drop by Keras' own draws."""
+    prefix, suffix = way.parts.prefix, way.parts.suffix
+    if prefix is None or any(None in each.shape[1:] for each in keras.tree.flatten(prefix.outputs)):
+        return True
+    return sum(math.prod(variable.shape) for variable in suffix.weights) > chunks.WEIGHTS
 
 
 def _looking(trained: Trained) -> steps.Look:

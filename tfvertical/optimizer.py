@@ -173,7 +173,7 @@ class StagedAdamW(keras.optimizers.Optimizer):
         return self.one_pass and self._rows[at] is None and variable.shape.num_elements() >= LARGE
 
     def _move_at_once(self, variable: Any, m: Any, v: Any, gradient: Any, pace: _Pace) -> None:
-        """The same by XLA, with the gradient's scale: what is read and written once here takes `_move` twice as long."""
+        """The same by XLA, with the gradient's scale: memory is read and written half as often."""
         unbiased = tf.sqrt(1 - tf.pow(self.beta_2, pace.step)) / (1 - tf.pow(self.beta_1, pace.step))
         fade = 0.0 if pace.fade is None else pace.fade
         numbers = (self._scaled, pace.rate * unbiased, fade, pace.keep_m, pace.keep_v, self.epsilon)

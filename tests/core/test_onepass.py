@@ -11,6 +11,7 @@ import tensorflow as tf
 from tests.core import tiny
 from tfvertical import feed, fused, kernels, onepass, optimizer
 from tfvertical.adaptations.full_fine_tuning import FullFineTuning
+from tfvertical.adaptations.gradual_unfreezing import GradualUnfreezing
 
 ROWS = [1, 7, onepass.TILE, onepass.TILE + 1]
 
@@ -135,6 +136,30 @@ def test_long_stages_take_it_and_short_ones_do_not(monkeypatch: pytest.MonkeyPat
     assert [each[0].steps[-1].get("one_pass") for each in (plain, ours)] == [False, kernels.onednn()]
     np.testing.assert_allclose(ours[0].history["loss"], plain[0].history["loss"], rtol=1e-3)
     assert tiny.largest_difference(plain[1], ours[1]) < 2e-3, "AdamW takes a whole step for a gradient of rounding"
+
+
+@pytest.mark.parametrize("cache", [True, False])
+def test_a_stage_that_could_be_in_chunks_drops_as_chunks_do(monkeypatch: pytest.MonkeyPatch, cache: bool):
+    monkeypatch.setattr(feed, "WORTH_COMPILING", 0.0)
+    task = tiny.text_task(dropout=0.2)
+    history = task.fit(
+        tiny.texts(24), adaptation=GradualUnfreezing(1), epochs=1, batch_size=8, cache=cache, seed=0, verbose=0
+    )
+    assert [each.get("one_pass", False) for each in history.steps] == [False, kernels.onednn()]
+
+
+def test_what_is_kept_and_what_is_not_are_dropped_alike(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(feed, "WORTH_COMPILING", 0.0)
+    found = []
+    for cache in (True, False):
+        task = tiny.text_task(dropout=0.2)
+        history = task.fit(
+            tiny.texts(40), adaptation=GradualUnfreezing(1), epochs=2, batch_size=8, cache=cache, precision="float32",
+            seed=0, verbose=0,
+        )  # fmt: skip
+        found.append((history.history["loss"], tiny.values(task.model)))
+    np.testing.assert_allclose(found[0][0], found[1][0], rtol=1e-5)
+    assert tiny.largest_difference(found[0][1], found[1][1]) < 1e-5
 
 
 def test_steps_of_large_variables_are_those_of_small_ones():
