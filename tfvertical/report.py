@@ -138,9 +138,23 @@ class Report:
         """
         file = Path(path) / "report.json" if Path(path).is_dir() else Path(path)
         try:
-            content = json.loads(file.read_bytes())
+            return cls.read(file.read_bytes(), str(file))
         except FileNotFoundError as error:
             raise BundleError(f"There is no report at {file}.", fix="name the folder that report.save wrote") from error
+
+    @classmethod
+    def read(cls, written: bytes, file: str) -> Report:
+        """What `report.json` holds.
+
+        Args:
+            written: its bytes.
+            file: what messages call it.
+
+        Raises:
+            BundleError: it is not one of ours.
+        """
+        try:
+            content = json.loads(written)
         except ValueError as error:
             raise BundleError(f"{file} is not JSON.", received=str(error), fix="evaluate again and save") from error
         version = content.pop("schema_version", None) if isinstance(content, dict) else None

@@ -150,6 +150,7 @@ class BackboneTask(Task):
         described = to_config(how)
         examples = self.examples(train, verbose)
         held_out = None if validation is None else self.examples(validation, verbose)
+        self.report = None  # it was of the model that now changes
         self._prepare(examples)
         encoded = self._labelled(self._weighted(examples, class_weight))
         if verbose and encoded.truncated:
