@@ -97,6 +97,28 @@ def test_one_text_a_list_or_a_generator(task):
     assert one == same == again and one.label in tiny.LABELS and 0.5 <= one.score <= 1
 
 
+class Table(list):
+    """What pandas, Polars and PyArrow have in common: columns, whose names an iteration gives."""
+
+    columns = ("text", "label")
+
+
+@pytest.mark.parametrize("items", [{"text": ["good"]}, Table(["text", "label"])])
+def test_names_are_not_predicted(task, items):
+    with pytest.raises(DataError, match=r'names would be predicted[\s\S]*list\(df\["text"\]\)'):
+        task.predict(items)
+
+
+def test_a_file_is_no_text_and_examples_are_what_they_hold(task, tmp_path: Path):
+    file = tmp_path / "rows.csv"
+    file.write_text("text\ngood card\n")
+    for path in (file, str(file)):
+        with pytest.raises(DataError, match=r"is a file[\s\S]*tv\.data\.load\('.*rows\.csv', label=None\)"):
+            task.predict(path)
+    assert task.predict(data.load(file, label=None)) == task.predict(["good card"])
+    assert len(task.predict([str(file)])) == 1
+
+
 @pytest.mark.parametrize("item", [None, 3, 2.5, b"good", ["good"]])
 def test_what_is_no_text_is_refused(task, item):
     with pytest.raises(DataError, match=r"item:1[\s\S]*text"):

@@ -15,8 +15,7 @@ import numpy as np
 
 from tfvertical import batches, bundle, data, evaluation, planning, stages, training
 from tfvertical.adaptations.frozen import Frozen
-from tfvertical.codecs import pixels
-from tfvertical.codecs.pairs import Pair
+from tfvertical.codecs.listing import listed
 from tfvertical.contracts import Adaptation, Backbone, Encoded, Examples, Task
 from tfvertical.data._advice import as_call, refuse_reading
 from tfvertical.errors import ConfigError, DataError, TrainingError
@@ -247,11 +246,12 @@ class BackboneTask(Task):
         """What the model says of each item: texts; paths, bytes or arrays of pictures.
 
         Args:
-            items: a list of them; a single text, path or array of a picture counts as a list of one.
+            items: a list of them, or `Examples`; a single text, path or array of a picture counts as a list of one.
+
+        Raises:
+            DataError: an item is of another kind; or a table, a mapping or the path of a file is given for texts.
         """
-        if isinstance(items, (str, bytes, Path, Pair)) or (self.items == "image" and pixels.is_picture(items)):
-            items = [items]
-        items = list(items)
+        items = list(listed(items, self.items))
         unlabelled = Examples(items, None, [f"item:{at}" for at in range(len(items))])
         return self.decode(self.scores(unlabelled), items)
 
