@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["Preset", "around", "check", "fetch", "load", "path", "preprocessor", "presets"]
 
 _LAST = "keras_hub"  # takes any plain name, so the others are asked first
-_PREPROCESSORS = {
+PREPROCESSORS = {
     "WordPiecePreprocessor": "_text_preprocessor",
     "HubTextPreprocessor": "_text_preprocessor_hub",
     "KerasImagePreprocessor": "_image_preprocessor",
@@ -100,10 +100,16 @@ def preprocessor(config: Mapping[str, Any], assets: Mapping[str, bytes]) -> Prep
     """
     fields = dict(config)
     name = fields.pop("class", None)
-    if name not in _PREPROCESSORS:
-        raise PresetError(f"There is no preprocessor {name!r}.", expected="one of " + ", ".join(_PREPROCESSORS))
-    module = importlib.import_module(f"tfvertical.backbones.{_PREPROCESSORS[name]}")
+    if name not in PREPROCESSORS:
+        raise PresetError(f"There is no preprocessor {name!r}.", expected="one of " + ", ".join(PREPROCESSORS))
+    module = importlib.import_module(f"tfvertical.backbones.{PREPROCESSORS[name]}")
     return getattr(module, name).from_config(fields, assets)
+
+
+def restores(preprocessor: Preprocessor) -> bool:
+    """Whether `preprocessor(config, assets)` would make this one again: its class is one of this package's."""
+    name = type(preprocessor).__name__
+    return type(preprocessor).__module__ == f"tfvertical.backbones.{PREPROCESSORS.get(name)}"
 
 
 def _source(name: str) -> BackboneSource:

@@ -30,6 +30,7 @@ from tfvertical.report import Report
 from tfvertical.reporting import exported
 from tfvertical.settings import Settings
 
+from tfvertical.tasks._known import check_known
 
 class BackboneTask(Task):
     """A head on one backbone; a task says what it predicts and how a model's outputs tell it."""
@@ -261,7 +262,12 @@ class BackboneTask(Task):
         Args:
             path: its folder; `bundle/` is written inside.
             overwrite: replace a bundle that stands there.
+
+        Raises:
+            BundleError: a bundle is there already, no space; or the task's class or that of its preprocessor is none of
+                this package's, so that loading would not find it.
             thin: store only weights that differ from the preset's.
+        check_known(self)
         """
         return bundle.save(self, path, run=self.run, report=self.report, overwrite=overwrite, thin=thin)
 
