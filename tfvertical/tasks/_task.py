@@ -325,6 +325,13 @@ class BackboneTask(Task):
         task._set_model(model, config["blocks"])
         task.run, task.report, task._train = {}, None, None
         return task
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """No copy by `copy` or `pickle`: its parts would no longer be layers of its model."""
+        raise ConfigError(
+            f"{type(self).__name__} is not copied by copy.deepcopy or pickle: its parts are layers of its model.",
+            fix="task.save(folder), and tv.load(folder) where another one is wanted",
+        )
+
 
     # --------------------------------------------------------------------------------------------------------- private
     def _prepare(self, examples: Examples) -> None:
