@@ -88,7 +88,7 @@ def save(
     Raises:
         BundleError: a bundle is there already, no space, a layer or a value that cannot be saved.
     """
-    folder = Path(path) / "bundle"
+    folder = Path(path).expanduser() / "bundle"
     with new_folder(folder, overwrite=overwrite) as temporary:
         for name, content in _contents(task, run or {}, thin, base).items():
             (temporary / name).parent.mkdir(parents=True, exist_ok=True)
@@ -125,7 +125,7 @@ def load(path: str | Path, *, base: LoadBase | None = None) -> Task:
         folder, kind="bundle", keep=lambda name: name == _REPORT or not name.startswith("report/")
     )
     _supported(found, path)
-    _warn_of_stale_exports(Path(path), found)
+    _warn_of_stale_exports(folder.parent, found)
     return _task(_migrated(files, found.schema_version), str(folder), base)
 
 
@@ -136,7 +136,7 @@ def hash_for(task: Task, path: str | Path) -> str | None:
         BundleError: the bundle there has other weights, labels or preprocessing than `task`, so an export would stand
             beside the wrong bundle.
     """
-    if not (Path(path) / "bundle").exists():
+    if not (Path(path).expanduser() / "bundle").exists():
         return None
     folder = _folder(path)
     found, files = manifest.check(folder, kind="bundle", keep=lambda name: not name.startswith("report/"))
@@ -192,7 +192,7 @@ def exports(path: str | Path) -> tuple[Export, ...]:
     """
     current = verify(path).hash
     found = []
-    for folder in _export_folders(Path(path)):
+    for folder in _export_folders(Path(path).expanduser()):
         _, files = manifest.check(folder, kind="export", keep=lambda name: name == "parity.json")
         parity = parse_json(files.get("parity.json", b"{}"), str(folder / "parity.json"))
         origin = parity.get("bundle_hash")
@@ -290,7 +290,8 @@ def _migrated(files: Files, version: int) -> Files:
 
 
 def _folder(path: str | Path) -> Path:
-    folder = Path(path) / "bundle"
+    path = Path(path).expanduser()
+    folder = path / "bundle"
     if not folder.exists() and not folder.is_symlink():
         inside = (Path(path) / manifest.NAME).is_file()
         fix = f"give the folder above it, {Path(path).parent}" if inside else None

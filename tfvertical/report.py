@@ -120,11 +120,12 @@ class Report:
             "report.html": html.page(self),
             "model_card.md": markdown.model_card(self),
         }
+        folder = Path(folder).expanduser()
         with files.new_folder(folder, overwrite=overwrite) as new:
             files.write_json(new / "report.json", self.to_json())
             for name, text in pages.items():
                 files.write_text(new / name, text)
-        return Path(folder)
+        return folder
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Report:
@@ -136,7 +137,8 @@ class Report:
         Raises:
             BundleError: there is none, or it is not one of ours.
         """
-        file = Path(path) / "report.json" if Path(path).is_dir() else Path(path)
+        file = Path(path).expanduser()
+        file = file / "report.json" if file.is_dir() else file
         try:
             return cls.read(file.read_bytes(), str(file))
         except FileNotFoundError as error:

@@ -307,8 +307,9 @@ def run(
         TrainingError: every trial failed.
     """
     asked = grid.load(path, overrides)
-    refuse_filled(Path(out), overwrite=overwrite)
-    check_place(Path(out))
+    out = Path(out).expanduser()
+    refuse_filled(out, overwrite=overwrite)
+    check_place(out)
     jobs.begin_anew(out, overwrite=overwrite)  # else the best one's training would be refused, behind all trials
     study = Study(path, [*overrides, *grid.settings(asked.trials[0])], say)
     done: list[Trial] = []

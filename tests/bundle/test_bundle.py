@@ -210,6 +210,14 @@ def test_a_report_is_saved_with_the_model_it_measured_only(tmp_path: Path):
     assert not (tmp_path / "trained" / "bundle" / "report").exists()
 
 
+def test_the_home_folder_may_be_written_short(tmp_path: Path, made, fake_tasks, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert bundle.save(made[0], "~/m") == tmp_path / "m" / "bundle"
+    assert bundle.load("~/m").labels == made[0].labels and bundle.hash_for(made[0], "~/m") == bundle.verify("~/m").hash
+    assert not bundle.exports("~/m") and not (tmp_path / "~").exists()
+
+
 REAL_SCRIPT = """
 import sys
 import numpy as np

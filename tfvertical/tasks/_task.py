@@ -281,7 +281,7 @@ class BackboneTask(Task):
                 options[name] = self.examples(options[name])
         options.setdefault("bundle_hash", bundle.hash_for(self, path))
         written = export(self, path, format=format, **options)
-        exported.renew(Path(path), options["bundle_hash"])
+        exported.renew(Path(path).expanduser(), options["bundle_hash"])
         return written
 
     def examples(self, value: Any, verbose: int = 0) -> Examples:
