@@ -160,12 +160,18 @@ def train(
 
 
 def _agreed(run: Run) -> dict[str, str]:
-    """What has to be the same in all workers besides the rows: the run, and this package."""
+    """What has to be the same in all workers besides the rows: the run, this package, and what computes.
+
+    TensorFlow has to be loaded.
+    """
+    import keras
+    import tensorflow as tf
+
     about = {f"run file, {key}": value for key, value in flat(run.written).items()}
     about = {
         key: value if len(value) < 200 else hashlib.sha256(value.encode()).hexdigest() for key, value in about.items()
     }
-    return about | {"tfvertical": version("tfvertical")}
+    return about | {"tfvertical": version("tfvertical"), "TensorFlow": tf.__version__, "Keras": keras.__version__}
 
 
 def _rows(run: Run, parts: Mapping[str, Examples]) -> str:
