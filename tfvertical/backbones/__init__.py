@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Preset", "around", "check", "fetch", "load", "path", "preprocessor", "presets"]
 
-_LAST = "keras_hub"  # takes any plain name, so the others are asked first
+# Names of this package's own presets are theirs wherever the process stands; KerasHub takes any plain name.
+_FIRST, _LAST = "package_index", "keras_hub"
 PREPROCESSORS = {
     "WordPiecePreprocessor": "_text_preprocessor",
     "HubTextPreprocessor": "_text_preprocessor_hub",
@@ -113,9 +114,9 @@ def restores(preprocessor: Preprocessor) -> bool:
 
 
 def _source(name: str) -> BackboneSource:
-    """The first source that accepts `name`; KerasHub, which takes any plain name, is asked last."""
+    """The first source that accepts `name`: presets of the package index, then folders and others, KerasHub last."""
     registry = Registry("backbones")
-    for module in sorted(registry.modules(), key=lambda module: (module == _LAST, module)):
+    for module in sorted(registry.modules(), key=lambda module: (module != _FIRST, module == _LAST, module)):
         source = registry.get(module)
         if source.accepts(name):
             return source()
