@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tfvertical import config
+from tfvertical import backbones, config
 from tfvertical.adaptations.gradual_unfreezing import GradualUnfreezing
 from tfvertical.errors import ConfigError
 from tfvertical.registry import Registry
@@ -74,6 +74,17 @@ def test_overrides_are_checked_like_the_file(folder: Path) -> None:
     assert config.load(written(folder, GOOD), ["training.epochs=5", "adaptation=Frozen"]).training.epochs == 5
     message = mistakes(folder, GOOD, "training.epohs=5")
     assert "--set training.epohs" in message and "Nearest: 'epochs'" in message
+
+
+def test_folders_are_taken_from_the_file_s_own(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "models" / "bert").mkdir(parents=True)
+    monkeypatch.chdir("/")
+    monkeypatch.setattr(backbones, "check", lambda name: None)
+    text = GOOD.replace("minilm_l6_v2", "models/bert")
+    assert config.load(written(folder, text)).preset == str(folder / "models" / "bert")
+    assert config.load(written(folder, GOOD.replace("minilm_l6_v2", "models/other"))).preset == "models/other"
+    for data_dir, found in (("./tfds", str(folder / "tfds")), ("gs://b/tfds", "gs://b/tfds"), ("~/tfds", "~/tfds")):
+        assert config.load(written(folder, GOOD), [f"data.data_dir={data_dir}"]).data.load["data_dir"] == found
 
 
 def test_three_mistakes_are_all_told_with_line_and_nearest_name(folder: Path) -> None:

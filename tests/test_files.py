@@ -40,6 +40,15 @@ def test_a_place_below_a_file_is_refused(tmp_path: Path):
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.parametrize("address", ["gs://bucket/x", "s3://b", "file:///tmp/x"])
+def test_an_address_is_no_folder(address: str):
+    for path in (Path(address), address):
+        for check in (files.check_place, files.refuse_filled, lambda path: files.new_folder(path).__enter__()):
+            with pytest.raises(BundleError, match=r"is an address, and outputs are written to a local folder"):
+                check(path)
+    files.check_place(Path("a:/b"))  # a folder may be called so
+
+
 def test_a_full_disk_is_told_whoever_met_it(tmp_path: Path):
     class Exhausted(Exception):
         """TensorFlow's own, which is no OSError."""

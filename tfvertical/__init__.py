@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from tfvertical.backend import check_backend, prefer_tensorflow
 from tfvertical.kernels import prefer_onednn
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 prefer_onednn()  # TensorFlow reads the switch while it is imported
+prefer_tensorflow()  # and Keras its backend
 
 # public name -> where it lives, below tfvertical; no attribute: the module itself
 _HOMES = {
@@ -67,6 +69,8 @@ _HOMES = {
     "load": "bundle:load",
     "split": "frontier:split",
 }
+
+_OF_KERAS = ("tasks.", "bundle", "export", "frontier")  # which import Keras
 
 __all__ = [
     "Augment",
@@ -102,6 +106,8 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module, _, attribute = _HOMES[name].partition(":")
+    if module.startswith(_OF_KERAS):
+        check_backend()
     found = importlib.import_module(f"{__name__}.{module}")
     value = getattr(found, attribute) if attribute else found
     globals()[name] = value  # asked once

@@ -10,6 +10,7 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 
+from tfvertical.backend import check_backend, prefer_tensorflow
 from tfvertical.errors import ConfigError
 
 # What TensorFlow and LiteRT say of themselves, before or beside their own log levels.
@@ -38,9 +39,14 @@ def agreed(question: str) -> bool:
 
 
 def load_tensorflow() -> None:
-    """Import TensorFlow and let it look for devices, without its start-up lines; anything else it says is shown."""
+    """Import TensorFlow and let it look for devices, without its start-up lines; anything else it says is shown.
+
+    Raises:
+        ConfigError: Keras' backend is another one.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    prefer_tensorflow()
+    check_backend()
     if "tensorflow" in sys.modules:
         return
     with quiet():

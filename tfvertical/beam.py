@@ -19,6 +19,7 @@ from tfvertical import bundle, jobs
 from tfvertical.data._encoding import utf8_name
 from tfvertical.errors import ConfigError, DataError, MissingPackageError, nearest_paths
 from tfvertical.files import check_place, new_folder, refuse_filled, write_json
+from tfvertical.jobs.trained import Origin, origin
 
 try:
     import apache_beam as beam
@@ -62,12 +63,15 @@ def predict(
         last two add up to those that were read.
 
     Raises:
-        BundleError: the bundle is damaged, or `out` is filled.
-        ConfigError: a file is one of those in `out` that are about to be replaced.
+        BundleError: the bundle is damaged, or `out` is filled or no local folder.
+        ConfigError: `out` holds what Beam reads as a pattern; or a file is one of those in `out` that are about to be
+            replaced.
         DataError: no file matches, none can be read, or the counts do not add up.
     """
-    refuse_filled(Path(out), overwrite=overwrite)
-    check_place(Path(out))
+    out = Path(out).expanduser()
+    refuse_filled(out, overwrite=overwrite)
+    check_place(out)
+    _refuse_pattern(out.absolute())
     bundle.verify(path)
     found = [source] if os.path.exists(source) else sorted(glob.glob(source, recursive=True))
     files = [str(Path(file).absolute()) for file in found if source == file or os.path.isfile(file)]
@@ -75,12 +79,22 @@ def predict(
         raise DataError(f"No file matches {source!r}.", nearest=nearest_paths(source))
     path, folder = Path(path).absolute(), Path(out).absolute()
     _refuse_results(files, folder)
-    _refuse_unreadable(path, files, text, reading)
+    made = Origin(path)  # which the first file looks up, and no worker again
+    _refuse_unreadable(made, files, text, reading)
     with new_folder(folder / _NEW, overwrite=True) as new:
-        _run(path, files, _Read(str(path), text, reading), new, batch, options)
+        _run(path, files, _Read(made, text, reading), new, batch, options)
         account = _account(new, files)
     _replace(folder)
     return account
+
+
+def _refuse_pattern(folder: Path) -> None:
+    """Raise ConfigError where Beam, which looks for its temporary files by a pattern, would not find them there."""
+    if found := [mark for mark in "[]*?" if mark in str(folder)]:
+        raise ConfigError(
+            f"{folder} holds {' and '.join(map(repr, found))}, which Beam reads as a pattern.",
+            fix="name a folder without such marks, above it too",
+        )
 
 
 def _refuse_results(files: Sequence[str], folder: Path) -> None:
@@ -99,12 +113,12 @@ def _refuse_results(files: Sequence[str], folder: Path) -> None:
         )
 
 
-def _refuse_unreadable(path: Path, files: Sequence[str], text: str | None, reading: Mapping[str, Any] | None) -> None:
+def _refuse_unreadable(made: Origin, files: Sequence[str], text: str | None, reading: Mapping[str, Any] | None) -> None:
     """Raise the first file's DataError where none can be begun: a column that is not there is told here."""
     errors = []
     for file in files:
         try:
-            next(jobs.rows_of(path, file, text, reading), None)
+            next(jobs.rows_of(made, file, text, reading), None)
             return
         except DataError as error:
             errors.append(error)
@@ -191,14 +205,14 @@ class _Read(beam.DoFn):
     same. What a worker may read at another try (a disk, a network) is left to Beam.
     """
 
-    def __init__(self, path: str, text: str | None, reading: Mapping[str, Any] | None = None):
-        self.path, self.text, self.reading = path, text, reading
+    def __init__(self, of: str | Origin, text: str | None, reading: Mapping[str, Any] | None = None):
+        self.made, self.text, self.reading = origin(of), text, reading
 
     def process(self, path: bytes) -> Iterator[Any]:
         source = os.fsdecode(path)  # bytes on the way, since Beam's coders take no name that is not UTF-8
         file = utf8_name(source)
         try:
-            for item in jobs.rows_of(self.path, source, self.text, self.reading):
+            for item in jobs.rows_of(self.made, source, self.text, self.reading):
                 if item.fault is None:
                     yield (file, item.id), item.value
                 else:

@@ -6,6 +6,7 @@ naming the bundle it was made from.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import warnings
 from collections.abc import Callable, Mapping
@@ -19,11 +20,13 @@ from tfvertical.errors import BundleError, TfverticalError, nearest_paths
 from tfvertical.files import new_folder, parse_json
 from tfvertical.manifest import Manifest
 from tfvertical.registry import Registry
+from tfvertical.report import Report as Evaluation
 from tfvertical.sealing import architecture, weights
 from tfvertical.sealing import thin as thin_weights
 from tfvertical.sealing.thin import LoadBase
 
 SCHEMA_VERSION = 1
+_REPORT = "report/report.json"
 Files = dict[str, bytes]  # path below bundle/ -> content
 # Schema version -> what turns a bundle's files of that version into those of the next. Files on disk stay as they are.
 MIGRATIONS: dict[int, Callable[[Files], Files]] = {}
@@ -85,7 +88,7 @@ def save(
     Raises:
         BundleError: a bundle is there already, no space, a layer or a value that cannot be saved.
     """
-    folder = Path(path) / "bundle"
+    folder = Path(path).expanduser() / "bundle"
     with new_folder(folder, overwrite=overwrite) as temporary:
         for name, content in _contents(task, run or {}, thin, base).items():
             (temporary / name).parent.mkdir(parents=True, exist_ok=True)
@@ -108,6 +111,8 @@ def verify(path: str | Path) -> Manifest:
 def load(path: str | Path, *, base: LoadBase | None = None) -> Task:
     """The task that was saved, with bit-equal predictions. Verified first; the bytes that were verified are used.
 
+    `task.report` is the bundle's, so that saving the task again keeps it; None where there is none that can be read.
+
     Args:
         path: the folder that holds `bundle/`.
         base: how a thin bundle's base model is loaded; by its preset's name where None.
@@ -116,9 +121,11 @@ def load(path: str | Path, *, base: LoadBase | None = None) -> Task:
         BundleError: see `verify`; or the bundle was written by a newer version.
     """
     folder = _folder(path)
-    found, files = manifest.check(folder, kind="bundle", keep=lambda name: not name.startswith("report/"))
+    found, files = manifest.check(
+        folder, kind="bundle", keep=lambda name: name == _REPORT or not name.startswith("report/")
+    )
     _supported(found, path)
-    _warn_of_stale_exports(Path(path), found)
+    _warn_of_stale_exports(folder.parent, found)
     return _task(_migrated(files, found.schema_version), str(folder), base)
 
 
@@ -129,7 +136,7 @@ def hash_for(task: Task, path: str | Path) -> str | None:
         BundleError: the bundle there has other weights, labels or preprocessing than `task`, so an export would stand
             beside the wrong bundle.
     """
-    if not (Path(path) / "bundle").exists():
+    if not (Path(path).expanduser() / "bundle").exists():
         return None
     folder = _folder(path)
     found, files = manifest.check(folder, kind="bundle", keep=lambda name: not name.startswith("report/"))
@@ -185,7 +192,7 @@ def exports(path: str | Path) -> tuple[Export, ...]:
     """
     current = verify(path).hash
     found = []
-    for folder in _export_folders(Path(path)):
+    for folder in _export_folders(Path(path).expanduser()):
         _, files = manifest.check(folder, kind="export", keep=lambda name: name == "parity.json")
         parity = parse_json(files.get("parity.json", b"{}"), str(folder / "parity.json"))
         origin = parity.get("bundle_hash")
@@ -234,7 +241,7 @@ def _task(files: Files, where: str, base: LoadBase | None) -> Task:
             f"{where}: task.json does not describe this model.", received=f"{type(error).__name__}: {error}"
         ) from error
     weights.assign(stages.addresses(task.components), values, f"{where}/weights.safetensors")
-    task.run = _run(files, where)
+    task.run, task.report = _run(files, where), _report(files, where)
     if list(task.labels) != parse_json(files["labels.json"], f"{where}/labels.json"):
         raise BundleError(f"{where}: labels.json and task.json name different labels.")
     return task
@@ -245,6 +252,13 @@ def _run(files: Files, where: str) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise BundleError(f"{where}/run.json describes no run.")
     return content
+
+
+def _report(files: Files, where: str) -> Evaluation | None:
+    """The report, or None where there is none, or one of another version: no reason not to load what it measured."""
+    with contextlib.suppress(BundleError):
+        return Evaluation.read(files[_REPORT], f"{where}/{_REPORT}") if _REPORT in files else None
+    return None
 
 
 def task_class(name: str) -> type[Task]:
@@ -276,7 +290,8 @@ def _migrated(files: Files, version: int) -> Files:
 
 
 def _folder(path: str | Path) -> Path:
-    folder = Path(path) / "bundle"
+    path = Path(path).expanduser()
+    folder = path / "bundle"
     if not folder.exists() and not folder.is_symlink():
         inside = (Path(path) / manifest.NAME).is_file()
         fix = f"give the folder above it, {Path(path).parent}" if inside else None

@@ -324,12 +324,15 @@ def _data_plan(values: Mapping[str, Any], folder: Path) -> DataPlan:
     }
     if rest.get("quarantine") is not None:
         rest["quarantine"] = os.path.normpath(folder / rest["quarantine"])
+    if rest.get("data_dir") is not None and "://" not in rest["data_dir"] and not rest["data_dir"].startswith("~"):
+        rest["data_dir"] = os.path.normpath(folder / rest["data_dir"])
     return DataPlan(sources, rest, values.get("split"), values.get("class_weight"))
 
 
 def _preset(name: str, folder: Path) -> str:
-    """A preset's name; `./folder` and `../folder` are taken from the run file's own."""
-    return os.path.normpath(folder / name) if name.startswith(("./", "../")) else name
+    """A preset's name; `./folder` and `../folder` are taken from the run file's own, `models/bert` if it is there."""
+    below = "/" in name and "://" not in name and (folder / name).is_dir()
+    return os.path.normpath(folder / name) if below or name.startswith(("./", "../")) else name
 
 
 def _export_plan(values: Mapping[str, Any]) -> ExportPlan:

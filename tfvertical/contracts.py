@@ -403,6 +403,7 @@ class Task(ABC):
         preprocessor: raw items to model inputs.
         source: where the backbone's weights came from.
         run: how the task was trained, as JSON values; saved with it and there again after loading.
+        report: what the last `evaluate` found of the model as it is, or None; saved and there again as well.
     """
 
     kind: ClassVar[Literal["text", "image"]]
@@ -420,6 +421,7 @@ class Task(ABC):
     preprocessor: Preprocessor
     source: SourceInfo
     run: dict[str, Any]
+    report: Any
 
     @abstractmethod
     def encode(self, examples: Examples) -> Encoded:

@@ -11,6 +11,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 import time
 import uuid
@@ -20,6 +21,8 @@ from typing import Any
 
 from tfvertical import _swap
 from tfvertical.errors import BundleError
+
+_ADDRESS = re.compile(r"[a-zA-Z][\w+.-]+:/")  # `pathlib.Path` leaves one slash of two
 
 
 def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
@@ -83,8 +86,18 @@ def new_folder(path: str | os.PathLike[str], *, overwrite: bool = False) -> Iter
             os.close(lock)
 
 
+def refuse_address(path: Path) -> None:
+    """Raise BundleError for `gs://bucket/x` and the like, of which a folder called `gs:` would be made here."""
+    if _ADDRESS.match(str(path)):
+        raise BundleError(
+            f"{path} is an address, and outputs are written to a local folder.",
+            fix="name a folder, and copy it there when all is written",
+        )
+
+
 def refuse_filled(path: Path, *, overwrite: bool = False) -> None:
-    """Raise BundleError where `path` is a file or a folder with something in it, unless `overwrite`."""
+    """Raise BundleError where `path` is a file, a folder with something in it unless `overwrite`, or an address."""
+    refuse_address(path)
     with _readable_errors(path):
         if path.is_symlink() or path.is_file():
             raise BundleError(f"{path} is not a folder.", expected="a new or empty folder", fix="choose another path")
@@ -94,6 +107,7 @@ def refuse_filled(path: Path, *, overwrite: bool = False) -> None:
 
 def check_place(path: Path) -> None:
     """Raise BundleError where a folder could not be made at `path`: said before a long run rather than after it."""
+    refuse_address(path)
     with _readable_errors(path):
         above = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
     if not above.is_dir():

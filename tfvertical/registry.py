@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tfvertical.errors import ConfigError, nearest
+from tfvertical.plain import plain
 
 
 def _fold(name: str) -> str:
@@ -104,4 +105,4 @@ def to_config(obj: Any) -> dict[str, Any]:
     if not dataclasses.is_dataclass(obj) or isinstance(obj, type):
         raise ConfigError(f"{obj!r} is no object of a dataclass.", fix="make its class a frozen dataclass, and call it")
     fields = {field.name: getattr(obj, field.name) for field in dataclasses.fields(obj)}
-    return {"name": type(obj).__name__, **fields}
+    return {"name": type(obj).__name__, **plain(fields)}

@@ -120,11 +120,12 @@ class Report:
             "report.html": html.page(self),
             "model_card.md": markdown.model_card(self),
         }
+        folder = Path(folder).expanduser()
         with files.new_folder(folder, overwrite=overwrite) as new:
             files.write_json(new / "report.json", self.to_json())
             for name, text in pages.items():
                 files.write_text(new / name, text)
-        return Path(folder)
+        return folder
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Report:
@@ -136,11 +137,26 @@ class Report:
         Raises:
             BundleError: there is none, or it is not one of ours.
         """
-        file = Path(path) / "report.json" if Path(path).is_dir() else Path(path)
+        file = Path(path).expanduser()
+        file = file / "report.json" if file.is_dir() else file
         try:
-            content = json.loads(file.read_bytes())
+            return cls.read(file.read_bytes(), str(file))
         except FileNotFoundError as error:
             raise BundleError(f"There is no report at {file}.", fix="name the folder that report.save wrote") from error
+
+    @classmethod
+    def read(cls, written: bytes, file: str) -> Report:
+        """What `report.json` holds.
+
+        Args:
+            written: its bytes.
+            file: what messages call it.
+
+        Raises:
+            BundleError: it is not one of ours.
+        """
+        try:
+            content = json.loads(written)
         except ValueError as error:
             raise BundleError(f"{file} is not JSON.", received=str(error), fix="evaluate again and save") from error
         version = content.pop("schema_version", None) if isinstance(content, dict) else None

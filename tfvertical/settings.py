@@ -8,6 +8,7 @@ from numbers import Real
 from typing import Any, get_args, get_type_hints
 
 from tfvertical.errors import ConfigError, nearest
+from tfvertical.plain import plain
 
 CACHE_DTYPES = ("float32", "float16", "bfloat16")
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
@@ -135,12 +136,12 @@ class Settings:
 
     @classmethod
     def of(cls, options: Mapping[str, object]) -> Settings:
-        """Settings from keywords; an unknown one is named with the nearest that exist."""
+        """Settings from keywords, NumPy's numbers too; an unknown one is named with the nearest that exist."""
         known = list(cls.__dataclass_fields__)
         for name in options:
             if name not in known:
                 raise ConfigError(f"There is no training setting {name!r}.", nearest=nearest(name, known))
-        return cls(**options)  # type: ignore[arg-type]
+        return cls(**plain(options))
 
 
 def monitored(quantities: Sequence[str]) -> list[str]:

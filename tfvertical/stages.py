@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tfvertical.errors import AddressError, nearest
+from tfvertical.plain import plain
 
 if TYPE_CHECKING:
     import keras
@@ -51,6 +52,8 @@ class Stage:
     objective: Objective | None = None
 
     def __post_init__(self) -> None:
+        for name in ("rates", "epochs"):  # positions and histories are JSON
+            object.__setattr__(self, name, plain(getattr(self, name)))
         if self.epochs < 1:
             raise AddressError(f"Stage {self.name!r} has {self.epochs} epochs.", expected="at least 1")
         for pattern, rate in self.rates.items():

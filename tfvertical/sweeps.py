@@ -23,6 +23,7 @@ from tfvertical.errors import ConfigError, Interrupted, TfverticalError, Trainin
 from tfvertical.evaluating import bootstrap, metrics
 from tfvertical.files import check_place, refuse_filled, write_json
 from tfvertical.jobs import reading
+from tfvertical.plain import plain
 from tfvertical.registry import Registry
 from tfvertical.report import Report
 from tfvertical.reporting import trials as tables
@@ -119,7 +120,7 @@ class Study:
             TrainingError: the loss or the scores are not finite, a frozen weight moved, a learning one did not, or
                 memory is too small.
         """
-        began = time.perf_counter()
+        began, overrides = time.perf_counter(), plain(overrides)  # KerasTuner may give numbers of NumPy
         for key in overrides:
             if grid.fixed(key) is not None or key.partition(".")[0] not in grid.ROOMS:
                 raise ConfigError(f"A trial cannot set {key!r}.", expected="a key below task., training. or adaptation")
@@ -306,8 +307,9 @@ def run(
         TrainingError: every trial failed.
     """
     asked = grid.load(path, overrides)
-    refuse_filled(Path(out), overwrite=overwrite)
-    check_place(Path(out))
+    out = Path(out).expanduser()
+    refuse_filled(out, overwrite=overwrite)
+    check_place(out)
     jobs.begin_anew(out, overwrite=overwrite)  # else the best one's training would be refused, behind all trials
     study = Study(path, [*overrides, *grid.settings(asked.trials[0])], say)
     done: list[Trial] = []

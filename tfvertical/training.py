@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
 import math
 import os
 import time
@@ -91,7 +93,7 @@ def run(
 
     Raises:
         AddressError: a stage's pattern matches nothing.
-        ClusterError: another worker is gone.
+        ClusterError: another worker is gone, or trains another run.
         CheckpointError: another process trains there, another run's position stands there, or a signal came and the
             position could not be saved.
         Interrupted: SIGTERM or SIGINT came; where the run stood is saved.
@@ -108,6 +110,7 @@ def run(
     refusals.refuse_monitor(monitor, task.quantities)
     refusals.refuse_data(train, validation, settings, monitor)
     strategy = replicas.strategy_of(task.model)
+    shared = replicas.sharing(strategy)
     plan = list(adaptation.stages(task, settings.epochs))
     refusals.refuse(task, plan, adaptation, settings, strategy)
     resolved = [stages.resolve(task.components, stage) for stage in plan]  # every mistake before the first epoch
@@ -128,14 +131,15 @@ def run(
     watch = Watch(list(moving.values()), monitor, settings.early_stopping, settings.restore_best)
     config = (
         {}
-        if checkpoint is None
+        if checkpoint is None and shared is None
         else run_identity.of_run(task, resolved, moving, train, validation, settings, described)
     )
     kept_at = None if checkpoint is None else Checkpoint(checkpoint)
     saver = Saver(kept_at, checkpoint_every, config, events, replicas.several(strategy))
     try:
         with saver.open(watch) as position, replicas.together(strategy):
-            _same_position(replicas.sharing(strategy), position)
+            _same_run(shared, config)
+            _same_position(shared, position)
             history = History() if position is None else History.read(position.about["recorded"])
             if position is not None:
                 kept.policy = saver.frozen
@@ -148,6 +152,30 @@ def run(
     history.seconds += time.perf_counter() - began
     events.emit("run_ended", seconds=round(history.seconds, 1), best_epoch=history.best_epoch)
     return history
+
+
+def _same_run(sharing: Sharing | None, config: Mapping[str, Any]) -> None:
+    """All workers train the same, or none does: with other data they would wait for each other, or drift apart.
+
+    Raises:
+        ClusterError: something differs.
+    """
+    if sharing is None:
+        return
+    sections: dict[str, dict[str, Any]] = {}
+    for key, value in config.items():
+        if key != "task.source.preset":  # a folder may lie elsewhere there; its weights are compared
+            sections.setdefault(key.partition(".")[0], {})[key] = value
+    differing = []
+    for name, section in sorted(sections.items()):  # all of them in every worker, whatever differs
+        digest = hashlib.sha256(json.dumps(section, sort_keys=True).encode()).hexdigest()
+        if not sharing.alike(int(digest[:15], 16)):
+            differing.append(name)
+    if differing:
+        raise ClusterError(
+            f"Workers train different runs: what differs is of {', '.join(differing)}.",
+            fix="give all of them the same task, data, adaptation and settings, and the same packages",
+        )
 
 
 def _same_position(sharing: Sharing | None, position: Position | None) -> None:

@@ -46,6 +46,16 @@ def test_a_folder_wins_over_a_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         backbones.load("bert_base_en")
 
 
+@pytest.mark.parametrize("name", ["minilm_l6_v2", "efficientnet_lite0"])
+def test_a_folder_does_not_take_an_offline_preset_s_name(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).mkdir()
+    assert type(backbones._source(name)).__name__ == "PackageIndex"
+    backbones.check(name)
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [

@@ -195,6 +195,29 @@ def test_how_it_was_trained_outlives_loading_and_saving_again(saved: Path, tmp_p
     assert bundle.run(tmp_path / "again") == bundle.run(saved)
 
 
+def test_a_report_is_saved_with_the_model_it_measured_only(tmp_path: Path):
+    from tests.core import tiny
+
+    task, rows = tiny.text_task(layers=1), tiny.make_examples("text", 8)
+    found = task.evaluate(rows, resamples=10)
+    task.save(tmp_path / "measured")
+    loaded = bundle.load(tmp_path / "measured")
+    assert loaded.report == type(found).load(tmp_path / "measured" / "bundle" / "report")
+    loaded.save(tmp_path / "again")
+    assert bundle.verify(tmp_path / "again").hash == bundle.verify(tmp_path / "measured").hash
+    loaded.fit(rows, epochs=1, verbose=0)
+    loaded.save(tmp_path / "trained")
+    assert not (tmp_path / "trained" / "bundle" / "report").exists()
+
+
+def test_the_home_folder_may_be_written_short(tmp_path: Path, made, fake_tasks, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert bundle.save(made[0], "~/m") == tmp_path / "m" / "bundle"
+    assert bundle.load("~/m").labels == made[0].labels and bundle.hash_for(made[0], "~/m") == bundle.verify("~/m").hash
+    assert not bundle.exports("~/m") and not (tmp_path / "~").exists()
+
+
 REAL_SCRIPT = """
 import sys
 import numpy as np

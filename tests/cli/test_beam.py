@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,20 @@ def test_broken_pages_of_parquet_are_set_aside(trained, tmp_path):
     assert held.tag == "quarantine" and held.value["id"] is None and "as Parquet" in held.value["error"]
 
 
+def test_the_bundle_is_verified_once_and_not_for_each_file(trained, files, monkeypatch):
+    from tfvertical import beam as room
+    from tfvertical import bundle
+    from tfvertical.jobs.trained import Origin
+
+    made = Origin(trained.bundle)
+    paths = sorted(files.glob("rows-*.jsonl"))
+    room._refuse_unreadable(made, [str(paths[0])], None, None)
+    read = pickle.loads(pickle.dumps(room._Read(made, None)))  # as a worker gets it
+    for name in ("run", "description", "verify"):
+        monkeypatch.setattr(bundle, name, None)
+    assert len(paths) > 1 and all(list(read.process(bytes(path))) for path in paths)
+
+
 def test_predictions_stand_until_the_new_ones_are_complete(trained, files, tmp_path, monkeypatch):
     from tfvertical import beam as room
 
@@ -120,6 +135,8 @@ def test_what_cannot_work_is_said_before_a_pipeline_is_made(trained, files, tmp_
         room.predict(trained.bundle, str(files / "row-*.jsonl"), tmp_path / "out")
     with pytest.raises(DataError, match="No file matches"):
         room.predict(trained.bundle, "a text, no file " * 300, tmp_path / "out")
+    with pytest.raises(ConfigError, match=r"'\[' and '\]', which Beam reads as a pattern"):
+        room.predict(trained.bundle, str(files / "rows-*.jsonl"), tmp_path / "pred[1]")
     (tmp_path / "file").touch()
     with pytest.raises(BundleError, match="is a file"):
         room.predict(trained.bundle, str(files / "rows-*.jsonl"), tmp_path / "file" / "out")

@@ -10,7 +10,7 @@ import random
 import numpy as np
 import pytest
 
-from tfvertical import checkpoint, files
+from tfvertical import checkpoint, files, places
 from tfvertical.checkpoint import Checkpoint
 from tfvertical.errors import CheckpointError
 
@@ -46,6 +46,23 @@ def test_whether_a_position_stands_there_is_seen_without_reading_it(tmp_path, mo
 def test_two_generations_stay(tmp_path):
     saved(tmp_path, 5)
     assert sorted(os.listdir(tmp_path)) == ["position-00000004", "position-00000005"]
+
+
+def test_what_is_removed_goes_without_its_bytes_and_no_kill_leaves_it_whole(tmp_path, monkeypatch):
+    """As into the trash of a mounted Drive, where they count."""
+    kept, removed = saved(tmp_path / "run"), {}
+    os.link(tmp_path / "run" / "position-00000001" / "arrays.npz", tmp_path / "copy.npz")
+    size = (tmp_path / "copy.npz").stat().st_size
+
+    def trash(folder, **options):
+        removed[folder.name] = {path.name: path.stat().st_size for path in folder.iterdir()}
+
+    monkeypatch.setattr(places.shutil, "rmtree", trash)
+    for number in (1, 2):
+        kept.place.remove(f"position-0000000{number}")
+    assert removed == {"position-00000001": {"arrays.npz": size}, "position-00000002": {"arrays.npz": 0}}
+    with pytest.warns(UserWarning, match="damaged"):
+        assert Checkpoint(tmp_path / "run").load() is None
 
 
 def test_cleared(tmp_path):

@@ -33,6 +33,12 @@ def test_values_that_cannot_be(name, value):
         Settings.of({name: value})
 
 
+def test_numbers_of_numpy_are_numbers():
+    found = Settings.of({"epochs": np.int64(2), "learning_rate": np.float32(0.5), "cache": np.bool_(False)})
+    assert found == Settings(epochs=2, learning_rate=0.5, cache=False)
+    assert {type(found.epochs), type(found.learning_rate), type(found.cache)} == {int, float, bool}
+
+
 def test_all_mistakes_in_one_message():
     with pytest.raises(ConfigError, match=r"epochs is 0[\s\S]*learning_rate is -1[\s\S]*seed is -2"):
         Settings(epochs=0, learning_rate=-1, seed=-2)

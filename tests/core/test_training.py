@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from tfvertical.adaptations.frozen import Frozen
 from tfvertical.adaptations.full_fine_tuning import FullFineTuning
 from tfvertical.adaptations.gradual_unfreezing import GradualUnfreezing
 from tfvertical.contracts import Adaptation, Objective
-from tfvertical.errors import AddressError, ConfigError, DataError, TrainingError
+from tfvertical.errors import AddressError, ClusterError, ConfigError, DataError, TrainingError
 from tfvertical.events import Events
 from tfvertical.objectives.cross_entropy import CrossEntropy
 from tfvertical.optimizer import RunSchedule
@@ -54,6 +55,30 @@ def run(task, train, validation=None, adaptation=None, callbacks=(), events=None
     encoded = [None if examples is None else task.encode(examples) for examples in (train, validation)]
     chosen = training.Settings(**{"batch_size": 8, "learning_rate": 0.01} | settings)
     return training.run(task, *encoded, adaptation or Frozen(), chosen, callbacks=callbacks, verbose=0, events=events)
+
+
+def test_workers_that_train_different_runs_are_told_before_a_step(monkeypatch):
+    def compared(rows=8, **settings):
+        """What one worker compares with the others, by what it is of."""
+        asked = []
+
+        class Differ:
+            def alike(self, value):
+                asked.append(value)
+                return False
+
+        monkeypatch.setattr(training.replicas, "sharing", lambda strategy: Differ())
+        task = tiny.text_task(layers=1)
+        before = tiny.values(task.model)
+        with pytest.raises(ClusterError, match="augment, data, model, order, settings, stages, task") as error:
+            run(task, tiny.texts(rows), epochs=1, **settings)
+        assert tiny.largest_difference(before, tiny.values(task.model)) == 0
+        return dict(zip(re.findall(r"\w+", str(error.value).partition("is of ")[2]), asked, strict=False))
+
+    one = compared()
+    assert compared() == one
+    for changed, name in (({"rows": 9}, "data"), ({"learning_rate": 0.02}, "settings")):
+        assert {key for key, value in compared(**changed).items() if value != one[key]} == {name}
 
 
 @pytest.fixture

@@ -81,6 +81,10 @@ def test_predictor_says_what_it_cannot(tmp_path: Path, text_classifier):
     assert Predictor(folder).scores([]).shape == (0, 3)
     with pytest.raises(DataError, match="reads texts"):
         Predictor(folder).predict([b"bytes"])
+    with pytest.raises(DataError, match="names would be predicted"):
+        Predictor(folder).predict({"text": "good"})
+    with pytest.raises(DataError, match="is a file"):
+        Predictor(folder).predict(str(folder / "labels.txt"))
     described = json.loads((folder / "preprocessing.json").read_text())
     described["config"]["class"] = "HubTextPreprocessor"
     (folder / "preprocessing.json").write_text(json.dumps(described))

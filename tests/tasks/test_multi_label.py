@@ -54,6 +54,13 @@ def test_training_begins_at_how_often_each_label_applies():
         task.fit(tiny.labelled(["good", "bad"], [(), ()]), verbose=0)
 
 
+def test_other_thresholds_are_another_model_than_the_one_that_was_measured():
+    task = tiny.sets_task("text", layers=1)
+    task.evaluate(tiny.sets("text", 14), resamples=10)
+    task.thresholds = (0.2, 0.3, 0.5)
+    assert task.report is None
+
+
 def test_pages_show_the_thresholds(tmp_path: Path):
     task = tiny.sets_task("text", layers=1)
     task.thresholds = (0.125, 3.9e-7, 0.5)

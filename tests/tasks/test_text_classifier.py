@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import re
 import warnings
 from pathlib import Path
@@ -13,7 +15,8 @@ import pytest
 import tfvertical as tv
 from tests.core import tiny
 from tfvertical import backbones, data
-from tfvertical.errors import ConfigError, DataError, PresetError
+from tfvertical.codecs.text import Normalizer
+from tfvertical.errors import BundleError, ConfigError, DataError, PresetError
 
 QUICK = {"epochs": 1, "batch_size": 8, "verbose": 0}
 LONG = "the card never came " * 40
@@ -95,6 +98,28 @@ def test_one_text_a_list_or_a_generator(task):
     (same,) = task.predict(["good card"])
     (again,) = task.predict(text for text in ["good card"])
     assert one == same == again and one.label in tiny.LABELS and 0.5 <= one.score <= 1
+
+
+class Table(list):
+    """What pandas, Polars and PyArrow have in common: columns, whose names an iteration gives."""
+
+    columns = ("text", "label")
+
+
+@pytest.mark.parametrize("items", [{"text": ["good"]}, Table(["text", "label"])])
+def test_names_are_not_predicted(task, items):
+    with pytest.raises(DataError, match=r'names would be predicted[\s\S]*list\(df\["text"\]\)'):
+        task.predict(items)
+
+
+def test_a_file_is_no_text_and_examples_are_what_they_hold(task, tmp_path: Path):
+    file = tmp_path / "rows.csv"
+    file.write_text("text\ngood card\n")
+    for path in (file, str(file)):
+        with pytest.raises(DataError, match=r"is a file[\s\S]*tv\.data\.load\('.*rows\.csv', label=None\)"):
+            task.predict(path)
+    assert task.predict(data.load(file, label=None)) == task.predict(["good card"])
+    assert len(task.predict([str(file)])) == 1
 
 
 @pytest.mark.parametrize("item", [None, 3, 2.5, b"good", ["good"]])
@@ -269,6 +294,45 @@ def test_a_task_around_a_model_of_your_own(tmp_path):
     task.save(tmp_path)
     test = tiny.texts(4, 1)
     np.testing.assert_array_equal(tv.load(tmp_path).scores(test), task.scores(test))
+
+
+class Mine(tv.TextClassifier):
+    """Of somebody's own."""
+
+
+def test_what_loading_would_not_find_is_not_saved(tmp_path: Path):
+    with pytest.raises(BundleError, match=r"Mine is a class of your own[\s\S]*TextClassifier"):
+        Mine(tiny.text_backbone(layers=1), tiny.LABELS).save(tmp_path / "mine")
+    task = tiny.text_task(layers=1)
+    task.preprocessor = type("Own", (type(task.preprocessor),), {})(
+        tiny.VOCABULARY, Normalizer(True, True), 24, ("token_ids", "padding_mask", "segment_ids")
+    )
+    with pytest.raises(BundleError, match=r"Own is a preprocessor of your own[\s\S]*WordPiecePreprocessor"):
+        task.save(tmp_path / "own")
+    assert not list(tmp_path.iterdir())
+
+
+def test_numbers_of_numpy_train_and_are_saved(tmp_path: Path):
+    task = tiny.text_task(layers=1, dropout=np.float32(0.25))
+    task.fit(
+        tiny.texts(8),
+        adaptation=tv.Discriminative(decay=np.float32(2.5), backbone_rate=np.float32(0.5)),
+        class_weight={"positive": np.float32(2)},
+        epochs=np.int64(1),
+        learning_rate=np.float32(1e-3),
+        checkpoint=tmp_path / "position",
+        verbose=0,
+    )
+    task.save(tmp_path / "saved")
+    run = tv.load(tmp_path / "saved").run
+    assert run["class_weight"] == {"positive": 2.0} and run["adaptation"]["decay"] == 2.5
+    assert run["settings"]["epochs"] == 1 and run["settings"]["learning_rate"] == pytest.approx(1e-3)
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_a_task_is_copied_by_saving_it(task, copied):
+    with pytest.raises(ConfigError, match=r"task\.save[\s\S]*tv\.load"):
+        copied(task)
 
 
 def test_ids_may_be_floats_as_keras_takes_inputs_that_say_nothing():

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Preset", "around", "check", "fetch", "load", "path", "preprocessor", "presets"]
 
-_LAST = "keras_hub"  # takes any plain name, so the others are asked first
-_PREPROCESSORS = {
+# Names of this package's own presets are theirs wherever the process stands; KerasHub takes any plain name.
+_FIRST, _LAST = "package_index", "keras_hub"
+PREPROCESSORS = {
     "WordPiecePreprocessor": "_text_preprocessor",
     "HubTextPreprocessor": "_text_preprocessor_hub",
     "KerasImagePreprocessor": "_image_preprocessor",
@@ -100,16 +101,22 @@ def preprocessor(config: Mapping[str, Any], assets: Mapping[str, bytes]) -> Prep
     """
     fields = dict(config)
     name = fields.pop("class", None)
-    if name not in _PREPROCESSORS:
-        raise PresetError(f"There is no preprocessor {name!r}.", expected="one of " + ", ".join(_PREPROCESSORS))
-    module = importlib.import_module(f"tfvertical.backbones.{_PREPROCESSORS[name]}")
+    if name not in PREPROCESSORS:
+        raise PresetError(f"There is no preprocessor {name!r}.", expected="one of " + ", ".join(PREPROCESSORS))
+    module = importlib.import_module(f"tfvertical.backbones.{PREPROCESSORS[name]}")
     return getattr(module, name).from_config(fields, assets)
 
 
+def restores(preprocessor: Preprocessor) -> bool:
+    """Whether `preprocessor(config, assets)` would make this one again: its class is one of this package's."""
+    name = type(preprocessor).__name__
+    return type(preprocessor).__module__ == f"tfvertical.backbones.{PREPROCESSORS.get(name)}"
+
+
 def _source(name: str) -> BackboneSource:
-    """The first source that accepts `name`; KerasHub, which takes any plain name, is asked last."""
+    """The first source that accepts `name`: presets of the package index, then folders and others, KerasHub last."""
     registry = Registry("backbones")
-    for module in sorted(registry.modules(), key=lambda module: (module == _LAST, module)):
+    for module in sorted(registry.modules(), key=lambda module: (module != _FIRST, module == _LAST, module)):
         source = registry.get(module)
         if source.accepts(name):
             return source()

@@ -83,7 +83,7 @@ def export(
     ranges = _some(calibration)
     if precision == "int8":
         task.encode(ranges)  # names what the task cannot read; the converter would blame a layer
-    folder = Path(path) / "exports" / folder_name(exporter, precision)
+    folder = Path(path).expanduser() / "exports" / folder_name(exporter, precision)
     with new_folder(folder, overwrite=overwrite) as temporary, _told(_format_name(exporter)):
         task = _float32.twin(task)
         comparison = _parity.Comparison(task, exporter, examples, gate)

@@ -8,7 +8,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import IO, Any
 
-from tfvertical import bundle
 from tfvertical._console import load_tensorflow
 from tfvertical.codecs.answers import Answer
 from tfvertical.codecs.entities import Entity
@@ -52,12 +51,18 @@ def predict(
 
 
 def rows_of(
-    path: str | Path, source: str | IO[bytes], text: str | None = None, reading: Mapping[str, Any] | None = None
+    of: str | Path | trained.Origin,
+    source: str | IO[bytes],
+    text: str | None = None,
+    reading: Mapping[str, Any] | None = None,
 ) -> Iterator[Item]:
-    """What `predict` predicts from, row by row, usable or not; the arguments are its own."""
-    name = bundle.description(path)[0]
-    kind = kind_of(name)
-    columns = trained.columns(path, source, text=text, label=None)
+    """What `predict` predicts from, row by row, usable or not; the arguments are its own.
+
+    For many files of one bundle, its `Origin` in the place of its path saves verifying it for each.
+    """
+    made = trained.origin(of)
+    kind = kind_of(made.task)
+    columns = trained.columns(made, source, text=text, label=None)
     for of_labels in ("label", "separator", "scheme", "max_rows"):  # or of reading all at once
         columns.pop(of_labels, None)
     columns |= dict(reading or {})
@@ -66,7 +71,7 @@ def rows_of(
     if kind == "image" and isinstance(source, str | Path) and Path(source).suffix.lower() in _PICTURES:
         yield from (replace(item, id=utf8_name(str(source))) for item in stream([Path(source)], kind=kind, **columns))
         return
-    yield from stream(source, kind=kind, target=target_of(name), **columns)
+    yield from stream(source, kind=kind, target=target_of(made.task), **columns)
 
 
 def _predicted(task: Any, chunk: list[Item]) -> Iterator[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,13 +18,50 @@ from tfvertical.runfiles.together import PARTS
 _ANY_SOURCE = ("separator", "spans", "scheme", "max_text_bytes", "max_pixels", "max_rows")
 
 
+class Origin:
+    """What a bundle says of its task and its run, looked up once: each look-up compares every file with the manifest.
+
+    Args:
+        path: the bundle.
+    """
+
+    def __init__(self, path: str | Path):
+        self.path = str(path)
+
+    @property
+    def task(self) -> str:
+        """The name of its class."""
+        return self._described[0]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Their names."""
+        return self._described[1]
+
+    @functools.cached_property
+    def data(self) -> Mapping[str, Any]:
+        """The run file's section on data; of a bundle from Python, nothing."""
+        config = bundle.run(self.path).get("config")
+        found: Mapping[str, Any] = config.get("data", {}) if isinstance(config, dict) else {}
+        return found
+
+    @functools.cached_property
+    def _described(self) -> tuple[str, tuple[str, ...]]:
+        return bundle.description(self.path)
+
+
+def origin(of: str | Path | Origin) -> Origin:
+    """Of a bundle at a path; one that is there already stays as it is, with what it knows."""
+    return of if isinstance(of, Origin) else Origin(of)
+
+
 def loaded(path: str | Path) -> Any:
     """The task in a bundle, once TensorFlow is there."""
     load_tensorflow()
     return bundle.load(path)
 
 
-def columns(path: str | Path, source: Any, **chosen: str | None) -> dict[str, Any]:
+def columns(of: str | Path | Origin, source: Any, **chosen: str | None) -> dict[str, Any]:
     """The columns that were chosen; where one was not, that of the run file the bundle was trained by.
 
     Of pairs, `first,second` names both; questions that were learned from a file of SQuAD's stand in `question` and
@@ -31,10 +69,11 @@ def columns(path: str | Path, source: Any, **chosen: str | None) -> dict[str, An
     Limits are the run's too, and the options of the source's kind: columns of a CoNLL file, encoding of a table. Those
     of a table are for files with the ending of the run's own.
     """
-    trained = _data(path)
+    made = origin(of)
+    trained = made.data
     known = {name: column if column is not None else trained.get(name) for name, column in chosen.items()}
     found: dict[str, Any] = {name: column for name, column in known.items() if column is not None}
-    task = bundle.description(path)[0]
+    task = made.task
     if kind_of(task) == "pair":
         asked = found.get("text", "question,context" if target_of(task) == "answers" else None)
         if isinstance(asked, str) and asked.count(",") == 1:
@@ -61,20 +100,14 @@ def rows(
         label: column of the label; None for the run's.
         reading: keywords of `data.load` in the place of the run's.
     """
-    name, labels = bundle.description(path)
+    made = origin(path)
+    name, labels = made.task, made.labels
     if source.startswith("tfds:"):
         load_tensorflow()
-    options = columns(path, source, text=text, label=label)
-    if _data(path).get("policy", "raise") != "raise":
+    options = columns(made, source, text=text, label=label)
+    if made.data.get("policy", "raise") != "raise":
         options["policy"] = "skip"
     options |= dict(reading or {})
     if target_of(name) == "numbers":
         options.setdefault("label", list(labels))
     return data.load(source, kind=kind_of(name), target=target_of(name), labels=labels, **options)
-
-
-def _data(path: str | Path) -> Mapping[str, Any]:
-    """The run file's section on data; of a bundle from Python, nothing."""
-    config = bundle.run(path).get("config")
-    found: Mapping[str, Any] = config.get("data", {}) if isinstance(config, dict) else {}
-    return found

@@ -21,7 +21,7 @@ from tfvertical.contracts import Examples, Task
 from tfvertical.errors import CheckpointError, ClusterError, ConfigError, ExportError, TfverticalError
 from tfvertical.events import Events
 from tfvertical.export import _parity, _summary
-from tfvertical.files import check_place, check_room, refuse_filled, write_text
+from tfvertical.files import check_place, check_room, refuse_address, refuse_filled, write_text
 from tfvertical.jobs import reading
 from tfvertical.jobs.declared import kind_of, target_of
 from tfvertical.lock import Lock
@@ -57,7 +57,7 @@ def train(
         not the first: that one alone saves.
 
     Raises:
-        BundleError: `out` is filled.
+        BundleError: `out` is filled, or an address.
         CheckpointError: an unfinished run of another configuration stands there, another process trains, or a signal
             came and the position could not be saved.
         ClusterError: the strategy's devices or workers are not there, or a worker is gone.
@@ -67,6 +67,8 @@ def train(
         PresetError: the backbone cannot be had.
         TrainingError: the run broke a promise.
     """
+    refuse_address(Path(out))
+    out = Path(out).expanduser()
     unfinished = _kept_at(out, checkpoint)
     refuse_filled(Path(out), overwrite=overwrite)
     check_place(Path(out))
@@ -158,12 +160,18 @@ def train(
 
 
 def _agreed(run: Run) -> dict[str, str]:
-    """What has to be the same in all workers besides the rows: the run, and this package."""
+    """What has to be the same in all workers besides the rows: the run, this package, and what computes.
+
+    TensorFlow has to be loaded.
+    """
+    import keras
+    import tensorflow as tf
+
     about = {f"run file, {key}": value for key, value in flat(run.written).items()}
     about = {
         key: value if len(value) < 200 else hashlib.sha256(value.encode()).hexdigest() for key, value in about.items()
     }
-    return about | {"tfvertical": version("tfvertical")}
+    return about | {"tfvertical": version("tfvertical"), "TensorFlow": tf.__version__, "Keras": keras.__version__}
 
 
 def _rows(run: Run, parts: Mapping[str, Examples]) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 from tfvertical import config
 from tfvertical.errors import ConfigError
+from tfvertical.plain import plain
 from tfvertical.runfiles import runfile
 from tfvertical.runfiles.runfile import Document, Mistake, Place, place_of
 from tfvertical.runfiles.together import PARTS
@@ -52,11 +53,22 @@ def fixed(key: str) -> str | None:
 def settings(options: Mapping[str, Any]) -> list[str]:
     """Options as `--set` takes them: JSON is YAML too.
 
+    Raises:
+        ConfigError: a value that a run file could not hold.
+
     Example:
         >>> settings({"training.epochs": 3, "task.hidden": [64]})
         ['training.epochs=3', 'task.hidden=[64]']
     """
-    return [f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in options.items()]
+    found = []
+    for key, value in options.items():
+        try:
+            found.append(f"{key}={json.dumps(plain(value), ensure_ascii=False)}")
+        except (TypeError, ValueError) as error:
+            raise ConfigError(
+                f"{key} cannot be {value!r}: {error}.", expected="what a run file may hold: numbers, texts, lists"
+            ) from error
+    return found
 
 
 def load(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Grid:

@@ -92,11 +92,11 @@ def described(folder: Path) -> dict[str, Any]:
     return found
 
 
-def items_of(items: Any) -> Iterable[Any]:
-    """Raw items; a single text, picture or pair counts as a list of one, as it does for a task."""
-    if isinstance(items, np.ndarray) and items.dtype == np.uint8 and pixels.is_picture(items):
-        return [items]
-    return [items] if isinstance(items, str | bytes | bytearray | memoryview | Path | Pair) else items
+def kind_of(description: Mapping[str, Any]) -> str:
+    """What an item is: `text`, `image` or `pair`."""
+    if description["config"]["class"] == "KerasImagePreprocessor":
+        return "image"
+    return "pair" if description.get("items") == "pair" else "text"
 
 
 def pair_of(item: Any) -> Pair:

@@ -10,7 +10,8 @@ import numpy as np
 from tfvertical.codecs import alignment
 from tfvertical.codecs.alignment import Sentence
 from tfvertical.codecs.answers import FAR, Answer, AnswerCodec
-from tfvertical.runtime._folder import items_of, opened_places, pair_of
+from tfvertical.codecs.listing import listed
+from tfvertical.runtime._folder import opened_places, pair_of
 
 
 class Answerer:
@@ -63,7 +64,7 @@ class Answerer:
             DataError: an item is no pair of texts.
         """
         found = []
-        for item in items_of(items):
+        for item in listed(items, "pair"):
             question, context = pair_of(item)
             found += self._codec.decode(self.scores(question, context), [Sentence.of(context)])
         return found

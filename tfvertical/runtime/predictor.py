@@ -10,9 +10,10 @@ import numpy as np
 from tfvertical.codecs.alignment import averaged
 from tfvertical.codecs.label_sets import LabelSetCodec
 from tfvertical.codecs.labels import LabelCodec
+from tfvertical.codecs.listing import listed
 from tfvertical.codecs.numbers import NumberCodec
 from tfvertical.errors import BundleError
-from tfvertical.runtime._folder import Prepare, items_of, opened
+from tfvertical.runtime._folder import Prepare, kind_of, opened
 from tfvertical.runtime.litert import LiteRT
 
 
@@ -21,13 +22,15 @@ class _Reader:
 
     _prepare: Prepare
     _run: LiteRT
+    _kind: str
 
     def prepare(self, item: Any) -> dict[str, np.ndarray]:
         """The model's inputs of one raw item by name, batch 1; those of the first window where there are several."""
         return self._prepare(item)[0]
 
     def _said(self, items: Any, output: str, width: int) -> np.ndarray:
-        rows = [averaged([self._run(each)[output][0] for each in self._prepare(item)]) for item in items_of(items)]
+        given = listed(items, self._kind)
+        rows = [averaged([self._run(each)[output][0] for each in self._prepare(item)]) for item in given]
         return np.stack(rows) if rows else np.zeros((0, width), np.float32)
 
 
@@ -53,6 +56,7 @@ class Predictor(_Reader):
     def __init__(self, folder: str | Path, *, threads: int = 1, verify: bool = True):
         folder = Path(folder)
         self._prepare, self._run, described = opened(folder, ("labels.txt",), threads, verify)
+        self._kind = kind_of(described)
         self._codec: LabelCodec | LabelSetCodec | NumberCodec
         if "codec" in described:
             of_target = {"labels": LabelSetCodec, "numbers": NumberCodec}
@@ -69,6 +73,9 @@ class Predictor(_Reader):
         """float32 `(items, outputs)`: of texts, pairs of them, or pictures (paths, encoded bytes, uint8 arrays).
 
         A single text, pair or path counts as a list of one.
+
+        Raises:
+            DataError: an item is of another kind; or a table, a mapping or the path of a file is given for texts.
         """
         return self._said(items, "scores", len(self._codec.outputs))
 
@@ -102,7 +109,8 @@ class Embedder(_Reader):
     """
 
     def __init__(self, folder: str | Path, *, threads: int = 1, verify: bool = True):
-        self._prepare, self._run, _ = opened(Path(folder), (), threads, verify)
+        self._prepare, self._run, described = opened(Path(folder), (), threads, verify)
+        self._kind = kind_of(described)
         if "embedding" not in self._run.outputs:
             raise BundleError(
                 f"{folder} is no LiteRT export of embeddings: it gives {', '.join(self._run.outputs)}.",
@@ -113,5 +121,8 @@ class Embedder(_Reader):
         """float32 `(items, width)`: of texts, pairs of them, or pictures (paths, encoded bytes, uint8 arrays).
 
         A single text, pair or path counts as a list of one.
+
+        Raises:
+            DataError: an item is of another kind; or a table, a mapping or the path of a file is given for texts.
         """
         return self._said(items, "embedding", self._run.output_shapes["embedding"][-1])

@@ -10,8 +10,9 @@ import numpy as np
 from tfvertical.codecs import alignment
 from tfvertical.codecs.alignment import Sentence
 from tfvertical.codecs.entities import Entity, EntityCodec, mean_scores
+from tfvertical.codecs.listing import listed
 from tfvertical.errors import BundleError
-from tfvertical.runtime._folder import items_of, opened_places
+from tfvertical.runtime._folder import opened_places
 
 
 class Tagger:
@@ -71,7 +72,8 @@ class Tagger:
         Args:
             items: a list of them; a single text counts as a list of one.
         """
-        return [self._codec.decode(self.scores(item), [Sentence.of(item)], self._steps)[0] for item in items_of(items)]
+        given = listed(items, "text")
+        return [self._codec.decode(self.scores(item), [Sentence.of(item)], self._steps)[0] for item in given]
 
 
 def _checked(steps: object, tags: int, folder: Path) -> np.ndarray:

@@ -47,12 +47,12 @@ class MultiLabelClassifier(BackboneTask):
 
     @property
     def thresholds(self) -> tuple[float, ...]:
-        """One score a label, 0…1."""
+        """One score a label, 0…1. With others, what was measured before holds no more, and is not saved."""
         return tuple(float(each) for each in self.codec.thresholds)
 
     @thresholds.setter
     def thresholds(self, values: Sequence[float]) -> None:
-        self.codec = LabelSetCodec(self.labels, values)
+        self.codec, self.report = LabelSetCodec(self.labels, values), None
         self.head_options["thresholds"] = self.codec.config()["thresholds"]
 
     # ------------------------------------------------------------------------------------------------- Task's contract

@@ -15,8 +15,7 @@ import numpy as np
 
 from tfvertical import batches, bundle, data, evaluation, planning, stages, training
 from tfvertical.adaptations.frozen import Frozen
-from tfvertical.codecs import pixels
-from tfvertical.codecs.pairs import Pair
+from tfvertical.codecs.listing import listed
 from tfvertical.contracts import Adaptation, Backbone, Encoded, Examples, Task
 from tfvertical.data._advice import as_call, refuse_reading
 from tfvertical.errors import ConfigError, DataError, TrainingError
@@ -26,10 +25,12 @@ from tfvertical.export import export
 from tfvertical.export._parity import versions
 from tfvertical.history import History
 from tfvertical.kept import Transform
+from tfvertical.plain import plain
 from tfvertical.registry import to_config
 from tfvertical.report import Report
 from tfvertical.reporting import exported
 from tfvertical.settings import Settings
+from tfvertical.tasks._known import check_known
 
 
 class BackboneTask(Task):
@@ -42,7 +43,7 @@ class BackboneTask(Task):
                 f"{type(self).__name__} takes a {self.kind} backbone.",
                 received=f"{backbone.source.preset!r}, which takes a {backbone.preprocessor.kind}",
             )
-        self.preprocessor, self.source, self.head_options = backbone.preprocessor, backbone.source, dict(head)
+        self.preprocessor, self.source, self.head_options = backbone.preprocessor, backbone.source, plain(head)
         self._set_model(self._build(backbone.model), backbone.blocks)
         self.run = {}
         self.report: Report | None = None
@@ -147,9 +148,10 @@ class BackboneTask(Task):
             TrainingError: the loss is not finite, a frozen weight moved, or a learning one did not.
         """
         chosen, how = _settings(settings), adaptation or Frozen()
-        described = to_config(how)
+        described, class_weight = to_config(how), plain(class_weight)
         examples = self.examples(train, verbose)
         held_out = None if validation is None else self.examples(validation, verbose)
+        self.report = None  # it was of the model that now changes
         self._prepare(examples)
         encoded = self._labelled(self._weighted(examples, class_weight))
         if verbose and encoded.truncated:
@@ -178,10 +180,8 @@ class BackboneTask(Task):
         self.run = {
             "adaptation": described,
             "settings": asdict(chosen),
-            "class_weight": class_weight
-            if class_weight is None or isinstance(class_weight, str)
-            else dict(class_weight),
-            "augment": None if augment is None else asdict(augment),
+            "class_weight": class_weight,
+            "augment": None if augment is None else plain(asdict(augment)),
             "history": history_account(history.history),  # JSON has no word for what is not finite
             "stages": history.stages,
             "epochs": history.epochs,
@@ -246,11 +246,12 @@ class BackboneTask(Task):
         """What the model says of each item: texts; paths, bytes or arrays of pictures.
 
         Args:
-            items: a list of them; a single text, path or array of a picture counts as a list of one.
+            items: a list of them, or `Examples`; a single text, path or array of a picture counts as a list of one.
+
+        Raises:
+            DataError: an item is of another kind; or a table, a mapping or the path of a file is given for texts.
         """
-        if isinstance(items, (str, bytes, Path, Pair)) or (self.items == "image" and pixels.is_picture(items)):
-            items = [items]
-        items = list(items)
+        items = list(listed(items, self.items))
         unlabelled = Examples(items, None, [f"item:{at}" for at in range(len(items))])
         return self.decode(self.scores(unlabelled), items)
 
@@ -261,7 +262,12 @@ class BackboneTask(Task):
             path: its folder; `bundle/` is written inside.
             overwrite: replace a bundle that stands there.
             thin: store only weights that differ from the preset's.
+
+        Raises:
+            BundleError: a bundle is there already, no space; or the task's class or that of its preprocessor is none of
+                this package's, so that loading would not find it.
         """
+        check_known(self)
         return bundle.save(self, path, run=self.run, report=self.report, overwrite=overwrite, thin=thin)
 
     def export(self, path: str | Path, format: str = "litert", **options: Any) -> Path:
@@ -275,7 +281,7 @@ class BackboneTask(Task):
                 options[name] = self.examples(options[name])
         options.setdefault("bundle_hash", bundle.hash_for(self, path))
         written = export(self, path, format=format, **options)
-        exported.renew(Path(path), options["bundle_hash"])
+        exported.renew(Path(path).expanduser(), options["bundle_hash"])
         return written
 
     def examples(self, value: Any, verbose: int = 0) -> Examples:
@@ -319,6 +325,13 @@ class BackboneTask(Task):
         task.run, task.report, task._train = {}, None, None
         return task
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """No copy by `copy` or `pickle`: its parts would no longer be layers of its model."""
+        raise ConfigError(
+            f"{type(self).__name__} is not copied by copy.deepcopy or pickle: its parts are layers of its model.",
+            fix="task.save(folder), and tv.load(folder) where another one is wanted",
+        )
+
     # --------------------------------------------------------------------------------------------------------- private
     def _prepare(self, examples: Examples) -> None:
         """What a task learns from its training data before the model does."""
@@ -334,7 +347,7 @@ class BackboneTask(Task):
 
     def _described(self, augment: Any) -> dict[str, Any] | None:
         """What a run depends on beside its settings and examples, as JSON values."""
-        return None if augment is None else asdict(augment)
+        return None if augment is None else plain(asdict(augment))
 
     def _labelled(self, examples: Examples) -> Encoded:
         """The examples as the model takes them; a warning where it knows few of their words."""

@@ -131,13 +131,13 @@ class ExtractiveQA(BackboneTask):
         """What an answer must score, above 0 for surer than "there is none"; None always answers.
 
         Chosen on validation data after each `fit` that has them, None where each of their questions has an answer; and
-        yours to change.
+        yours to change: then what was measured before holds no more, and is not saved.
         """
         return self.codec.threshold
 
     @threshold.setter
     def threshold(self, value: float | None) -> None:
-        self.codec = AnswerCodec(self.labels, self.codec.most_words, value)
+        self.codec, self.report = AnswerCodec(self.labels, self.codec.most_words, value), None
         self.head_options["threshold"] = self.codec.threshold
 
     def encode(self, examples: Examples) -> Encoded:
