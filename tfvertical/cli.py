@@ -218,11 +218,16 @@ def predict(
     bundle: Bundle,
     source: Annotated[
         str,
-        typer.Argument(metavar="INPUT", help="Text file (a line each), JSONL, CSV, folder of pictures; - for stdin."),
+        typer.Argument(
+            metavar="INPUT", help="Text file (a line each), JSONL, CSV, folder of pictures, tfds:NAME; - for stdin."
+        ),
     ],
     text: TextColumn = None,
     reading: Reading = None,
     batch: Annotated[int, typer.Option("--batch", min=1, help="Rows held in memory at a time.")] = 256,
+    top: Annotated[
+        int | None, typer.Option("--top", metavar="K", min=1, help="Tell the K likeliest labels with their scores too.")
+    ] = None,
     runner: Annotated[
         str,
         typer.Option("--runner", help="here; or beam, for a pattern of files and more data than one machine holds."),
@@ -233,9 +238,11 @@ def predict(
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Predict labels; one JSON object a line on stdout, with id, label and score; or id and labels,
-    entities, numbers or answer."""
+    """Predict labels; one JSON object a line on stdout, with id, label and score (and top, of --top); or id and
+    labels, entities, numbers or answer."""
     if runner != "here":
+        if top is not None:
+            raise ConfigError("--top would do nothing with --runner.", fix="leave one of them out")
         _predict_by_beam(runner, bundle, source, out, text, reading, batch, options or (), overwrite)
         return
     given = {"--out": out, "--beam-option": options, "--overwrite": overwrite}
@@ -244,7 +251,7 @@ def predict(
             f"{' and '.join(lost)} would do nothing: predictions go to standard output.",
             fix="--runner beam; or leave it out, and write > FILE",
         )
-    if source != "-" and not os.path.exists(source):
+    if source != "-" and not source.startswith("tfds:") and not os.path.exists(source):
         raise DataError(
             f"There is no file or folder {source!r} to predict from.",
             nearest=nearest_paths(source),
@@ -254,8 +261,9 @@ def predict(
 
     faults = 0
     rows = sys.stdin.buffer if source == "-" else source
+    own = _reading(reading, labelled=False)
     with _fixes_by_flags():
-        for line in jobs.predict(bundle, rows, text=text, reading=_reading(reading, labelled=False), batch=batch):
+        for line in jobs.predict(bundle, rows, text=text, reading=own, batch=batch, top=top):
             faults += "error" in line
             sys.stdout.write(json.dumps(line, ensure_ascii=False) + "\n")
             sys.stdout.flush()
