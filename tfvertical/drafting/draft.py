@@ -101,7 +101,11 @@ def content(choice: Choice, out: Path) -> str:
         lines.append("  class_weight: balanced   # some labels are ten times as frequent as others")
     if missing := [part for part in ("validation", "test") if part not in choice.sources]:
         shares = {"train": 1 - _SHARE * len(missing)} | dict.fromkeys(missing, _SHARE)
-        ends = f"{_lost(choice)} the run: mend them" if choice.lost else "rows that cannot be used end the run"
+        ends = (
+            f"{_lost(choice)} the run: mend {'it' if choice.lost == 1 else 'them'}"
+            if choice.lost
+            else "rows that cannot be used end the run"
+        )
         lines += [
             f"  policy: raise            # {ends}; or skip, or quarantine them in a file",
             "  # group: patient         # rows of one patient, customer or machine must not be told apart by the split",
