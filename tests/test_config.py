@@ -102,6 +102,7 @@ def test_three_mistakes_are_all_told_with_line_and_nearest_name(folder: Path) ->
     ("old", "new", "expected"),
     [
         ("name: TextClassifier", "name: TextClasifier", ["task.name", "Nearest: 'TextClassifier'"]),
+        ("epochs: 2", "lr: 1.0e-3", ["training.lr: unknown key: it is called learning_rate."]),
         ("length: 64", "length: 1", ["line 4, task.length", "at least 3"]),
         ("length: 64", "pooling: men", ["task.pooling", "'attention'", "Nearest: 'mean'"]),
         ("length: 64", "dropout: 1.0", ["task.dropout", "less than 1"]),

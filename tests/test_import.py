@@ -57,3 +57,11 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
 def test_a_function_is_not_hidden_by_the_folder_of_its_name() -> None:
     code = "import tfvertical, tfvertical.export; print(callable(tfvertical.export))"
     assert run(code).strip() == "True"
+
+
+def test_modules_that_the_documents_name_are_found_without_an_import_of_their_own() -> None:
+    names = ["settings.Settings", "config.load", "bundle.verify", "jobs.train"]
+    code = "import tfvertical as tv; print(all(map(callable, [{}])))".format(", ".join(f"tv.{name}" for name in names))
+    assert run(code).strip() == "True"
+    for name in ("nothing", "_nothing", "__wrapped__"):
+        assert not hasattr(tfvertical, name)

@@ -104,7 +104,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return _submodule(name)
     module, _, attribute = _HOMES[name].partition(":")
     if module.startswith(_OF_KERAS):
         check_backend()
@@ -112,6 +112,19 @@ def __getattr__(name: str) -> Any:
     value = getattr(found, attribute) if attribute else found
     globals()[name] = value  # asked once
     return value
+
+
+def _submodule(name: str) -> Any:
+    """`tfvertical.settings` as the documents write it, without an import of its own."""
+    full, unknown = f"{__name__}.{name}", AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name.startswith("_"):  # what Python and its tools ask every module for
+        raise unknown
+    try:
+        return importlib.import_module(full)
+    except ModuleNotFoundError as error:
+        if error.name != full:
+            raise
+        raise unknown from None
 
 
 def __dir__() -> list[str]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -76,9 +77,10 @@ def init(
 ) -> None:
     """Write a run file for your data, to look through and to train."""
     from tfvertical import drafting
+    from tfvertical.data._advice import as_columns
     from tfvertical.reporting.terminal import printable
 
-    with _fixes_by_flags():
+    with _fixes_told(as_columns):
         seen = drafting.draft(data, out, text=text or (), label=label, overwrite=overwrite)
     for line in seen:
         print(printable(line))
@@ -115,15 +117,16 @@ def train(
         run = run_files.load(config, settings or ())
     refuse_filled(out, overwrite=overwrite)
     from tfvertical import distribution, jobs
+    from tfvertical.data._advice import as_settings
 
-    report = jobs.train(run, out, overwrite=overwrite, fresh=fresh, checkpoint=checkpoint, say=say)
+    with _fixes_told(as_settings):
+        report = jobs.train(run, out, overwrite=overwrite, fresh=fresh, checkpoint=checkpoint, say=say)
     if not distribution.saves():
         say("\nTrained together with the first worker, which measures and saves.")
         return
     if report is not None:
         print(report)
-    say(f"\nEverything lies in {out}. Next:")
-    say(f"  tfvertical predict {out} INPUT")
+    _next(out)
 
 
 @app.command()
@@ -137,13 +140,19 @@ def sweep(
 ) -> None:
     """Try many heads, rates and seeds over one cache; save the best."""
     from tfvertical import sweeps
+    from tfvertical.data._advice import as_settings
 
-    found = sweeps.run(config, out, settings or (), overwrite, say)
+    with _fixes_told(as_settings):
+        found = sweeps.run(config, out, settings or (), overwrite, say)
     print(found)
     if found.report is not None:
         print(f"\nThe best, on the test data:\n{found.report}")
+    _next(out)
+
+
+def _next(out: Path) -> None:
     say(f"\nEverything lies in {out}. Next:")
-    say(f"  tfvertical predict {out} INPUT")
+    say(f"  tfvertical predict {shlex.quote(str(out))} INPUT")
 
 
 def _reading(settings: Sequence[str] | None, *, labelled: bool = True) -> dict[str, Any]:
@@ -156,14 +165,21 @@ def _reading(settings: Sequence[str] | None, *, labelled: bool = True) -> dict[s
 
 
 @contextlib.contextmanager
-def _fixes_by_flags() -> Iterator[None]:
-    """Let what cannot be read be told with this command's flags, where `data.load`'s keywords would help."""
+def _fixes_told(change: Callable[[DataError], DataError]) -> Iterator[None]:
+    """Let what cannot be read be told as this command takes it, where `data.load`'s keywords would help."""
     try:
         yield
     except DataError as error:
-        from tfvertical.data._advice import as_flags
+        raise change(error) from error
 
-        raise as_flags(error) from error
+
+@contextlib.contextmanager
+def _fixes_by_flags() -> Iterator[None]:
+    """`_fixes_told` with flags, of which each keyword has one."""
+    from tfvertical.data._advice import as_flags
+
+    with _fixes_told(as_flags):
+        yield
 
 
 @app.command()
@@ -202,11 +218,16 @@ def predict(
     bundle: Bundle,
     source: Annotated[
         str,
-        typer.Argument(metavar="INPUT", help="Text file (a line each), JSONL, CSV, folder of pictures; - for stdin."),
+        typer.Argument(
+            metavar="INPUT", help="Text file (a line each), JSONL, CSV, folder of pictures, tfds:NAME; - for stdin."
+        ),
     ],
     text: TextColumn = None,
     reading: Reading = None,
     batch: Annotated[int, typer.Option("--batch", min=1, help="Rows held in memory at a time.")] = 256,
+    top: Annotated[
+        int | None, typer.Option("--top", metavar="K", min=1, help="Tell the K likeliest labels with their scores too.")
+    ] = None,
     runner: Annotated[
         str,
         typer.Option("--runner", help="here; or beam, for a pattern of files and more data than one machine holds."),
@@ -217,9 +238,11 @@ def predict(
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Predict labels; one JSON object a line on stdout, with id, label and score; or id and labels,
-    entities, numbers or answer."""
+    """Predict labels; one JSON object a line on stdout, with id, label and score (and top, of --top); or id and
+    labels, entities, numbers or answer."""
     if runner != "here":
+        if top is not None:
+            raise ConfigError("--top would do nothing with --runner.", fix="leave one of them out")
         _predict_by_beam(runner, bundle, source, out, text, reading, batch, options or (), overwrite)
         return
     given = {"--out": out, "--beam-option": options, "--overwrite": overwrite}
@@ -228,7 +251,7 @@ def predict(
             f"{' and '.join(lost)} would do nothing: predictions go to standard output.",
             fix="--runner beam; or leave it out, and write > FILE",
         )
-    if source != "-" and not os.path.exists(source):
+    if source != "-" and not source.startswith("tfds:") and not os.path.exists(source):
         raise DataError(
             f"There is no file or folder {source!r} to predict from.",
             nearest=nearest_paths(source),
@@ -238,8 +261,9 @@ def predict(
 
     faults = 0
     rows = sys.stdin.buffer if source == "-" else source
+    own = _reading(reading, labelled=False)
     with _fixes_by_flags():
-        for line in jobs.predict(bundle, rows, text=text, reading=_reading(reading, labelled=False), batch=batch):
+        for line in jobs.predict(bundle, rows, text=text, reading=own, batch=batch, top=top):
             faults += "error" in line
             sys.stdout.write(json.dumps(line, ensure_ascii=False) + "\n")
             sys.stdout.flush()

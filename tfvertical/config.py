@@ -22,7 +22,7 @@ from tfvertical.runfiles import runfile, schema, together
 from tfvertical.runfiles.run import DataPlan, EvaluationPlan, ExportPlan, Run
 from tfvertical.runfiles.runfile import Document, Mistake, Place, named, said
 from tfvertical.runfiles.together import PARTS
-from tfvertical.settings import Settings
+from tfvertical.settings import HABITS, Settings
 
 SWEEP = "asks for many trainings: use `tfvertical sweep`, or leave it out here (--set sweep=null)."
 _HERE = Path(__file__).parent
@@ -279,7 +279,7 @@ def _check_adaptation(values: Any, place: Place, folder: Path) -> list[Mistake]:
 
 
 def _check_training(values: Any, place: Place, folder: Path) -> list[Mistake]:
-    found = schema.check(Settings, values, place, extra=_BESIDE)
+    found = schema.check(Settings, values, place, extra=_BESIDE, habits=HABITS)
     if isinstance(values, dict) and isinstance(values.get("augment"), dict):
         found += schema.check(Augment, values["augment"], (*place, "augment"))
     return found

@@ -14,6 +14,26 @@ CACHE_DTYPES = ("float32", "float16", "bfloat16")
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 POLICIES = ("stop", "skip")
 SCHEDULES = ("cosine", "linear", "constant")
+# what people say by habit -> what it is here
+HABITS = {
+    "lr": "it is called learning_rate",
+    "optimizer": "it is AdamW; learning_rate, schedule, warmup, weight_decay and clip_norm set it",
+    "lr_scheduler": "it is called schedule: " + ", ".join(SCHEDULES),
+    "lr_scheduler_type": "it is called schedule: " + ", ".join(SCHEDULES),
+    "warmup_ratio": "it is called warmup",
+    "warmup_steps": "it is called warmup, a share of all steps",
+    "max_grad_norm": "it is called clip_norm",
+    "batch": "it is called batch_size",
+    "per_device_train_batch_size": "it is called batch_size, of all devices together",
+    "gradient_accumulation_steps": "it is called accumulate: batch_size / accumulate rows are computed at a time",
+    "num_epochs": "it is called epochs",
+    "num_train_epochs": "it is called epochs",
+    "patience": "it is called early_stopping, in epochs",
+    "validation_data": "it is the second argument, fit(train, validation); in a run file data.validation",
+    "validation_split": "divide the rows first, tv.data.split(rows); in a run file data.split",
+    "loss": "a task has its own, which focal and label_smoothing change; a regressor's is from_preset(…, loss=…)",
+    "metrics": "a task has its own; monitor chooses by which of them epochs are judged",
+}
 
 
 @dataclass(frozen=True)
@@ -139,6 +159,8 @@ class Settings:
         """Settings from keywords, NumPy's numbers too; an unknown one is named with the nearest that exist."""
         known = list(cls.__dataclass_fields__)
         for name in options:
+            if name in HABITS:
+                raise ConfigError(f"There is no training setting {name!r}.", fix=HABITS[name])
             if name not in known:
                 raise ConfigError(f"There is no training setting {name!r}.", nearest=nearest(name, known))
         return cls(**plain(options))

@@ -102,3 +102,12 @@ def test_contract(name: str):
         for stage in found:
             rates = stages.resolve(task.components, stage).rates
             assert any(address.startswith("head/") for address in rates)
+
+
+@pytest.mark.parametrize("options", [{"blocks": "all"}, {"blocks": 1.5}, {"head_epochs": "2"}, {"step": None}])
+def test_what_is_no_number_of_blocks_or_epochs_is_told(options: dict):
+    (name,) = options
+    with pytest.raises(ConfigError, match=rf"{name} is .*Expected: a whole number, at least \d"):
+        GradualUnfreezing(**options)
+    with pytest.raises(ConfigError, match="None for all"):
+        GradualUnfreezing(blocks="all")

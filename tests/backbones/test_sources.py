@@ -16,6 +16,7 @@ import pytest
 from tfvertical import backbones, stages
 from tfvertical.backbones import _hub_files
 from tfvertical.errors import ConfigError, MissingPackageError, PresetError
+from tfvertical.tasks.image_classifier import ImageClassifier
 
 HANDLE = "kaggle://keras/bert/keras/bert_base_en/3"
 
@@ -197,3 +198,20 @@ def test_a_fetched_preset_is_loaded_from_its_folder(tmp_path: Path, monkeypatch:
     shutil.rmtree(folder)
     with pytest.raises(PresetError, match="There is no folder"):
         backbones.load(HANDLE)
+
+
+def test_a_folder_may_be_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    image_preset(tmp_path / "mine", resnet())
+    for path, name in ((Path("./mine"), "./mine"), (tmp_path / "mine", str(tmp_path / "mine"))):
+        assert backbones.load(path).source.preset == name
+    with pytest.raises(PresetError, match="There is no folder"):
+        backbones.load(Path("bert_base_en"))
+
+
+def test_a_model_in_the_place_of_a_name_is_told_its_way() -> None:
+    model = resnet()
+    with pytest.raises(PresetError, match=r"Received: ResNetBackbone[\s\S]*save_to_preset[\s\S]*backbones\.around"):
+        backbones.load(model)
+    with pytest.raises(ConfigError, match=r"Received: ResNetBackbone[\s\S]*save_to_preset[\s\S]*backbones\.around"):
+        ImageClassifier(model, ["a", "b"])

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from tests.cli.conftest import Place
-from tfvertical import config, jobs
+from tfvertical import cli, config, jobs
 from tfvertical.cli import main
 from tfvertical.drafting import draft
 from tfvertical.errors import ConfigError, DataError
@@ -295,3 +295,92 @@ def test_a_column_with_a_comma_in_its_name(tmp_path: Path):
     assert drafted(tmp_path, source, text="a, b", overwrite=True).task == "text_classifier"
     with pytest.raises(DataError, match="no column 'a'"):
         draft(source, tmp_path / "other.yaml", text="a,c")
+
+
+def test_a_place_that_cannot_be_written_is_told_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    source = table(tmp_path)
+    (tmp_path / "file").write_text("mine")
+    assert main(["init", str(source), "--out", str(tmp_path / "file" / "deep" / "run.yaml")]) == 2
+    assert "file is a file" in capsys.readouterr().err and (tmp_path / "file").read_text() == "mine"
+
+
+def test_columns_of_what_has_none_are_refused(tmp_path: Path):
+    (tmp_path / "train.conll").write_text("Aspirin B-DRUG\nhelps O\n\nNone O\n")
+    (tmp_path / "train.json").write_text("{}")
+    (tmp_path / "pets").mkdir()
+    for name in ("train.conll", "train.json", "pets"):
+        with pytest.raises(ConfigError, match="no columns, and --text and --label would do nothing"):
+            draft(tmp_path / name, tmp_path / "run.yaml", text="a", label="b")
+
+
+@pytest.mark.parametrize(("bad", "told"), [(1, "1 row, which cannot be used, ends"), (2, "2 rows, which cannot be")])
+def test_rows_that_will_end_the_run_are_told_beside_the_command(tmp_path: Path, capsys, bad: int, told: str):
+    source, out = (
+        written(tmp_path, "text,label\n" + ",card\n" * bad + "lost,card\nout,cash\n" * 20),
+        tmp_path / "r.yaml",
+    )
+    assert main(["init", str(source), "--out", str(out)]) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert told in last and "--set data.policy=skip" in last
+    (line,) = [line for line in out.read_text().splitlines() if "policy:" in line]
+    assert line.startswith("  policy: raise ") and told in line
+    assert draft(table(tmp_path), out, overwrite=True)[-1] == "task: TextClassifier"
+
+
+@pytest.mark.parametrize(
+    ("first", "header"), [("email,spam", True), ("you lost it all,spam", False), ("uid,email,spam", True)]
+)
+def test_a_column_may_be_called_as_one_of_its_labels(tmp_path: Path, first: str, header: bool):
+    ids = first.startswith("uid")
+    rows = [f"{f'u{at},' * ids}my card {at} is lost,{('spam', 'ham')[at % 2]}" for at in range(40)]
+    seen = draft(written(tmp_path, "\n".join([first, *rows])), tmp_path / "run.yaml", overwrite=True)
+    assert f"rows: {40 + (not header)}" in seen
+    assert ("header" in config.load(tmp_path / "run.yaml").data.load) is not header
+
+
+@pytest.mark.parametrize("text", ["我的银行卡还没有到" * 40, "บัตรของฉันยังมาไม่ถึง" * 20, "カードがとどかない" * 40])
+def test_scripts_without_spaces_have_their_characters_counted(tmp_path: Path, text: str):
+    run = drafted(tmp_path, table(tmp_path, text=[f"{text}{at}" for at in range(60)], label=TOPICS))
+    assert run.options["length"] == 512
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [{"text": post, "label": [[4, 8, "THING"]]} for post in POSTS],
+        [{"text": post, "label": [[4, 8, "THING"]] * (at % 2)} for at, post in enumerate(POSTS)],
+        [{"text": ["Aspirin", "helps"], "label": ["B-DRUG", "O"]}] * 20,
+        [{"id": f"doc {at}", "tokens": ["Aspirin", f"helps {at}"], "ner": ["B-DRUG", "O"]} for at in range(20)],
+    ],
+)
+def test_every_form_of_entities_is_seen(tmp_path: Path, rows: list):
+    source = written(tmp_path, "".join(json.dumps(row) + "\n" for row in rows), "a.jsonl")
+    run = drafted(tmp_path, source)
+    assert run.task == "token_classifier" and run.data.load["text"] == ("tokens" if "tokens" in rows[0] else "text")
+
+
+def test_only_flags_that_there_are_are_advised(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    for content, name in (("Aspirin B-DRUG\n\nhelps\n", "a.conll"), ('{"text": "a", "label": []}\n' * 9, "a.jsonl")):
+        main(["init", str(written(tmp_path, content, name)), "--out", str(tmp_path / "run.yaml")])
+        assert "--data-option" not in capsys.readouterr().err
+
+
+def test_the_encoding_of_a_conll_file_is_found_out(tmp_path: Path):
+    source = written(tmp_path, "Zürich B-LOC\nschläft O\n\nHier O\n".encode("cp1252"), "a.conll")
+    assert drafted(tmp_path, source).data.load["encoding"] == "cp1252"
+
+
+def test_what_a_run_cannot_read_is_told_in_the_keys_of_its_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    out = tmp_path / "run.yaml"
+    draft(written(tmp_path, "text,label\n,card\n" + "lost,card\nout,cash\n" * 20), out)
+    assert main(["train", str(out), "--out", str(tmp_path / "trained")]) == 2
+    told = capsys.readouterr().err
+    assert "`data.policy: skip` (--set data.policy=skip)" in told and "policy='" not in told
+    assert main(["train", str(out), "--out", str(tmp_path / "trained"), "--set", "data.text=message"]) == 2
+    told = capsys.readouterr().err
+    assert "`data.text: …`" in told and "`data.header: false` (--set data.header=false)" in told
+
+
+def test_the_next_command_is_quoted(capsys: pytest.CaptureFixture[str]):
+    cli._next(Path("my model"))
+    assert shlex.split(capsys.readouterr().err.splitlines()[-1]) == ["tfvertical", "predict", "my model", "INPUT"]

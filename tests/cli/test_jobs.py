@@ -403,6 +403,32 @@ def test_predictions_are_those_of_the_loaded_task(trained: Place, tmp_path: Path
     assert [row["score"] for row in found] == [round(prediction.score, 6) for prediction in expected]
 
 
+def test_the_likeliest_labels_are_told(trained: Place, tmp_path: Path, capsys: Capture) -> None:
+    (tmp_path / "in.txt").write_text("card pin lost bank\n\nplane visa trip border\n")
+    for count in ("1", "9"):
+        assert main(["predict", str(trained.bundle), str(tmp_path / "in.txt"), "--top", count]) == 1
+        first, fault, last = lines(capsys.readouterr().out)
+        best = {name: first[name] for name in ("label", "score")}
+        assert first["top"][0] == best and len(first["top"]) == min(int(count), 2) and "top" not in fault  # type: ignore[index,arg-type]
+    assert [each["label"] for each in last["top"]] == ["travel", "cards"]  # type: ignore[attr-defined]
+    assert sum(each["score"] for each in last["top"]) == pytest.approx(1)  # type: ignore[attr-defined]
+    assert main(["predict", str(trained.bundle), str(tmp_path / "in.txt"), "--top", "2", "--runner", "beam"]) == 2
+
+
+def test_no_likeliest_labels_are_told_where_labels_do_not_compete(monkeypatch, capsys: Capture) -> None:
+    monkeypatch.setattr(bundle, "description", lambda path: ("TextRegressor", ("price",)))
+    assert main(["predict", "prices", "-", "--top", "2"]) == 2
+    assert "TextRegressor, which does not choose one of several labels" in capsys.readouterr().err
+
+
+def test_predict_takes_a_tfds_name(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    from tfvertical import jobs
+
+    monkeypatch.setattr(jobs, "predict", lambda path, source, **_: iter([{"id": source}]))
+    assert main(["predict", "cards", "tfds:imdb_reviews"]) == 0
+    assert lines(capsys.readouterr().out) == [{"id": "tfds:imdb_reviews"}]
+
+
 def test_predict_reads_no_further_than_it_has_written(trained: Place) -> None:
     from tfvertical import jobs
 

@@ -12,6 +12,7 @@ from tfvertical.augment import Augment
 from tfvertical.backbones._text_preprocessor import WordPiecePreprocessor
 from tfvertical.codecs.text import Normalizer
 from tfvertical.contracts import Backbone
+from tfvertical.errors import ConfigError
 from tfvertical.tasks.text_classifier import TextClassifier
 
 
@@ -154,3 +155,15 @@ def test_what_cannot_be_written_down_has_no_identity():
 
     inputs = keras.Input((3,))
     assert identity.of_model(keras.Model(inputs, Own()(inputs))) is None
+
+
+def test_what_else_fit_takes_changes_nothing_of_the_plan():
+    task = tiny.text_task(layers=1)
+    same = task.plan(tiny.texts(8), class_weight="balanced", callbacks=[], verbose=0, checkpoint="there", epochs=1)
+    assert str(same) == str(task.plan(tiny.texts(8), epochs=1))
+    with pytest.raises(ConfigError, match="no training setting 'class_weights'"):
+        task.plan(tiny.texts(8), class_weights="balanced")
+    with pytest.raises(ConfigError, match=r"no option of evaluate called 'verbose'[\s\S]*leave it out"):
+        task.evaluate(tiny.texts(8), verbose=0)
+    with pytest.raises(ConfigError, match="Nearest: 'resamples'"):
+        task.evaluate(tiny.texts(8), resample=9)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 import numpy as np
 import pytest
 
 from tfvertical.errors import ConfigError
-from tfvertical.settings import Settings
+from tfvertical.settings import HABITS, Settings
 
 WRONG = {
     "epochs": [0, -1, 2.5, "3", True, None],
@@ -54,3 +55,12 @@ def test_what_is_right():
     assert Settings.of({"learning_rate": np.float64(0.1)}).learning_rate == 0.1
     settings = Settings(epochs=7)
     assert Settings.of(dataclasses.asdict(settings)) == settings
+
+
+@pytest.mark.parametrize("name", HABITS)
+def test_what_is_said_by_habit_is_told_by_its_name_here(name):
+    with pytest.raises(ConfigError, match="Fix: ") as told:
+        Settings.of({name: 1})
+    assert HABITS[name] in str(told.value)
+    named = re.findall(r"it is called (\w+)", HABITS[name])
+    assert set(named) <= set(Settings.__dataclass_fields__) and name not in Settings.__dataclass_fields__

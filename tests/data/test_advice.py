@@ -8,7 +8,7 @@ import shlex
 import pytest
 
 from tfvertical import config, data
-from tfvertical.data._advice import as_call, as_flags
+from tfvertical.data._advice import as_call, as_columns, as_flags, as_settings
 from tfvertical.errors import DataError
 
 
@@ -72,3 +72,13 @@ def test_flags_stand_in_fixes_only():
     )
     assert str(as_flags(DataError("A folder.", fix="say kind='image'"))) == "A folder. Fix: say kind='image'"
     assert str(as_flags(DataError("It is not there."))) == "It is not there."
+
+
+def test_run_files_have_keys_and_init_has_two_flags(write):
+    assert '`data.delimiter: ";"` (--set \'data.delimiter=";"\')' in str(
+        as_settings(DataError("x.", fix="delimiter=';'"))
+    )
+    assert str(as_settings(DataError("x.", fix="list them: labels=[…]"))).endswith("list them: `task.labels: […]`")
+    assert str(as_settings(DataError("x.", fix="split(…, group=[…])"))).endswith("split(…, group=[…])")
+    error = refused(write("a.csv", "post;topic\nx;a\n"))
+    assert str(as_columns(error)).endswith("Fix: name it with --text '…'")

@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 from tfvertical import data
+from tfvertical.codecs import pixels
 from tfvertical.codecs.tagging import Span
 from tfvertical.errors import DataError
 
@@ -81,6 +82,21 @@ def test_pictures_as_arrays_and_bytes(pictures):
     assert data.load(tf.data.Dataset.from_tensor_slices((x, [0, 1, 0, 1])).batch(3), kind="image").report.kept == 4
     with pytest.raises(DataError, match=r"arrays:0: .*float32"):
         data.load(((x / 255).astype(np.float32), [0, 1, 0, 1]), kind="image")
+
+
+def test_pictures_of_floats_are_refused_with_the_cast_to_make():
+    x = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3), np.uint8)
+    floats = tf.data.Dataset.from_tensor_slices((x.astype(np.float32), [0, 1, 0, 1])).batch(3)
+    with pytest.raises(DataError, match=r"float32[\s\S]*dataset\.map\(lambda x, \*y") as told:
+        data.load(floats, kind="image")
+    advised = str(told.value).partition("dataset.map(")[2].partition("), where")[0]
+    assert advised == "lambda x, *y: (tf.cast(tf.round(x), tf.uint8), *y)"
+    examples = data.load(floats.map(lambda x, *y: (tf.cast(tf.round(x), tf.uint8), *y)), kind="image")
+    assert np.array_equal(np.stack(examples.inputs), x)
+    with pytest.raises(DataError, match=r"\(255 \* array\)\.round\(\)\.astype\('uint8'\)"):
+        data.load((x / 255, [0, 1, 0, 1]), kind="image")
+    with pytest.raises(DataError, match=r"Fix: array\.round\(\)"):
+        pixels.decode(x[0].astype(np.float32))
 
 
 @pytest.mark.parametrize(

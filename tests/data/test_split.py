@@ -149,3 +149,33 @@ def test_what_cannot_be_divided_is_said_so():
         data.split(examples_of(["same"] * 50))
     with pytest.raises(ConfigError, match="one a row"):
         data.split(examples_of(["a", "b"]), group=[1])
+
+
+def test_folds_hold_each_row_once_and_keep_together_what_a_split_does():
+    inputs = [f"text {at // 2 if at < 20 else at}" for at in range(60)]  # ten texts stand there twice
+    groups = [f"g{at // 3}" if at >= 30 else None for at in range(60)]
+    examples = examples_of(inputs, ["a", "a", "b"] * 20, groups=groups)
+    found = list(data.folds(examples, 4, seed=3))
+    assert sorted(id for _, held in found for id in held.ids) == sorted(examples.ids)
+    for train, held in found:
+        assert set(train.ids) | set(held.ids) == set(examples.ids) and not set(train.ids) & set(held.ids)
+        assert not set(train.inputs) & set(held.inputs)
+        assert not {group for group in train.groups if group} & {group for group in held.groups if group}
+        assert abs(held.labels.count("a") - 10) <= 1 and abs(held.labels.count("b") - 5) <= 1
+        assert list(held.ids) == sorted(held.ids, key=lambda id: int(id[2:]))
+    assert [list(held.ids) for _, held in found] == [list(held.ids) for _, held in data.folds(examples, 4, seed=3)]
+    assert [list(held.ids) for _, held in found] != [list(held.ids) for _, held in data.folds(examples, 4, seed=4)]
+
+
+@pytest.mark.parametrize(
+    ("count", "more", "error", "message"),
+    [
+        (1, {}, ConfigError, "2 or more"),
+        ("5", {}, ConfigError, "2 or more"),
+        (2, {"times": [1, 2, 3]}, ConfigError, "have times"),
+        (2, {"groups": ["a"] * 3}, DataError, "1 of 2 folds would be empty"),
+    ],
+)
+def test_folds_that_cannot_be_are_refused_at_once(count, more, error, message):
+    with pytest.raises(error, match=message):
+        data.folds(examples_of(["x", "y", "z"], ["a", "b", "a"], **more), count)

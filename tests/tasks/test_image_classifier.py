@@ -9,7 +9,7 @@ import pytest
 import tfvertical as tv
 from tests.core import tiny
 from tfvertical import backbones
-from tfvertical.errors import DataError, PresetError
+from tfvertical.errors import ConfigError, DataError, PresetError
 
 QUICK = {"epochs": 2, "batch_size": 8, "verbose": 0}
 
@@ -78,3 +78,16 @@ def test_a_network_that_begins_with_a_normalization():
     x = keras.layers.Conv2D(4, 3, name="conv")(keras.layers.BatchNormalization(name="norm")(images))
     backbone = backbones.around(keras.Model(images, x), tiny.image_backbone().preprocessor)
     assert backbone.blocks == ("(?:norm|conv)/",)
+
+
+@pytest.mark.parametrize("augment", [True, tv.Augment, keras.Sequential([keras.layers.RandomFlip()])], ids=str)
+def test_what_is_no_augmentation_is_told(task, augment):
+    with pytest.raises(ConfigError, match=r"tv\.Augment\(flip"):
+        task.fit(tiny.pictures(8), augment=augment, **QUICK)
+
+
+def test_widths_of_hidden_layers_are_a_list():
+    with pytest.raises(ConfigError, match=r"Fix: hidden=\[16\]"):
+        tiny.image_task(hidden=16)
+    with pytest.raises(ConfigError, match="a list of whole numbers"):
+        tiny.image_task(hidden="16")

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral
 
 from tfvertical.contracts import Adaptation, Task
 from tfvertical.errors import ConfigError
 from tfvertical.stages import Stage
+
+_EPOCHS = ("epochs_per_block", "head_epochs", "final_epochs")
 
 
 @dataclass(frozen=True)
@@ -43,11 +46,16 @@ class GradualUnfreezing(Adaptation):
     batch_norm: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("blocks", "step", "epochs_per_block", "head_epochs", "final_epochs"):
+        for name in ("blocks", "step", *_EPOCHS):
             value = getattr(self, name)
             least = 0 if name == "head_epochs" else 1
-            if value is not None and value < least:
-                raise ConfigError(f"GradualUnfreezing: {name} is {value}.", expected=f"at least {least}")
+            if name in ("blocks", *_EPOCHS) and value is None:
+                continue
+            if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
+                none = ", or None for all" if name == "blocks" else ", or None" if name in _EPOCHS else ""
+                raise ConfigError(
+                    f"GradualUnfreezing: {name} is {value!r}.", expected=f"a whole number, at least {least}{none}"
+                )
         if self.decay < 1:
             raise ConfigError(f"GradualUnfreezing: decay is {self.decay}.", expected="1 or more")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -34,12 +35,12 @@ class Preset(NamedTuple):
     cached: bool
 
 
-def load(name: str, weights: bool = True, **options: Any) -> Backbone:
+def load(name: str | os.PathLike[str], weights: bool = True, **options: Any) -> Backbone:
     """A pretrained backbone with its preprocessor and its blocks.
 
     Args:
         name: `minilm_l6_v2` or `efficientnet_lite0` (these need no model hub); a KerasHub preset (`bert_base_en`,
-            `kaggle://…`, `hf://…`); a KerasCV one (`keras_cv:efficientnetv2_b0`); or a path to a folder.
+            `kaggle://…`, `hf://…`); a KerasCV one (`keras_cv:efficientnetv2_b0`); or a path to a folder, also a `Path`.
         weights: False leaves the random initial weights.
         options: what the source takes; for texts `length`, most tokens of a sequence, special ones included.
 
@@ -51,7 +52,8 @@ def load(name: str, weights: bool = True, **options: Any) -> Backbone:
         >>> backbone.blocks[-1]  # doctest: +SKIP
         'transformer_layer_5/'
     """
-    return _source(name).load(name, weights=weights, **options)
+    written = _written(name)
+    return _source(written).load(written, weights=weights, **options)
 
 
 def check(name: str) -> None:
@@ -111,6 +113,25 @@ def restores(preprocessor: Preprocessor) -> bool:
     """Whether `preprocessor(config, assets)` would make this one again: its class is one of this package's."""
     name = type(preprocessor).__name__
     return type(preprocessor).__module__ == f"tfvertical.backbones.{PREPROCESSORS.get(name)}"
+
+
+def _written(name: Any) -> str:
+    """The name, or a path as text that is taken for a path, which `Path("./bert")` alone would not be.
+
+    Raises:
+        PresetError: it is neither, such as a model.
+    """
+    if isinstance(name, str):
+        return name
+    if isinstance(name, os.PathLike):
+        path = os.fspath(name)
+        return path if path.startswith("~") else os.path.join(os.curdir, path)
+    raise PresetError(
+        "A preset is a name or a folder's path.",
+        received=type(name).__name__,
+        fix="of a KerasHub backbone and its tokenizer, save_to_preset('./mine') and name './mine'; "
+        "for a functional model of your own, TASK(tv.backbones.around(model, preprocessor), labels)",
+    )
 
 
 def _source(name: str) -> BackboneSource:

@@ -27,6 +27,7 @@ RESAMPLES: Final = ("bicubic", "bilinear")
 # Pillow knows more, of which some start programs
 FORMATS: Final = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "PPM", "TGA", "JPEG2000")
 PAD: Final = 127  # what "pad" fills with: the middle, 0 after the usual scaling
+OF_FLOATS: Final = "array.round().astype('uint8') of values 0 to 255; of 0 to 1, (255 * array).round().astype('uint8')"
 
 _HEADER: Final = 1 << 16  # bytes in which the orientation is looked for
 _FIX: Final = 'repair or remove the file, or set the policy for bad rows to "skip"'
@@ -207,6 +208,7 @@ def _from_array(array: np.ndarray, max_pixels: int) -> np.ndarray:
             "An array is no picture.",
             expected="uint8 (height, width, 1, 3 or 4), 0 to 255",
             received=f"{array.dtype} {array.shape}",
+            fix=OF_FLOATS if array.dtype.kind == "f" else None,
         )
     _check_size(shaped.shape[0], shaped.shape[1], "The picture", max_pixels)
     return np.repeat(shaped, 3, axis=2) if shaped.shape[-1] == 1 else np.ascontiguousarray(shaped[..., :3])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tfvertical.data._folds import folds
 from tfvertical.data._labels import class_weights, label_names, sample_weights
 from tfvertical.data._load import load
 from tfvertical.data._marks import mark
@@ -13,6 +14,7 @@ from tfvertical.data._warnings import unknown_tokens, with_warning
 __all__ = [
     "class_weights",
     "describe",
+    "folds",
     "label_names",
     "load",
     "mark",

@@ -65,17 +65,45 @@ def as_flags(error: DataError) -> DataError:
         >>> print(as_flags(DataError("2 of 9 rows.", fix="correct them, or say policy='skip'")))
         2 of 9 rows. Fix: correct them, or say --data-option policy=skip
     """
-    known = set(keywords()) - set(ELSEWHERE)
+    return _with_fix(error, lambda fix: _NAMED.sub(_flag, fix))
 
-    def flag(found: re.Match[str]) -> str:
-        name, value = found[1], _value(found[2])
-        if name == "label" and isinstance(value, list | tuple):
-            return found[0]  # the flag takes one column
-        if name in ("text", "label"):
-            return f"--{name} {shlex.quote(','.join(value) if isinstance(value, list | tuple) else str(value))}"
-        return f"--data-option {shlex.quote(f'{name}={_yaml(value)}')}" if name in known else found[0]
 
-    return _with_fix(error, lambda fix: _NAMED.sub(flag, fix))
+def as_columns(error: DataError) -> DataError:
+    """The error of a command whose only flags are `--text` and `--label`: what other keywords would help is left out.
+
+    Example:
+        >>> print(as_columns(DataError("2 of 9 rows.", fix="correct them, or say policy='skip'")))
+        2 of 9 rows. Fix: correct them
+    """
+    others = set(keywords()) - {"text", "label"}
+
+    def advised(fix: str) -> str:
+        parts = [part.removeprefix("or ") for part in re.split(r"; |, (?=or )", fix)]
+        return _NAMED.sub(_flag, "; or ".join(part for part in parts if not others & _names(part)))
+
+    return _with_fix(error, advised)
+
+
+def as_settings(error: DataError) -> DataError:
+    """The error of a run, with the keys of its file in the place of keywords.
+
+    Example:
+        >>> print(as_settings(DataError("2 of 9 rows.", fix="correct them, or say policy='skip'")))
+        2 of 9 rows. Fix: correct them, or say `data.policy: skip` (--set data.policy=skip)
+    """
+    known = set(keywords()) - set(OF_TASK)
+
+    def setting(found: re.Match[str]) -> str:
+        name, written = found[1], _yaml(_value(found[2]))
+        if name == "labels":
+            return "`task.labels: […]`"
+        if name not in known or found[2] == "[…]":  # of a call, where there are no columns
+            return found[0]
+        return f"`data.{name}: {written}`" + (
+            "" if "…" in written else f" (--set {shlex.quote(f'data.{name}={written}')})"
+        )
+
+    return _with_fix(error, lambda fix: _NAMED.sub(setting, fix))
 
 
 def refuse_reading(options: Iterable[str], known: Iterable[str], what: str) -> None:
@@ -91,6 +119,20 @@ def refuse_reading(options: Iterable[str], known: Iterable[str], what: str) -> N
         if name not in own and name in keywords():
             fix = f"it is an option of tv.data.load: give tv.data.load(…, {name}=…) in the place of the data"
             raise ConfigError(f"There is no {what} {name!r}.", fix=fix)
+
+
+def _flag(found: re.Match[str]) -> str:
+    name, value = found[1], _value(found[2])
+    if name == "label" and isinstance(value, list | tuple):
+        return found[0]  # the flag takes one column
+    if name in ("text", "label"):
+        return f"--{name} {shlex.quote(','.join(value) if isinstance(value, list | tuple) else str(value))}"
+    known = name in keywords() and name not in ELSEWHERE
+    return f"--data-option {shlex.quote(f'{name}={_yaml(value)}')}" if known else found[0]
+
+
+def _names(fix: str) -> set[str]:
+    return {name for name, _ in _NAMED.findall(fix)}
 
 
 def _with_fix(error: DataError, change: Callable[[str], str]) -> DataError:

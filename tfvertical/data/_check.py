@@ -113,6 +113,8 @@ def image(value: Any, max_pixels: int) -> Any:
             raise Fault(f"the file takes {size:,} bytes, more than {4 * max_pixels:,}")
     elif not isinstance(value, bytes | np.ndarray):
         raise Fault(f"a picture (path, bytes or uint8 array) is wanted, this is {_kind(value)}")
+    if isinstance(value, np.ndarray) and value.dtype.kind == "f":
+        raise Fault(f"a picture is uint8, 0 to 255, this is {value.dtype}: give {pixels.OF_FLOATS}")
     try:
         pixels.decode(value, max_pixels=max_pixels)
     except DataError as error:

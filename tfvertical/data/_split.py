@@ -56,16 +56,13 @@ def split(
         {'train': 5, 'test': 5}
     """
     shares = check_fractions(fractions if fractions is not None else _FRACTIONS)
-    groups = _check_length("group", group if group is not None else examples.groups, examples)
-    groups = None if groups is None else [_check.group(each) for each in groups]
+    units = units_of(examples, group)
     times = _check_length("time", time if time is not None else examples.times, examples)
-    units = _units(examples, groups)
     if times is not None:
         shares = _in_time(shares)
         part_of = _by_time(units, times, list(shares.values()))
     else:
-        labels = _strata(examples.labels) if stratify and examples.labels is not None else [""] * len(examples)
-        part_of = _drawn(units, labels, list(shares.values()), seed)
+        part_of = drawn(examples, units, list(shares.values()), seed, stratify)
     rows = {name: np.flatnonzero(part_of == part) for part, name in enumerate(shares)}
     for name, at in rows.items():
         if not len(at):
@@ -75,6 +72,24 @@ def split(
                 fix="give it a larger share, or more data",
             )
     return {name: examples.take(at) for name, at in rows.items()}
+
+
+def units_of(examples: Examples, group: Sequence[Any] | None) -> list[list[int]]:
+    """The sets of rows that must stay together; `group` in the place of the examples' own. Ordered by first row.
+
+    Raises:
+        ConfigError: `group` has another length than the examples.
+    """
+    groups = _check_length("group", group if group is not None else examples.groups, examples)
+    return _units(examples, None if groups is None else [_check.group(each) for each in groups])
+
+
+def drawn(
+    examples: Examples, units: list[list[int]], shares: list[float], seed: int, stratify: bool = True
+) -> np.ndarray:
+    """Part of each row, int64 `(rows,)`: `units` whole, each class in its share where `stratify`."""
+    labels = _strata(examples.labels) if stratify and examples.labels is not None else [""] * len(examples)
+    return _drawn(units, labels, shares, seed)
 
 
 def remaining(given: Collection[str]) -> dict[str, float]:

@@ -64,6 +64,12 @@ class Dataset(Source):
                 expected=f"{axes} axes an item of kind {self.request.kind!r}, one more in batches",
                 received=str(spec),
             )
+        if self.request.kind == "image" and spec.dtype.is_floating:
+            raise DataError(
+                f"The dataset's pictures are {spec.dtype.name}, as image_dataset_from_directory makes them.",
+                expected="uint8, 0 to 255, or encoded ones",
+                fix="dataset.map(lambda x, *y: (tf.cast(tf.round(x), tf.uint8), *y)), where x is not scaled",
+            )
         if shape.rank != ranks[-1] + 1:
             return self.value
         try:

@@ -16,8 +16,8 @@ from tfvertical.data._labels import classes_of
 from tfvertical.data._request import Request
 from tfvertical.data.conll import Conll
 from tfvertical.data.image_folder import ImageFolder
-from tfvertical.drafting.look import LABELS, Column, Looked, look
-from tfvertical.errors import DataError, nearest, nearest_paths
+from tfvertical.drafting.look import LABELS, Column, Looked, encoding_of, look
+from tfvertical.errors import ConfigError, DataError, nearest, nearest_paths
 
 _PICTURES = (".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff")
 _LENGTHS = (32, 64, 128, 256, 512)
@@ -41,6 +41,7 @@ class Choice:
         options: of the task.
         columns: of the data: keywords of `data.load`.
         rows: how many there are, as far as they were looked at; 0 where they were not.
+        lost: how many cannot be used.
         uneven: whether some label is ten times as frequent as another.
     """
 
@@ -50,6 +51,7 @@ class Choice:
     options: Mapping[str, Any] = field(default_factory=dict)
     columns: Mapping[str, Any] = field(default_factory=dict)
     rows: int = 0
+    lost: int = 0
     uneven: bool = False
 
 
@@ -62,17 +64,22 @@ def choose(path: Path, text: str | Sequence[str] = (), label: str | None = None)
         label: column of the label; found where not given.
 
     Raises:
+        ConfigError: columns are named of data that have none.
         DataError: nothing can be read, or it does not say what is to be learned.
     """
     if not os.path.exists(path):
         raise DataError(f"{path} does not exist.", nearest=[os.path.basename(near) for near in nearest_paths(path)])
     if path.is_dir():
+        _refuse_columns(path, "a folder of pictures", text, label)
         return _pictures(path)
     if Conll.accepts(path):
+        _refuse_columns(path, "a CoNLL file, in which each line is a word and its tag", text, label)
         seen = ["words and their tags, a line each: what is named in a text"]
-        return _read(Choice("TokenClassifier", seen, {"train": path}, {"length": 128}), target="entities")
+        own = {} if (encoding := encoding_of(path)) == "utf-8" else {"encoding": encoding}
+        return _read(Choice("TokenClassifier", seen, {"train": path}, {"length": 128}, own), target="entities")
     suffix = path.suffix.lower()
     if suffix == ".json":
+        _refuse_columns(path, "read as a file in the form of SQuAD", text, label)
         seen = ["questions and contexts in the form of SQuAD: the passage that answers"]
         chosen = Choice("ExtractiveQA", seen, {"train": path}, {"length": 256})
         return _read(chosen, kind="pair", target="answers")
@@ -82,6 +89,14 @@ def choose(path: Path, text: str | Sequence[str] = (), label: str | None = None)
             expected="a .csv, .tsv, .jsonl or .parquet table, a CoNLL or SQuAD file, or a folder of pictures",
         )
     return _table(path, look(path), text, label)
+
+
+def _refuse_columns(path: Path, what: str, text: str | Sequence[str], label: str | None) -> None:
+    given = [name for name, value in (("--text", text), ("--label", label)) if value]
+    if given:
+        raise ConfigError(
+            f"{path} is {what}: it has no columns, and {' and '.join(given)} would do nothing.", fix="leave it out"
+        )
 
 
 def _read(choice: Choice, kind: str = "text", target: str = "label") -> Choice:
@@ -98,10 +113,9 @@ def _read(choice: Choice, kind: str = "text", target: str = "label") -> Choice:
     seen += [f"rows: {report.read:,}{lost}", *(f"  {one.id}: {one.reason}" for one in report.rejected[:_TOLD])]
     names = Counter(name for label in found.labels or () for name in classes_of(label))
     if choice.task in _UNTOLD or not names:
-        return replace(choice, seen=seen, rows=report.kept)
-    return replace(
-        choice, seen=[*seen, f"names: {len(names)}, {_sizes(names)}"], rows=report.kept, uneven=_uneven(names)
-    )
+        return replace(choice, seen=seen, rows=report.kept, lost=len(report.rejected))
+    seen.append(f"names: {len(names)}, {_sizes(names)}")
+    return replace(choice, seen=seen, rows=report.kept, lost=len(report.rejected), uneven=_uneven(names))
 
 
 def _pictures(path: Path) -> Choice:
@@ -135,7 +149,7 @@ def _table(path: Path, table: Looked, text: str | Sequence[str], label: str | No
     items = [named[name] for name in text] or [_text(path, table, label)]
     truth = named[label] if label is not None else _label(path, table, items)
     pictures = len(items) == 1 and _are_pictures(items[0])
-    kind, target, own, told = _target(path, truth)
+    kind, target, own, told = _target(path, truth, tags=len(items) == 1 and items[0].listed)
     if (target == "entities" and (pictures or len(items) > 1)) or (target == "labels" and len(items) > 1):
         what = "a picture" if pictures else "a pair"
         raise DataError(f"{path.name}: {truth.told()} is no label of {what}.", expected="names or numbers")
@@ -160,6 +174,8 @@ def _text(path: Path, table: Looked, label: str | None) -> Column:
     if pictures := [each for each in others if _are_pictures(each)]:
         return pictures[0]
     texts = [each for each in others if each.plain and not each.numeric]
+    if (words := _tagged(others, table)) and not any(fmean(each.words) > 2 * fmean(words.words) for each in texts):
+        return words
     texts = [each for each in texts if str(each.name).lower() not in LABELS] or texts
     texts = [each for each in texts if len(each.counts) > len(each.values) / 2] or texts  # the others repeat themselves
     if not texts:
@@ -174,6 +190,19 @@ def _text(path: Path, table: Looked, label: str | None) -> Column:
     return first
 
 
+def _tagged(columns: Sequence[Column], table: Looked) -> Column | None:
+    """The column of lists of words beside which another one has a tag for each of them."""
+    shapes = [(each, [len(value) for value in each.values]) for each in table.columns if each.listed]
+    found = [
+        each
+        for each, shape in shapes
+        if each in columns
+        and str(each.name).lower() not in LABELS
+        and any(other is not each and lengths == shape for other, lengths in shapes)
+    ]
+    return max(found, key=lambda each: len({word for value in each.values for word in value}), default=None)
+
+
 def _label(path: Path, table: Looked, items: Sequence[Column]) -> Column:
     """The column that is called so, or the only one that can be."""
     others = [each for each in table.columns if each not in items and each.values]
@@ -185,10 +214,12 @@ def _label(path: Path, table: Looked, items: Sequence[Column]) -> Column:
     raise DataError(f"{path.name}: {what}.", received=table.told(), fix="name it: --label COLUMN")
 
 
-def _target(path: Path, truth: Column) -> tuple[str, str, dict[str, Any], str]:
-    """End of the task's name, its target, options of the data, and what was seen."""
+def _target(path: Path, truth: Column, tags: bool) -> tuple[str, str, dict[str, Any], str]:
+    """End of the task's name, its target, options of the data, and what was seen; `tags` of words, where lists are."""
     if truth.values and all(isinstance(value, list) for value in truth.values):
-        if any(isinstance(each, dict) for value in truth.values for each in value):
+        if tags:
+            return "TokenClassifier", "entities", {}, f"label: {truth.name!r}, a tag a word: what is named in a text"
+        if any(isinstance(each, dict | list) for value in truth.values for each in value):
             return "TokenClassifier", "entities", {}, f"label: {truth.name!r}, places in the text: what is named there"
         return "MultiLabelClassifier", "labels", {}, f"label: {truth.name!r}, lists of names"
     if not truth.plain:

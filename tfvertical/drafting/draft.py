@@ -13,7 +13,7 @@ from typing import Any
 from tfvertical import config
 from tfvertical.drafting.choose import Choice, choose
 from tfvertical.errors import ConfigError
-from tfvertical.files import write_text
+from tfvertical.files import check_place, write_text
 from tfvertical.runfiles import runfile
 
 _PRESETS = {"Image": "efficientnet_lite0"}
@@ -43,10 +43,11 @@ def draft(
         overwrite: replace a file that stands there.
 
     Returns:
-        What was seen and chosen, a line each.
+        What was seen and chosen, a line each; the last one says so where rows cannot be used and will end the run.
 
     Raises:
-        ConfigError: the file exists, or is the data.
+        BundleError: the file cannot be written there.
+        ConfigError: the file exists, or is the data; or columns are named of data that have none.
         DataError: nothing can be read, or it does not say what is to be learned.
 
     Example:
@@ -58,6 +59,7 @@ def draft(
         'task: TextClassifier'
     """
     out = Path(out)
+    check_place(out.parent)
     if out.exists() and os.path.exists(path) and os.path.samefile(path, out):
         raise ConfigError(f"The run file would take the place of the data, {out}.", fix="name another with --out")
     if out.exists() and not overwrite:
@@ -67,7 +69,8 @@ def draft(
     written = content(choice, out)
     config.build(runfile.parse(written, out.name), out.resolve().parent)
     write_text(out, written)
-    return [*choice.seen, f"task: {choice.task}"]
+    end = f"policy: raise: {_lost(choice)} the run; mend what is told above, or say --set data.policy=skip"
+    return [*choice.seen, f"task: {choice.task}", *([end] if choice.lost else [])]
 
 
 def content(choice: Choice, out: Path) -> str:
@@ -98,8 +101,13 @@ def content(choice: Choice, out: Path) -> str:
         lines.append("  class_weight: balanced   # some labels are ten times as frequent as others")
     if missing := [part for part in ("validation", "test") if part not in choice.sources]:
         shares = {"train": 1 - _SHARE * len(missing)} | dict.fromkeys(missing, _SHARE)
+        ends = (
+            f"{_lost(choice)} the run: mend {'it' if choice.lost == 1 else 'them'}"
+            if choice.lost
+            else "rows that cannot be used end the run"
+        )
         lines += [
-            "  policy: raise            # rows that cannot be used end the run; or skip, or quarantine them in a file",
+            f"  policy: raise            # {ends}; or skip, or quarantine them in a file",
             "  # group: patient         # rows of one patient, customer or machine must not be told apart by the split",
             "  split:",
             f"    fractions: {{{', '.join(f'{part}: {share:g}' for part, share in shares.items())}}}",
@@ -126,6 +134,11 @@ def content(choice: Choice, out: Path) -> str:
 def command(out: Path) -> str:
     """What trains the run file, to be pasted into a shell."""
     return shlex.join(["tfvertical", "train", str(out), "--out", f"saved_models/{out.stem}"])
+
+
+def _lost(choice: Choice) -> str:
+    rows, ends = ("row", "ends") if choice.lost == 1 else ("rows", "end")
+    return f"{choice.lost:,} {rows}, which cannot be used, {ends}"
 
 
 def _lines(values: Mapping[str, Any]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -24,6 +25,10 @@ _SAMPLE = 2**20  # bytes that tell an encoding
 _FIRST = 100  # records that tell a delimiter
 _MARKS = (",", ";", "\t", "|")
 _OWN = {".tsv": "\t", ".tab": "\t"}
+_UNSPACED = re.compile(  # Thai and Lao, Burmese, Khmer, kana, Chinese characters
+    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
+)
+_MANY = 4  # words: what has so many may be no column's name
 _LONG = 100  # characters: a longer cell in the first row is no column's name
 _T = TypeVar("_T")
 
@@ -48,7 +53,7 @@ class Column:
     @cached_property
     def words(self) -> list[int]:
         """How many words each value has."""
-        return [len(str(value).split()) for value in self.values]
+        return [len(value) if isinstance(value, list) else _words(str(value)) for value in self.values]
 
     @property
     def plain(self) -> bool:
@@ -60,12 +65,20 @@ class Column:
         """Whether every value is a number."""
         return self.plain and all(_is_number(value) for value in self.counts)
 
+    @cached_property
+    def listed(self) -> bool:
+        """Whether every value is a list of texts: words, or a tag for each."""
+        return bool(self.values) and all(
+            isinstance(value, list) and value and all(isinstance(each, str) for each in value) for value in self.values
+        )
+
     def told(self) -> str:
         """It in a few words."""
-        if not self.plain:
+        if not self.plain and not self.listed:
             kind = type(self.values[0]).__name__ if self.values else "nothing"
             return f"{self.name!r} ({kind})"
-        return f"{self.name!r} ({len(self.counts):,} values, {fmean(self.words):.0f} words each)"
+        values = f"{len(self.counts):,} {'lists' if self.listed else 'values'}"
+        return f"{self.name!r} ({values}, {fmean(self.words):.0f} words each)"
 
 
 @dataclass(frozen=True)
@@ -177,16 +190,46 @@ def _agreeing(records: Iterable[list[str] | None]) -> float:
 
 
 def _no_names(first: list[str], rows: list[list[str]]) -> bool:
-    """Whether the first row is one like the others: what stands in it stands below it again, or is like what does."""
+    """Whether the first row is one like the others: a number above numbers, a text too long for a name; or all of it
+    looks like what stands below, and some of it stands there again: a column may be called as one of its labels.
+    """
     if any(cell.lower() in _NAMES for cell in first):
         return False
+    again, like = False, True
     for at, cell in enumerate(first):
         below = [row[at].strip() for row in rows if row[at].strip()]
-        if len(cell) > _LONG or (cell and cell in below):
+        if not cell or not below:
+            continue
+        if len(cell) > _LONG or (_is_number(cell) and all(map(_is_number, below))):
             return True
-        if below and _is_number(cell) and all(map(_is_number, below)):
-            return True
-    return False
+        again |= cell in below
+        like &= _is_like(cell, below)
+    return again and like
+
+
+def _is_like(cell: str, below: list[str]) -> bool:
+    """Whether a cell is one of few that repeat, or has as many words as nineteen of twenty below it, or as no name."""
+    if cell in below or len(set(below)) <= len(below) / 2:
+        return cell in below
+    return _words(cell) >= min(_MANY, sorted(map(_words, below))[int(0.05 * len(below))])
+
+
+def _words(text: str) -> int:
+    """What stands between spaces; and each character of a script that writes none, such as Chinese or Thai."""
+    return len(text.split()) + (0 if text.isascii() else len(_UNSPACED.findall(text)))
+
+
+def encoding_of(path: Path) -> str:
+    """What a file's beginning is written in.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    try:
+        with open(path, "rb") as file:
+            return _encoding(file.read(_SAMPLE))
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}.") from error
 
 
 def _encoding(start: bytes) -> str:

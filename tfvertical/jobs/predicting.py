@@ -8,6 +8,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
+
 from tfvertical._console import load_tensorflow
 from tfvertical.codecs.answers import Answer
 from tfvertical.codecs.entities import Entity
@@ -16,6 +18,7 @@ from tfvertical.codecs.labels import Prediction
 from tfvertical.codecs.numbers import Number
 from tfvertical.data._encoding import utf8_name
 from tfvertical.data._stream import Item, stream
+from tfvertical.errors import ConfigError
 from tfvertical.jobs import trained
 from tfvertical.jobs.declared import kind_of, target_of
 
@@ -29,6 +32,7 @@ def predict(
     text: str | None = None,
     reading: Mapping[str, Any] | None = None,
     batch: int = 256,
+    top: int | None = None,
 ) -> Iterator[dict[str, Any]]:
     """A mapping for each row: its `id`, and what `written` makes of its prediction or, if it cannot be used, `error`.
 
@@ -36,17 +40,27 @@ def predict(
 
     Args:
         path: the bundle.
-        source: a table, a `.txt` file, a folder of pictures or one picture, or an open binary stream of lines.
+        source: a table, a `.txt` file, a folder of pictures or one picture, `tfds:NAME`, or an open binary stream of
+            lines.
         text: column of the text; None for the one that the bundle was trained on.
         reading: other keywords of reading without labels, in the place of those that the bundle was trained with.
         batch: rows predicted at a time.
+        top: how many of the likeliest labels are told with their scores, as `top`; None for the one alone.
+
+    Raises:
+        ConfigError: `top` of a task whose labels do not share one probability.
     """
+    if top is not None and target_of(name := bundle.description(path)[0]) != "label":
+        raise ConfigError(
+            f"{path} holds a {name}, which does not choose one of several labels: there are no {top} likeliest.",
+            fix="leave out top (--top)",
+        )
     rows = rows_of(path, source, text, reading)
     chunk, task = list(itertools.islice(rows, batch)), None
     while chunk:
         # the first rows before TensorFlow: a column that is not there is told at once
         task = task or trained.loaded(path)
-        yield from _predicted(task, chunk)
+        yield from _predicted(task, chunk, top or 0)
         chunk = list(itertools.islice(rows, batch))
 
 
@@ -74,14 +88,26 @@ def rows_of(
     yield from stream(source, kind=kind, target=target_of(made.task), **columns)
 
 
-def _predicted(task: Any, chunk: list[Item]) -> Iterator[dict[str, Any]]:
+def _predicted(task: Any, chunk: list[Item], top: int) -> Iterator[dict[str, Any]]:
     found = iter(task.predict([item.value for item in chunk if item.fault is None]))
     for item in chunk:
         row = {"id": item.id}
         if item.fault is not None:
             yield row | {"error": item.fault}
         else:
-            yield row | written(next(found))
+            prediction = next(found)
+            yield row | written(prediction) | ({"top": likeliest(prediction, task.labels, top)} if top else {})
+
+
+def likeliest(found: Prediction, labels: Sequence[str], count: int) -> list[dict[str, Any]]:
+    """The labels of the highest scores, best first.
+
+    Example:
+        >>> likeliest(Prediction("b", 0.7, np.array([0.1, 0.7, 0.2])), ["a", "b", "c"], 2)
+        [{'label': 'b', 'score': 0.7}, {'label': 'c', 'score': 0.2}]
+    """
+    best = np.argsort(-found.scores, kind="stable")[:count]
+    return [{"label": labels[at], "score": round(float(found.scores[at]), 6)} for at in best]
 
 
 def written(found: Prediction | LabelSet | Answer | Sequence[Entity] | Sequence[Number]) -> dict[str, Any]:

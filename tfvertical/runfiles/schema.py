@@ -127,6 +127,7 @@ def check(
     *,
     given: Collection[str] = (),
     extra: Mapping[str, Any] | None = None,
+    habits: Mapping[str, str] | None = None,
 ) -> list[Mistake]:
     """What is wrong with `values` as keywords of `target`: unknown, missing, of a wrong type or out of range.
 
@@ -136,6 +137,7 @@ def check(
         place: where it says so.
         given: names of `target` that are not the file's to give.
         extra: more keys that may stand there, with their types.
+        habits: keys that are often said and stand for something else, with what is told of them.
 
     Example:
         >>> from tfvertical.settings import Settings
@@ -148,6 +150,8 @@ def check(
         values = {}
     model = _model(target, given, extra or {})
     found = _typed(model, values, place)
+    told = {(*place, key): f"unknown key: {meant}." for key, meant in (habits or {}).items()}
+    found = [Mistake(each.place, told.get(each.place, each.what)) for each in found]
     if isinstance(target, type) and dataclasses.is_dataclass(target) and isinstance(values, dict):
         fields = {key: value for key, value in values.items() if key in options(target) and key not in (extra or {})}
         wrong = {mistake.place[len(place)] for mistake in found if len(mistake.place) > len(place)}

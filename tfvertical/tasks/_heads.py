@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from numbers import Integral
 from typing import Any
 
 import keras
@@ -283,6 +284,24 @@ def image_head(
 def _normalized(vectors: Any) -> Any:
     unit = keras.layers.UnitNormalization(name="unit")(vectors)
     return keras.layers.Rescaling(math.sqrt(vectors.shape[-1]), name="scale")(unit)
+
+
+def widths(hidden: Sequence[int]) -> list[int]:
+    """`hidden` as a list. Raises ConfigError where it is none of whole numbers.
+
+    Example:
+        >>> widths((256, 64))
+        [256, 64]
+    """
+    listed = isinstance(hidden, Iterable) and not isinstance(hidden, str)
+    if not listed or not all(isinstance(width, Integral) for width in hidden):
+        one = isinstance(hidden, Integral) and not isinstance(hidden, bool)
+        raise ConfigError(
+            f"hidden is {hidden!r}.",
+            expected="the widths of hidden layers, a list of whole numbers",
+            fix=f"hidden=[{hidden}]" if one else None,
+        )
+    return list(hidden)
 
 
 def _dense(

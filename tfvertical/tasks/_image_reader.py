@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import is_dataclass, replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -15,7 +15,7 @@ import PIL
 from tfvertical.augment import Augment
 from tfvertical.columns import Dense
 from tfvertical.contracts import Encoded, Examples, ImagePreprocessor
-from tfvertical.errors import DataError
+from tfvertical.errors import ConfigError, DataError
 from tfvertical.files import sha256
 from tfvertical.kept import Transform
 from tfvertical.tasks._heads import IMAGE_HEAD, image_head
@@ -55,6 +55,13 @@ class ImageReader(BackboneTask):
         return image_head(features, self._width, answer=self._answer, **options)(features)
 
     def _augmented(self, examples: Examples, augment: Augment, seed: int) -> Transform:
+        if isinstance(augment, type) or not is_dataclass(augment):
+            raise ConfigError(
+                "augment is none that can be used.",
+                expected="tv.Augment(flip=…, crop=…, aspect=…, color=…), or None",
+                received=f"{type(augment).__name__} {getattr(augment, '__name__', '')}".rstrip(),
+                fix="augment=tv.Augment()",
+            )
         name = self.model.inputs[0].name
 
         def transform(encoded: Encoded, epoch: int) -> Encoded:

@@ -7,6 +7,7 @@ from typing import Self
 
 from tfvertical.contracts import Backbone
 from tfvertical.kinds import Count, ImagePooling, Seed, Share
+from tfvertical.tasks._heads import widths
 from tfvertical.tasks._image_reader import ImageReader
 
 
@@ -27,7 +28,7 @@ class LabelledPictures(ImageReader):
         super().__init__(
             backbone,
             labels,
-            {"pooling": pooling, "normalize": normalize, "hidden": list(hidden), "dropout": dropout, "seed": seed},
+            {"pooling": pooling, "normalize": normalize, "hidden": widths(hidden), "dropout": dropout, "seed": seed},
         )
 
     @classmethod

@@ -7,6 +7,7 @@ from typing import Self
 
 from tfvertical.contracts import Backbone
 from tfvertical.kinds import Count, Length, Seed, Share, TextPooling
+from tfvertical.tasks._heads import widths
 from tfvertical.tasks._text_reader import TextReader
 
 
@@ -28,7 +29,7 @@ class LabelledTexts(TextReader):
         head = {
             "pooling": pooling,
             "normalize": normalize,
-            "hidden": list(hidden),
+            "hidden": widths(hidden),
             "dropout": dropout,
             "windows": windows,
             "seed": seed,

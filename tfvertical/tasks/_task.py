@@ -18,7 +18,7 @@ from tfvertical.adaptations.frozen import Frozen
 from tfvertical.codecs.listing import listed
 from tfvertical.contracts import Adaptation, Backbone, Encoded, Examples, Task
 from tfvertical.data._advice import as_call, refuse_reading
-from tfvertical.errors import ConfigError, DataError, TrainingError
+from tfvertical.errors import ConfigError, DataError, TrainingError, nearest
 from tfvertical.evaluating.accounts import history_account
 from tfvertical.events import Events
 from tfvertical.export import export
@@ -38,6 +38,13 @@ class BackboneTask(Task):
 
     def __init__(self, backbone: Backbone, labels: Sequence[str], head: Mapping[str, Any]):
         self._set_labels(labels, head)
+        if not isinstance(backbone, Backbone):
+            raise ConfigError(
+                f"{type(self).__name__} takes a backbone with its preprocessor.",
+                received=type(backbone).__name__,
+                fix="of a KerasHub backbone and its tokenizer, save_to_preset('./mine') and from_preset('./mine', …); "
+                "for a functional model of your own, tv.backbones.around(model, preprocessor)",
+            )
         if backbone.preprocessor.kind != self.kind:
             raise ConfigError(
                 f"{type(self).__name__} takes a {self.kind} backbone.",
@@ -218,7 +225,9 @@ class BackboneTask(Task):
             ConfigError: an unknown or impossible setting.
             DataError: rows that cannot be used.
         """
-        how, chosen = adaptation or Frozen(), _settings(settings)
+        of_fit = inspect.signature(self.fit).parameters
+        chosen = _settings({name: value for name, value in settings.items() if name not in of_fit})
+        how = adaptation or Frozen()
         encoded = [self.encode(self.examples(part)) for part in (train, validation) if part is not None]
         resolved = [stages.resolve(self.components, stage) for stage in how.stages(self, chosen.epochs)]
         return planning.plan(self, resolved, encoded, chosen, augment is not None)
@@ -229,7 +238,15 @@ class BackboneTask(Task):
         Rows whose item also stood in the training data of the last `fit` are counted, and the figures recomputed
         without them.
         """
-        refuse_reading(options, inspect.signature(evaluation.evaluate).parameters, "option of evaluate called")
+        known = [name for name in inspect.signature(evaluation.evaluate).parameters if name not in ("task", "examples")]
+        refuse_reading(options, known, "option of evaluate called")
+        for name in options.keys() - set(known):
+            raise ConfigError(
+                f"There is no option of evaluate called {name!r}.",
+                expected=", ".join(known),
+                nearest=nearest(name, known),
+                fix="leave it out: nothing is printed" if name == "verbose" else None,
+            )
         examples = self.examples(test)
         if self._train is not None and "overlap" not in options:
             options["overlap"] = data.overlap(self._train, examples)

@@ -20,7 +20,7 @@ from tfvertical.errors import ConfigError
 from tfvertical.evaluating import answer_report
 from tfvertical.kinds import Count, Length, Seed, Share
 from tfvertical.objectives.span_cross_entropy import BEGINS, ENDS, SpanCrossEntropy
-from tfvertical.tasks._heads import token_head
+from tfvertical.tasks._heads import token_head, widths
 from tfvertical.tasks._metrics import SpanAccuracy
 from tfvertical.tasks._pair_reader import as_pair
 from tfvertical.tasks._task import BackboneTask, row_weights
@@ -78,7 +78,7 @@ class ExtractiveQA(BackboneTask):
             "max_question": max_question,
             "most_words": most_words,
             "threshold": 0.0,
-            "hidden": list(hidden),
+            "hidden": widths(hidden),
             "dropout": dropout,
             "seed": seed,
         }

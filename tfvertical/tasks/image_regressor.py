@@ -7,6 +7,7 @@ from typing import ClassVar, Literal, Self
 
 from tfvertical.contracts import Backbone, Target
 from tfvertical.kinds import Count, Covered, ImagePooling, NumberLoss, Seed, Share
+from tfvertical.tasks._heads import widths
 from tfvertical.tasks._image_reader import ImageReader
 from tfvertical.tasks._regressor import Regressor
 
@@ -64,7 +65,7 @@ class ImageRegressor(ImageReader, Regressor):
             "levels": list(levels),
             "pooling": pooling,
             "normalize": normalize,
-            "hidden": list(hidden),
+            "hidden": widths(hidden),
             "dropout": dropout,
             "seed": seed,
         }

@@ -8,6 +8,7 @@ from typing import ClassVar, Literal, Self
 from tfvertical.contracts import Backbone, Target
 from tfvertical.kinds import Count, Encoder, Length, Seed, Share, TextPooling
 from tfvertical.tasks._classifier import Classifier
+from tfvertical.tasks._heads import widths
 from tfvertical.tasks._pair_reader import PairReader
 
 
@@ -58,7 +59,7 @@ class PairClassifier(PairReader, Classifier):
             "encoder": encoder,
             "pooling": pooling,
             "normalize": normalize,
-            "hidden": list(hidden),
+            "hidden": widths(hidden),
             "dropout": dropout,
             "seed": seed,
         }

@@ -7,6 +7,7 @@ from typing import ClassVar, Literal, Self
 
 from tfvertical.contracts import Backbone, Target
 from tfvertical.kinds import Count, Covered, Encoder, Length, NumberLoss, Seed, Share, TextPooling
+from tfvertical.tasks._heads import widths
 from tfvertical.tasks._pair_reader import PairReader
 from tfvertical.tasks._regressor import Regressor
 
@@ -70,7 +71,7 @@ class PairRegressor(PairReader, Regressor):
             "encoder": encoder,
             "pooling": pooling,
             "normalize": normalize,
-            "hidden": list(hidden),
+            "hidden": widths(hidden),
             "dropout": dropout,
             "seed": seed,
         }

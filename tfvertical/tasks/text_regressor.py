@@ -7,6 +7,7 @@ from typing import ClassVar, Literal, Self
 
 from tfvertical.contracts import Backbone, Target
 from tfvertical.kinds import Count, Covered, Length, NumberLoss, Seed, Share, TextPooling
+from tfvertical.tasks._heads import widths
 from tfvertical.tasks._regressor import Regressor
 from tfvertical.tasks._text_reader import TextReader
 
@@ -68,7 +69,7 @@ class TextRegressor(TextReader, Regressor):
             "levels": list(levels),
             "pooling": pooling,
             "normalize": normalize,
-            "hidden": list(hidden),
+            "hidden": widths(hidden),
             "dropout": dropout,
             "windows": windows,
             "seed": seed,

@@ -25,7 +25,7 @@ from tfvertical.kinds import Count, Layers, Length, Seed, Share
 from tfvertical.objectives.conditional_random_field import ConditionalRandomField
 from tfvertical.objectives.token_cross_entropy import TokenCrossEntropy
 from tfvertical.tasks._depth import side_by_side
-from tfvertical.tasks._heads import Steps, token_head
+from tfvertical.tasks._heads import Steps, token_head, widths
 from tfvertical.tasks._metrics import EntityF1, TokenAccuracy
 from tfvertical.tasks._task import BackboneTask, row_weights
 from tfvertical.tasks._texts import Tokens, unknown_share, word_pieces
@@ -87,7 +87,7 @@ class TokenClassifier(BackboneTask):
         seed: int = 0,
     ):
         head: dict[str, Any] = {"pieces": pieces, "crf": crf, "last_blocks": last_blocks, "convolutions": convolutions}
-        head |= {"hidden": list(hidden), "dropout": dropout, "seed": seed}
+        head |= {"hidden": widths(hidden), "dropout": dropout, "seed": seed}
         super().__init__(side_by_side(backbone, last_blocks), labels, head)
 
     @classmethod
