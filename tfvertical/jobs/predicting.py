@@ -50,12 +50,13 @@ def predict(
     Raises:
         ConfigError: `top` of a task whose labels do not share one probability.
     """
-    if top is not None and target_of(name := bundle.description(path)[0]) != "label":
+    made = trained.origin(path)
+    if top is not None and target_of(made.task) != "label":
         raise ConfigError(
-            f"{path} holds a {name}, which does not choose one of several labels: there are no {top} likeliest.",
+            f"{path} holds a {made.task}, which does not choose one of several labels: there are no {top} likeliest.",
             fix="leave out top (--top)",
         )
-    rows = rows_of(path, source, text, reading)
+    rows = rows_of(made, source, text, reading)
     chunk, task = list(itertools.islice(rows, batch)), None
     while chunk:
         # the first rows before TensorFlow: a column that is not there is told at once
