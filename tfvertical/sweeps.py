@@ -92,7 +92,7 @@ class Study:
         self.parts = reading.read(base.data, jobs.kind_of(base.task), base.labels, self.target)
         if "validation" not in self.parts:
             raise ConfigError("A study needs validation data.", fix="give data.validation or data.split")
-        self.labels = reading.names_of(base.data, base.labels, self.target, self.parts["train"])
+        self.labels = reading.names_of(base.data, base.labels, self.target, *self.parts.values())
         self.parts.pop("test", None)  # nothing is chosen by them
         self.say = say
         self._backbones: dict[str, _Shared] = {}

@@ -30,18 +30,18 @@ def classes_of(label: Any) -> tuple[str, ...]:
     return tuple(sorted({each if isinstance(each, str) else each.label for each in label}))
 
 
-def label_names(examples: Examples) -> tuple[str, ...]:
-    """The distinct labels, or types of entities, sorted; by value where all are numbers.
+def label_names(*examples: Examples) -> tuple[str, ...]:
+    """The distinct labels, or types of entities, of one or several parts, sorted; by value where all are numbers.
 
     Raises:
-        DataError: the examples have no labels.
+        DataError: examples that have no labels.
 
     Example:
         >>> from tfvertical.data import load
         >>> label_names(load((["a", "b", "c"], [10, 9, 10])))
         ('9', '10')
     """
-    names = {name for label in _labels(examples) for name in classes_of(label)}
+    names = {name for part in examples for label in _labels(part) for name in classes_of(label)}
     try:
         return tuple(sorted(names, key=lambda name: (float(name), name)))
     except ValueError:

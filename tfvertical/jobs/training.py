@@ -93,7 +93,10 @@ def train(
     for account in dict.fromkeys(data.describe(part.report, show=run.evaluation.examples) for part in parts.values()):
         say(account)
     say("Rows: " + ", ".join(f"{name} {len(part):,}" for name, part in parts.items()) + ".")
-    labels = reading.names_of(run.data, run.labels, target_of(run.task), parts["train"])
+    # of all parts: a rare label of one divided file may stand in the test part alone
+    labels = reading.names_of(run.data, run.labels, target_of(run.task), *parts.values())
+    if line := reading.unlearned(labels, target_of(run.task), parts["train"]):
+        say(line)
     say(where.describe(run.training.batch_size, len(parts["train"])))
     say(f"Loading {run.preset} for {len(labels)} labels.")
     with distribution.together(where.strategy), where.scope():
