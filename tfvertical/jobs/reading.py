@@ -62,7 +62,9 @@ def unlearned(names: tuple[str, ...], target: str, train: Examples) -> str:
     if not absent:
         return ""
     named = ", ".join(absent[:10]) + (", …" if len(absent) > 10 else "")
-    return f"No training row has {'the label' if len(absent) == 1 else 'one of the labels'} {named}: nothing teaches it."
+    return (
+        f"No training row has {'the label' if len(absent) == 1 else 'one of the labels'} {named}: nothing teaches it."
+    )
 
 
 def refuse_unknown_tokens(task: Any, parts: Mapping[str, Examples]) -> None:
