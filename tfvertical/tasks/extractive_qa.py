@@ -130,8 +130,8 @@ class ExtractiveQA(BackboneTask):
     def threshold(self) -> float | None:
         """What an answer must score, above 0 for surer than "there is none"; None always answers.
 
-        Chosen on validation data after each `fit` that has them, None where each of their questions has an answer; and
-        yours to change.
+        Chosen on validation data after each `fit` that has them, None where each of their questions has an answer, 0
+        where fewer than five have one or have none; and yours to change.
         """
         return self.codec.threshold
 
