@@ -120,6 +120,20 @@ def test_columns_can_be_named(tmp_path: Path):
         read(path, word_column=9, tag_column=2)
 
 
+@pytest.mark.parametrize("space", ["\u00a0", "\u202f", "\u3000", "\u0085", "\u2028", "\x0c"])
+@pytest.mark.parametrize("name", ["a.conll", "a.txt"])
+def test_other_white_space_belongs_to_a_word(space: str, name: str, tmp_path: Path):
+    found = read(write(tmp_path, f"10{space}000 NUM O\r\n Euro  NN \tB-X \r\n", name))
+    assert found.inputs == [(f"10{space}000", "Euro")] and found.labels == [(Span(1, 2, "X"),)]
+
+
+def test_a_tagged_table_is_known_by_its_first_entity_however_far_it_stands(tmp_path: Path):
+    start = "plain\tO\n\n" * 10_000
+    assert read(write(tmp_path, start + "Rome\tB-X\n", "a.tsv")).labels[-1] == (Span(0, 1, "X"),)
+    with pytest.raises(DataError, match=r"no column 'text'(.|\n)*a word and its tag a line: call it \.conll"):
+        read(write(tmp_path, start, "b.tsv"))
+
+
 @pytest.mark.parametrize("mark", [" ", "\t"])
 def test_a_word_that_begins_like_a_comment(mark: str, tmp_path: Path):
     path = write(tmp_path, "#Berlin B-X NN\n# O P\n\n# B-X P\n#1 O N\n".replace(" ", mark))
