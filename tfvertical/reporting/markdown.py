@@ -135,7 +135,8 @@ def overlap(found: Report) -> str:
         for key, name in NAMES.items()
         if key in rest["metrics"]
     ]
-    said = f"{rest['overlap']:,} of {found.rows:,} rows were in the training data too.\n"
+    counts = f"{rest['overlap']:,} of {found.rows:,} rows"
+    said = f"{counts} were in the training data too, or belong to a group or context that was.\n"
     if not rows:
         return said
     return said + "\n" + grid(["metric", "all rows", f"the other {rest['rows']:,}", "95 % interval"], rows)

@@ -170,7 +170,7 @@ def table(report: Report) -> str:
         rest = report.without_overlap
         left = ", ".join(f"{NAMES[name]} {number(rest['metrics'].get(name))}" for name in LEADING[report.kind])
         console.print(
-            f"{rest['overlap']:,} {rows} were in the training data too. "
+            f"{rest['overlap']:,} {rows} were in the training data too, or belong to a group or context that was. "
             f"Without them ({rest['rows']:,} {rows}): {left}\n"
         )
     if report.per_class:

@@ -226,8 +226,8 @@ class BackboneTask(Task):
     def evaluate(self, test: Any, **options: Any) -> Report:
         """A report on labelled data that the model has not seen; options as for `tfvertical.evaluation.evaluate`.
 
-        Rows whose item also stood in the training data of the last `fit` are counted, and the figures recomputed
-        without them.
+        Rows whose item, group or context also stood in the training data of the last `fit` are counted, and the
+        figures recomputed without them.
         """
         refuse_reading(options, inspect.signature(evaluation.evaluate).parameters, "option of evaluate called")
         examples = self.examples(test)
