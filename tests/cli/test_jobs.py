@@ -184,6 +184,17 @@ def test_a_split_divides_into_what_is_not_given(
     assert [len(parts[name]) for name in ("train", "validation", "test")] == rows
 
 
+def test_numbers_before_the_training_are_in_their_own_units(place: Place, tmp_path: Path) -> None:
+    rows = [row.split(",") for row in place.data.read_text().splitlines()[1:]]
+    table = [f"{text},{1000 + (topic == 'cards') + at % 3}" for at, (text, topic) in enumerate(rows)]
+    (tmp_path / "rows.csv").write_text("message,score\n" + "\n".join(table) + "\n")
+    options = [f"data.train={tmp_path / 'rows.csv'}", "data.label=score", "export=[]", "task.name=TextRegressor"]
+    chosen = [word for each in options for word in ("--set", each)]
+    assert main(["train", str(place.run), "--out", str(tmp_path / "run"), *SHORT, *chosen]) == 0
+    report = json.loads((tmp_path / "run" / "bundle" / "report" / "report.json").read_text())
+    assert report["before"]["metrics"]["mae"] < 10
+
+
 def test_a_label_that_only_the_test_part_has_does_not_end_a_run_after_its_training(
     place: Place, tmp_path: Path, capsys: Capture
 ) -> None:

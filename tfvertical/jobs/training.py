@@ -106,6 +106,9 @@ def train(
         reading.refuse_unknown_tokens(task, parts)
     before = None
     if run.evaluation.before and "test" in parts and where.first:
+        task._prepare(
+            parts["train"]
+        )  # what `fit` begins with: numbers have their units, and only the model is untrained
         before = task.probabilities(task.scores(parts["test"]), parts["test"].inputs)
     settings = {name: getattr(run.training, name) for name in run.training.__dataclass_fields__}
     with contextlib.redirect_stdout(sys.stderr):  # Keras' progress is no result
