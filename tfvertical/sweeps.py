@@ -221,7 +221,7 @@ class Study:
                 reading.refuse_unknown_tokens(task, self.parts)
             self._encoded[key] = {
                 "train": task._labelled(train),
-                "validation": task._labelled(self.parts["validation"]),
+                "validation": task._labelled(self.parts["validation"], held_out=True),
             }
         return self._encoded[key]
 

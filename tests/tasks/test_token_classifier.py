@@ -124,6 +124,18 @@ def test_a_text_in_windows_has_the_scores_of_its_words_and_no_entity_is_lost(lea
     assert abs(got - expected) <= 0.1 * expected  # at every place of a window
 
 
+def test_validation_data_are_not_cut_where_entities_begin():
+    task = tiny.token_task(layers=1)
+    examples = tiny.labelled(["goodcard never was very good card never"], [(Span(4, 8, "thing"),)])
+    assert task.encode(examples).units.splits.tolist() == [0, 8]
+    held_out = task._labelled(examples, held_out=True)
+    assert held_out.units.splits.tolist() == [0, 7]
+    tags = held_out.labels.take(np.arange(1), None)[0]
+    assert tags[tags >= 0].tolist() == [1, 0, 0, 0, 0, 0, 0]
+    history = task.fit(tiny.sentences(8), examples, epochs=1, verbose=0)
+    assert {"val_f1", "val_loss"} <= history.history.keys()
+
+
 def test_a_sentence_of_5000_words(learned):
     words = list(np.random.default_rng(0).choice(tiny.WORDS, 5000))
     assert learned.scores(tiny.labelled([tuple(words)], None)).shape == (5000, 5)

@@ -159,7 +159,7 @@ class BackboneTask(Task):
             history = training.run(
                 self,
                 encoded,
-                None if held_out is None else self._labelled(held_out),
+                None if held_out is None else self._labelled(held_out, held_out=True),
                 how,
                 chosen,
                 augment=transform,
@@ -219,7 +219,9 @@ class BackboneTask(Task):
             DataError: rows that cannot be used.
         """
         how, chosen = adaptation or Frozen(), _settings(settings)
-        encoded = [self.encode(self.examples(part)) for part in (train, validation) if part is not None]
+        encoded = [self.encode(self.examples(train))]
+        if validation is not None:
+            encoded.append(self._held_out(self.examples(validation)))
         resolved = [stages.resolve(self.components, stage) for stage in how.stages(self, chosen.epochs)]
         return planning.plan(self, resolved, encoded, chosen, augment is not None)
 
@@ -336,9 +338,13 @@ class BackboneTask(Task):
         """What a run depends on beside its settings and examples, as JSON values."""
         return None if augment is None else asdict(augment)
 
-    def _labelled(self, examples: Examples) -> Encoded:
+    def _held_out(self, examples: Examples) -> Encoded:
+        """Validation data as the model takes them: as they will be read where no label is known."""
+        return self.encode(examples)
+
+    def _labelled(self, examples: Examples, *, held_out: bool = False) -> Encoded:
         """The examples as the model takes them; a warning where it knows few of their words."""
-        encoded = self.encode(examples)
+        encoded = self._held_out(examples) if held_out else self.encode(examples)
         if (warning := data.unknown_tokens(examples, encoded)) is not None:
             some = ", ".join(warning.ids[:3])
             warnings.warn(
