@@ -170,6 +170,12 @@ def test_spans_of_characters_in_json_lines(tmp_path: Path):
         ("abc", [(2, 2, "A")], "or is empty"),
         ("cafe\u0301 x", [(0, 4, "A")], "cuts the character"),
         ("👩\u200d⚕ x", [(0, 1, "A")], "cuts the character"),
+        ("👍\U0001f3fd x", [(0, 1, "A")], "cuts the character"),
+        ("x 🇩🇪🇫🇷", [(2, 5, "A")], "cuts the character"),
+        ("🏴\U000e0067\U000e007f x", [(0, 2, "A")], "cuts the character"),
+        ("\u1112\u1161\u11ab x", [(0, 1, "A")], "cuts the character"),
+        ("\u1112\u1161\u11ab x", [(0, 2, "A")], "cuts the character"),
+        ("\uac00\u11ab x", [(0, 1, "A")], "cuts the character"),
         ("abc d", [(0, 4, "A")], "begins or ends with white space"),
         ("abc", [(0, 1)], "start, end and label are wanted"),
         ("abc", [{"start": 0, "end": 1}], "start, end and label are wanted"),
@@ -193,6 +199,14 @@ def test_entities_that_cannot_be_used(item, label, message: str):
     with pytest.raises(DataError) as caught:
         read(([item, "fine"], [label, [(0, 4, "A")]]))
     assert "arrays:0: " in str(caught.value) and message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "span"),
+    [("x 🇩🇪🇫🇷", (2, 4)), ("x 🇩🇪🇫🇷", (4, 6)), ("한국 x", (0, 1)), ("a \U0001f3fd", (2, 3)), ("🇩🇪🇫 x", (2, 3))],
+)
+def test_whole_characters_may_be_marked(text, span):
+    assert read(([text, "fine"], [[(*span, "A")], []])).labels[0] == (Span(*span, "A"),)
 
 
 def test_splits_and_warnings_know_the_types():
