@@ -332,7 +332,7 @@ class BackboneTask(Task):
         """The examples with what `class_weight` makes them count."""
         if class_weight is None:
             return examples
-        return replace(examples, weights=data.sample_weights(examples, class_weight))
+        return replace(examples, weights=data.sample_weights(examples, class_weight, self.labels))
 
     def _described(self, augment: Any) -> dict[str, Any] | None:
         """What a run depends on beside its settings and examples, as JSON values."""
