@@ -136,6 +136,11 @@ def test_validation_data_are_not_cut_where_entities_begin():
     assert {"val_f1", "val_loss"} <= history.history.keys()
 
 
+def test_an_item_that_is_no_text_is_named():
+    with pytest.raises(DataError, match=r"item:1: Entities are found in a text or in a list of words"):
+        tiny.token_task(layers=1).predict(["good card", None])
+
+
 def test_a_sentence_of_5000_words(learned):
     words = list(np.random.default_rng(0).choice(tiny.WORDS, 5000))
     assert learned.scores(tiny.labelled([tuple(words)], None)).shape == (5000, 5)

@@ -145,10 +145,8 @@ class TokenClassifier(BackboneTask):
         """
         if examples.labels is None:
             return self._held_out(examples)
-        cuts = [_borders(*pair) for pair in zip(examples.inputs, examples.labels, strict=True)]
-        return self._encoded(
-            examples, [Sentence.of(item, cut) for item, cut in zip(examples.inputs, cuts, strict=True)]
-        )
+        rows = zip(examples.inputs, examples.labels, examples.ids, strict=True)
+        return self._encoded(examples, [Sentence.of(item, _borders(item, label), row) for item, label, row in rows])
 
     # ------------------------------------------------------------------------------------------------- Task's contract
     def scores(self, examples: Examples | Encoded) -> np.ndarray:
@@ -247,7 +245,8 @@ class TokenClassifier(BackboneTask):
     # --------------------------------------------------------------------------------------------------------- private
     def _held_out(self, examples: Examples) -> Encoded:
         """The words are those that the texts have by themselves, as where entities are to be found."""
-        return self._encoded(examples, [Sentence.of(item) for item in examples.inputs])
+        rows = zip(examples.inputs, examples.ids, strict=True)
+        return self._encoded(examples, [Sentence.of(item, row=row) for item, row in rows])
 
     def _encoded(self, examples: Examples, sentences: Sequence[Sentence]) -> Encoded:
         pieces, counts, lost = word_pieces(self.preprocessor, sentences, self._room)
