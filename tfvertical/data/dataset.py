@@ -64,7 +64,7 @@ class Dataset(Source):
                 expected=f"{axes} axes an item of kind {self.request.kind!r}, one more in batches",
                 received=str(spec),
             )
-        if shape.rank != ranks[-1] + 1:
+        if shape.rank != ranks[-1] + 1 and not (self.request.kind == "image" and _grey(shape)):
             return self.value
         try:
             return self.value.unbatch()
@@ -102,3 +102,8 @@ class Dataset(Source):
         elif "label" not in fields:
             raise DataError("The dataset comes without labels.", fix="give (x, y); label=None reads without labels")
         return fields
+
+
+def _grey(shape: Any) -> bool:
+    """Whether three axes are a batch of pictures without channels: the last one is none."""
+    return shape.rank == 3 and shape[-1] not in (None, 1, 3, 4)
