@@ -25,8 +25,8 @@ class Arrays(Source):
     """`(x, y)`, `(x, y, weights)`, `x` alone, or a pandas DataFrame. Ids are positions from 0: `arrays:17`.
 
     Args:
-        value: `x` is a list, tuple, array or Series of texts, or of pictures as uint8 `(rows, height, width, 3)`, paths or
-            encoded bytes; `y` has one label a row, or is None. A DataFrame is read by its columns.
+        value: `x` is a list, tuple, array or Series of texts, or of pictures as uint8 `(rows, height, width, 3)`,
+            paths or encoded bytes; `y` has one label a row, or is None. A DataFrame is read by its columns.
         request: columns (for a DataFrame) and limits.
 
     Raises:

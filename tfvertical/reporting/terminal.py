@@ -150,10 +150,7 @@ def ways(report: Report) -> list[tuple[str, int, int, int, int]]:
         "overlapping": ("found", "overlap_right", "support", "overlap_covered"),
         "words": ("token_found", "token_right", "token_marked", "token_right"),
     }
-    return [
-        (name, *(sum(row[key] for row in report.per_class) for key in keys))  # type: ignore[misc]
-        for name, keys in columns.items()
-    ]
+    return [(name, *(sum(row[key] for row in report.per_class) for key in keys)) for name, keys in columns.items()]
 
 
 def table(report: Report) -> str:
