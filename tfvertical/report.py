@@ -29,13 +29,15 @@ class Report:
         labels: label names, by id.
         metrics: name -> number. Of labels: `accuracy`, `balanced_accuracy`, `macro_f1`, `weighted_f1`, `log_loss`
             (nats), `expected_calibration_error`, `macro_roc_auc`, `macro_average_precision`. Of entities: `f1`,
-            `precision`, `recall` and `macro_f1`, strictly counted; `overlap_f1` and its two parts; `word_accuracy`. Of
-            numbers: those of `evaluating.numbers.summary`, of several only what is in no unit; `coverage` and `width`
-            of their bounds; of ordinal scores `accuracy`, `within_one`, `quadratic_kappa`.
+            `precision`, `recall` and `macro_f1`, strictly counted; `overlap_f1` and its two parts; `token_f1` and its
+            two parts, of the words inside entities; `word_accuracy`. Of numbers: those of
+            `evaluating.numbers.summary`, of several only what is in no unit; `coverage` and `width` of their bounds; of
+            ordinal scores `accuracy`, `within_one`, `quadratic_kappa`.
         intervals: name -> 95 % bootstrap interval, of the first four.
         per_class: a row per label: `label`, `precision`, `recall`, `f1`, `f1_low`, `f1_high`, `support`, `roc_auc`,
-            `average_precision`. Of numbers: `label`, `unit`, `low` and `high` of the true ones, the metrics, `mae_low`,
-            `mae_high`.
+            `average_precision`. Of entities also how many are `right`, `found`, `overlap_right`, `overlap_covered`, and
+            of their words `token_right`, `token_found`, `token_marked`. Of numbers: `label`, `unit`, `low` and `high`
+            of the true ones, the metrics, `mae_low`, `mae_high`.
         confusion: `[true][predicted]` counts.
         reliability: the filled bins: `low`, `high`, `count`, `confidence`, `accuracy`.
         curves: `roc` and `pr`: `label`, `area`, `x`, `y`; all classes together first, then the weakest.
@@ -43,7 +45,8 @@ class Report:
         baselines: name -> `evaluation.compare`.
         without_overlap: `overlap`, `rows`, `metrics`, `intervals` without the rows that were trained on, or None.
         errors: the worst errors, see `accounts.worst_errors`.
-        error_kinds: of entities: `kind` of error, `count`, `types` (label -> count).
+        error_kinds: of entities: `kind` of error, `count`, `types` (label -> count), and how many `marked` and `found`
+            entities are told of there first.
         points: of numbers, for each `label` the `true` and the `found` ones of some rows.
         data: what was read, kept, rejected, warned of, cut.
         model: the task and where its backbone came from.

@@ -93,7 +93,7 @@ class Study:
         self.parts = reading.read(base.data, jobs.kind_of(base.task), base.labels, self.target)
         if "validation" not in self.parts:
             raise ConfigError("A study needs validation data.", fix="give data.validation or data.split")
-        self.labels = reading.names_of(base.data, base.labels, self.target, self.parts["train"])
+        self.labels = reading.names_of(base.data, base.labels, self.target, *self.parts.values())
         self.parts.pop("test", None)  # nothing is chosen by them
         self.say = say
         self._backbones: dict[str, _Shared] = {}
@@ -222,7 +222,7 @@ class Study:
                 reading.refuse_unknown_tokens(task, self.parts)
             self._encoded[key] = {
                 "train": task._labelled(train),
-                "validation": task._labelled(self.parts["validation"]),
+                "validation": task._labelled(self.parts["validation"], held_out=True),
             }
         return self._encoded[key]
 

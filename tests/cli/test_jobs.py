@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.cli.conftest import Place, lines
-from tfvertical import bundle, config, jobs, lock
+from tfvertical import bundle, config, data, jobs, lock
 from tfvertical.checkpoint import Checkpoint
 from tfvertical.cli import main
 from tfvertical.errors import CheckpointError, ConfigError, DataError, PresetError
@@ -182,6 +182,39 @@ def test_a_split_divides_into_what_is_not_given(
     sources = {"train": str(tmp_path / "all.csv")} | {part: str(tmp_path / "given.csv") for part in given}
     parts = jobs.read(DataPlan(sources, split=options), "text", None)
     assert [len(parts[name]) for name in ("train", "validation", "test")] == rows
+
+
+def test_numbers_before_the_training_are_in_their_own_units(place: Place, tmp_path: Path) -> None:
+    rows = [row.split(",") for row in place.data.read_text().splitlines()[1:]]
+    table = [f"{text},{1000 + (topic == 'cards') + at % 3}" for at, (text, topic) in enumerate(rows)]
+    (tmp_path / "rows.csv").write_text("message,score\n" + "\n".join(table) + "\n")
+    options = [f"data.train={tmp_path / 'rows.csv'}", "data.label=score", "export=[]", "task.name=TextRegressor"]
+    chosen = [word for each in options for word in ("--set", each)]
+    assert main(["train", str(place.run), "--out", str(tmp_path / "run"), *SHORT, *chosen]) == 0
+    report = json.loads((tmp_path / "run" / "bundle" / "report" / "report.json").read_text())
+    assert report["before"]["metrics"]["mae"] < 10
+
+
+def test_a_label_that_only_the_test_part_has_does_not_end_a_run_after_its_training(
+    place: Place, tmp_path: Path, capsys: Capture
+) -> None:
+    rows = place.data.read_text().splitlines()
+    dates = [f"2024-01-{1 + at * 27 // len(rows):02d}" for at in range(len(rows))]
+    table = [rows[0] + ",at", *(f"{row},{date}" for row, date in zip(rows[1:], dates, strict=False))]
+    table += ["lost visa pin trip,other,2024-02-01"]
+    (tmp_path / "rows.csv").write_text("\n".join(table) + "\n")
+    options = [f"data.train={tmp_path / 'rows.csv'}", "data.time=at", "export=[]", "evaluation.before=false"]
+    chosen = [word for each in options for word in ("--set", each)]
+    assert main(["train", str(place.run), "--out", str(tmp_path / "run"), *SHORT, *chosen]) == 0
+    assert "No training row has the label 'other'" in capsys.readouterr().err
+    report = json.loads((tmp_path / "run" / "bundle" / "report" / "report.json").read_text())
+    assert report["labels"] == ["cards", "other", "travel"]
+
+
+def test_labels_that_nothing_teaches_are_named() -> None:
+    train = data.load((["a", "b"], ["x", "y"]))
+    assert reading.unlearned(("x", "y"), "label", train) == ""
+    assert "one of the labels 'v', 'w'" in reading.unlearned(("v", "w", "x"), "label", train)
 
 
 def test_strict_runs_refuse_what_was_trained_on(tmp_path: Path) -> None:

@@ -7,7 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tfvertical.codecs.entities import EntityCodec
+from tfvertical.codecs.label_sets import LabelSetCodec
 from tfvertical.codecs.labels import LabelCodec
+from tfvertical.codecs.numbers import NumberCodec
+from tfvertical.data._load import known_labels
 from tfvertical.errors import ConfigError, DataError
 
 NAMES = st.lists(st.text(min_size=1).filter(lambda name: name.strip()), min_size=2, max_size=6, unique=True)
@@ -36,6 +40,13 @@ def test_unknown_labels_are_named_with_their_rows():
         LabelCodec(["negative", "positive"]).encode(
             ["negative", "postive", "x"], ["train.csv:2", "train.csv:3", "train.csv:4"]
         )
+
+
+@pytest.mark.parametrize("of", [LabelCodec, LabelSetCodec, EntityCodec, NumberCodec, known_labels])
+@pytest.mark.parametrize("kind", [set, frozenset])
+def test_a_set_of_labels_has_no_order(of, kind):
+    with pytest.raises(ConfigError, match=r"labels is a set(.|\n)*sorted\("):
+        of(kind(["a", "b"]))
 
 
 def test_ten_of_many_unknown_labels_are_shown():

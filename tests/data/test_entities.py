@@ -120,6 +120,20 @@ def test_columns_can_be_named(tmp_path: Path):
         read(path, word_column=9, tag_column=2)
 
 
+@pytest.mark.parametrize("space", ["\u00a0", "\u202f", "\u3000", "\u0085", "\u2028", "\x0c"])
+@pytest.mark.parametrize("name", ["a.conll", "a.txt"])
+def test_other_white_space_belongs_to_a_word(space: str, name: str, tmp_path: Path):
+    found = read(write(tmp_path, f"10{space}000 NUM O\r\n Euro  NN \tB-X \r\n", name))
+    assert found.inputs == [(f"10{space}000", "Euro")] and found.labels == [(Span(1, 2, "X"),)]
+
+
+def test_a_tagged_table_is_known_by_its_first_entity_however_far_it_stands(tmp_path: Path):
+    start = "plain\tO\n\n" * 10_000
+    assert read(write(tmp_path, start + "Rome\tB-X\n", "a.tsv")).labels[-1] == (Span(0, 1, "X"),)
+    with pytest.raises(DataError, match=r"no column 'text'(.|\n)*a word and its tag a line: call it \.conll"):
+        read(write(tmp_path, start, "b.tsv"))
+
+
 @pytest.mark.parametrize("mark", [" ", "\t"])
 def test_a_word_that_begins_like_a_comment(mark: str, tmp_path: Path):
     path = write(tmp_path, "#Berlin B-X NN\n# O P\n\n# B-X P\n#1 O N\n".replace(" ", mark))
@@ -156,6 +170,12 @@ def test_spans_of_characters_in_json_lines(tmp_path: Path):
         ("abc", [(2, 2, "A")], "or is empty"),
         ("cafe\u0301 x", [(0, 4, "A")], "cuts the character"),
         ("👩\u200d⚕ x", [(0, 1, "A")], "cuts the character"),
+        ("👍\U0001f3fd x", [(0, 1, "A")], "cuts the character"),
+        ("x 🇩🇪🇫🇷", [(2, 5, "A")], "cuts the character"),
+        ("🏴\U000e0067\U000e007f x", [(0, 2, "A")], "cuts the character"),
+        ("\u1112\u1161\u11ab x", [(0, 1, "A")], "cuts the character"),
+        ("\u1112\u1161\u11ab x", [(0, 2, "A")], "cuts the character"),
+        ("\uac00\u11ab x", [(0, 1, "A")], "cuts the character"),
         ("abc d", [(0, 4, "A")], "begins or ends with white space"),
         ("abc", [(0, 1)], "start, end and label are wanted"),
         ("abc", [{"start": 0, "end": 1}], "start, end and label are wanted"),
@@ -179,6 +199,14 @@ def test_entities_that_cannot_be_used(item, label, message: str):
     with pytest.raises(DataError) as caught:
         read(([item, "fine"], [label, [(0, 4, "A")]]))
     assert "arrays:0: " in str(caught.value) and message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "span"),
+    [("x 🇩🇪🇫🇷", (2, 4)), ("x 🇩🇪🇫🇷", (4, 6)), ("한국 x", (0, 1)), ("a \U0001f3fd", (2, 3)), ("🇩🇪🇫 x", (2, 3))],
+)
+def test_whole_characters_may_be_marked(text, span):
+    assert read(([text, "fine"], [[(*span, "A")], []])).labels[0] == (Span(*span, "A"),)
 
 
 def test_splits_and_warnings_know_the_types():

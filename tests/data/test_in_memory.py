@@ -22,6 +22,7 @@ BROKEN = tf.data.Dataset.from_tensor_slices((TEXTS, [1.0, 2.0, float("nan")])).m
     "value",
     [
         (TEXTS, LABELS),
+        (tuple(TEXTS), tuple(LABELS)),
         (np.array(TEXTS), np.array(LABELS)),
         (np.array(TEXTS, object), LABELS),
         (pd.Series(TEXTS, index=[7, 8, 9]), pd.Series(LABELS)),
@@ -35,6 +36,7 @@ BROKEN = tf.data.Dataset.from_tensor_slices((TEXTS, [1.0, 2.0, float("nan")])).m
     ],
     ids=[
         "lists",
+        "tuples",
         "arrays",
         "objects",
         "series",
@@ -80,6 +82,11 @@ def test_pictures_as_arrays_and_bytes(pictures):
     encoded = [path.read_bytes() for path in sorted(pictures.glob("*/*.jpg"))]
     assert data.load((encoded, [0, 1] * 3), kind="image").report.kept == 6
     assert data.load(tf.data.Dataset.from_tensor_slices((x, [0, 1, 0, 1])).batch(3), kind="image").report.kept == 4
+    for grey in (x[..., 0], x[..., :1]):
+        sliced = tf.data.Dataset.from_tensor_slices((grey, [0, 1, 0, 1]))
+        for value in (sliced, sliced.batch(3)):
+            found = data.load(value, kind="image")
+            assert found.report.kept == 4 and np.array_equal(found.inputs[3], grey[3])
     with pytest.raises(DataError, match=r"arrays:0: .*float32"):
         data.load(((x / 255).astype(np.float32), [0, 1, 0, 1]), kind="image")
 
@@ -120,6 +127,12 @@ def test_pictures_of_floats_are_refused_with_the_cast_to_make():
 def test_what_cannot_be_read_is_refused(value, message):
     with pytest.raises(DataError, match=message):
         data.load(value)
+
+
+def test_a_tuple_of_tuples_without_labels_says_nothing_of_columns():
+    with pytest.raises(DataError, match=r"may be columns(.|\n)*give a list of rows"):
+        data.load((("Max", "flies"), ("Max",)), label=None, target="entities")
+    assert data.load([("Max", "flies"), ("Max",)], label=None, target="entities").inputs == [("Max", "flies"), ("Max",)]
 
 
 PAIRS = [["When?", "On 6 May."], ["Who?", "Nobody."]]

@@ -44,6 +44,8 @@ def test_lists_and_arrays(tmp_path: Path):
     assert data.load((["a", "b"], [b"y|x", [b"x"]]), **SETS).labels == [("x", "y"), ("x",)]
     hot = np.array([[1, 0], [0, 0]])
     assert data.load((["a", "b"], hot), labels=["x", "y"], **SETS).labels == [("x",), ()]
+    assert data.load((["a", "b"], [[1, 1], (False, 1.0)]), labels=["x", "y"], **SETS).labels == [("x", "y"), ("y",)]
+    assert data.load((["a", "b"], [[1, 0], [0]]), labels=["0", "1"], **SETS).labels == [("0", "1"), ("0",)]  # names
 
 
 def test_a_column_a_label(tmp_path: Path):

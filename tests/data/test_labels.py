@@ -40,6 +40,13 @@ def test_own_weights_are_multiplied():
     np.testing.assert_array_equal(data.sample_weights(examples_of(LABELS, own), None), own)
 
 
+def test_a_known_label_without_rows_may_have_a_weight():
+    assert data.class_weights(["a", "b"], {"c": 5, "a": 2}, ["a", "b", "c"]) == {"a": 2.0, "b": 1.0}
+    assert data.sample_weights(examples_of(["a", "b"]), {"c": 5, "a": 2}, ["a", "b", "c"]).tolist() == [2, 1]
+    with pytest.raises(ConfigError, match="name 'd', which is no label"):
+        data.class_weights(["a"], {"d": 1}, ["a", "b", "c"])
+
+
 @pytest.mark.parametrize("mode", ["balance", {"d": 1}, {"a": -1}, {"a": float("nan")}])
 def test_weights_that_cannot_be(mode):
     with pytest.raises(ConfigError):

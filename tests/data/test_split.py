@@ -135,6 +135,23 @@ def test_overlap_is_reported_and_alters_nothing():
     assert data.with_overlap(test.take([0]), train, strict=True) is train
 
 
+def test_shared_groups_and_contexts_overlap():
+    train = examples_of(["a", "b", "c"], groups=[1, None, 2])
+    test = examples_of(["d", "e", "B", "f"], groups=[2, None, 3, 4])
+    assert data.overlap(train, test).tolist() == [0, 2]
+    assert data.overlap(train, examples_of(["d", "e"])).tolist() == []  # without groups
+    assert (
+        data.with_overlap(train, test).report.warnings[0].message.endswith("1 of them by their group or context alone.")
+    )
+    learned = data.load(([("When?", "Due by 6 May.")], ["6 May"]), kind="pair", target="answers")
+    asked = [("Who?", "due by  6 may."), ("When?", "Due by 7 May.")]
+    for answers in (["", "7 May"], ["", ""]):
+        given = data.load((asked, answers), kind="pair", target="answers", labels=["answer"])
+        assert data.overlap(learned, given).tolist() == [0]
+    pairs = data.load((asked, ["x", "y"]), kind="pair")
+    assert not len(data.overlap(data.load(([("When?", "Due by 6 May.")], ["x"]), kind="pair", labels=["x"]), pairs))
+
+
 @pytest.mark.parametrize(
     "fractions",
     [{}, {"train": 0.5}, {"train": 1.5, "test": -0.5}, {"train": 1.0, "test": 0.0}, {"train": 10**400, "test": 0.5}],

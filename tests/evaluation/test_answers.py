@@ -5,12 +5,16 @@ from __future__ import annotations
 import random
 import re
 import string
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from tests.core import tiny
 from tfvertical.codecs import answers as codec
-from tfvertical.evaluating import answers
+from tfvertical.codecs.pairs import Pair
+from tfvertical.codecs.tagging import Span
+from tfvertical.evaluating import answer_report, answers
 
 WORDS = ["the", "a", "An", "bank's", "Paris,", "1,000", "£5", "of", "(head)", "office", "yes."]
 WORDS += ["THE", "century-old", "rätsel", "銀行", "it's"]
@@ -90,3 +94,24 @@ def test_special_cases():
     assert codec.normalized("A an THE.") == "" and codec.f1("the", "a") == 1.0 and codec.f1("the", "x") == 0.0
     assert answers.per_question([""], [["the"]])["exact"].tolist() == [1.0]  # an answer of nothing but an article
     assert answers.best_threshold(np.array([0.0]), ["x"], [[]], np.array([0.5])) == (100.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("sure", "answerable", "expected"),
+    [
+        ([40.0] * 6 + [30.0] * 6, [True] * 6 + [False] * 6, 35.0),
+        ([40.0] * 6 + [50.0] * 6, [True] * 6 + [False] * 6, 50.5),  # answering none is as good, and is told first
+        ([-40.0] * 6 + [-50.0] * 6, [False] * 6 + [True] * 6, 0.0),  # none, and 0 already says so
+        ([40.0] * 9 + [50.0] * 5, [True] * 9 + [False] * 5, 0.0),  # all
+        ([-40.0] * 9 + [-30.0] * 5, [True] * 9 + [False] * 5, -40.5),
+        ([40.0] * 9 + [30.0] * 4, [True] * 9 + [False] * 4, 0.0),  # too few without an answer
+        ([40.0] * 4 + [30.0] * 9, [True] * 4 + [False] * 9, 0.0),  # too few with one
+        ([40.0] * 9, [True] * 9, None),
+    ],
+)
+def test_a_threshold_at_an_open_end_is_the_one_nearest_0(sure, answerable, expected):
+    task = SimpleNamespace(labels=("answer",), codec=codec.AnswerCodec())
+    labels = [(Span(0, 4, "answer"),) if each else () for each in answerable]
+    asked = tiny.labelled([Pair("what", "card lost")] * len(sure), labels)
+    scores = np.concatenate([np.float32([[0, 0], [each, 0], [-99, -99]]) for each in sure])
+    assert answer_report.best_threshold(task, asked, scores) == expected

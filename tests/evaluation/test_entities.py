@@ -63,6 +63,7 @@ def test_errors_add_up(seed, lengths):
     hit, right = entities.matched(marked, got)
     assert hit.sum() == right.sum()
     said = entities.errors(marked, got)
+    assert sorted({other for _, _, other in said if other >= 0}) == np.flatnonzero(~right).tolist()
     assert sorted(number for _, number, _ in said if number >= 0) == np.flatnonzero(~hit).tolist()
     assert {kind for kind, _, _ in said} <= set(entities.KINDS)
     for kind, one, other in said:
@@ -73,6 +74,10 @@ def test_errors_add_up(seed, lengths):
             assert not any(words[0] & set(range(s, e)) for s, e, _ in zip(*got, strict=True))
         elif kind == "spurious":
             assert not any(words[1] & set(range(s, e)) for s, e, _ in zip(*marked, strict=True))
+        elif kind == "extra":
+            beside = [number for number, (s, e, _) in enumerate(zip(*marked, strict=True)) if words[1] & {*range(s, e)}]
+            assert beside and not hit[beside].any()
+            assert other not in [found for each, number, found in said if number >= 0]
         else:
             assert words[0] & words[1]
             assert (kind == "wrong_type") == (a[:2] == b[:2])
@@ -80,6 +85,31 @@ def test_errors_add_up(seed, lengths):
     relaxed = entities.overlaps(marked, got)
     strict = entities.scores(entities.counts(marked, got, len(NAMES), splits).sum(axis=1))
     assert relaxed["overlap_f1"] >= float(strict["f1"]) - 1e-12
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10**6), st.lists(st.integers(1, 12), min_size=1, max_size=12))
+def test_words_are_counted_by_type_whatever_their_borders(seed, lengths):
+    true, found, splits = drawn(seed, lengths)
+    places = np.stack([np.arange(splits[-1]), np.arange(splits[-1]) + 1], axis=1)
+    counted = entities.of_words(runs(true, splits), runs(found, splits), places, len(NAMES))
+    one, other = (true + 1) // 2 - 1, (found + 1) // 2 - 1
+    expected = [
+        [int(((each == kind) & keep).sum()) for kind in range(3)]
+        for each, keep in ((one, one == other), (other, True), (one, True))
+    ]
+    assert counted.tolist() == expected
+    told = entities.word_scores(counted)
+    right, got, marked = map(sum, expected)
+    assert told["token_precision"] == (right / got if got else 0) and told["token_recall"] == (
+        right / marked if marked else 0
+    )
+
+
+def test_a_second_wrong_entity_over_one_that_is_marked_is_told_of():
+    marked = tuple(np.array([at]) for at in (0, 9, 0))
+    got = tuple(np.array(each) for each in ([0, 4, 8], [2, 6, 12], [0, 0, 1]))
+    assert entities.errors(marked, got) == [("wrong_border", 0, 0), ("extra", -1, 1), ("extra", -1, 2)]
 
 
 def test_nothing_marked_or_nothing_found():

@@ -85,6 +85,18 @@ def test_an_answer_is_marked_in_each_window_that_holds_all_of_it():
     assert whole >= 1
 
 
+def test_an_answer_that_no_window_holds_whole_is_counted_and_taught_as_no_missing_one():
+    task = tiny.answer_task(layers=1)
+    context = " ".join(["the"] * 33 + ["good"] * 19 + ["the"] * 30)
+    encoded = task.encode(_one(context, " ".join(["good"] * 19)))
+    ids, good = encoded.columns["token_ids"].take(np.arange(len(encoded)), 24), tiny.VOCABULARY.index("good")
+    touched = (ids == good).any(axis=1)
+    assert encoded.truncated == 1 and touched.sum() > 1 and not touched.all()
+    assert encoded.weights.dtype == np.float32 and ((encoded.weights == 0) == touched).all()
+    whole = task.encode(_one(context, "good good"))
+    assert whole.truncated == 0 and (whole.weights > 0).all()
+
+
 def test_the_loss_is_the_mean_of_two_cross_entropies_over_words():
     draw = np.random.default_rng(0)
     logits = draw.normal(0, 2, (2, 6, 2)).astype(np.float32)

@@ -124,6 +124,23 @@ def test_a_text_in_windows_has_the_scores_of_its_words_and_no_entity_is_lost(lea
     assert abs(got - expected) <= 0.1 * expected  # at every place of a window
 
 
+def test_validation_data_are_not_cut_where_entities_begin():
+    task = tiny.token_task(layers=1)
+    examples = tiny.labelled(["goodcard never was very good card never"], [(Span(4, 8, "thing"),)])
+    assert task.encode(examples).units.splits.tolist() == [0, 8]
+    held_out = task._labelled(examples, held_out=True)
+    assert held_out.units.splits.tolist() == [0, 7]
+    tags = held_out.labels.take(np.arange(1), None)[0]
+    assert tags[tags >= 0].tolist() == [1, 0, 0, 0, 0, 0, 0]
+    history = task.fit(tiny.sentences(8), examples, epochs=1, verbose=0)
+    assert {"val_f1", "val_loss"} <= history.history.keys()
+
+
+def test_an_item_that_is_no_text_is_named():
+    with pytest.raises(DataError, match=r"item:1: Entities are found in a text or in a list of words"):
+        tiny.token_task(layers=1).predict(["good card", None])
+
+
 def test_a_sentence_of_5000_words(learned):
     words = list(np.random.default_rng(0).choice(tiny.WORDS, 5000))
     assert learned.scores(tiny.labelled([tuple(words)], None)).shape == (5000, 5)
@@ -178,6 +195,35 @@ def test_marked_entities_may_stand_in_any_order_and_may_not_overlap():
 
 def _words(examples):
     return sum(len(Sentence.of(item).places) for item in examples.inputs)
+
+
+def test_a_report_counts_what_is_right_found_and_marked(tmp_path: Path):
+    task = tiny.token_task(layers=1)
+    text = "good card came the never was very bad card"
+    scores = np.full((9, 5), 0.01, np.float32)
+    for word, tag in enumerate((1, 1, 0, 1, 2, 0, 0, 0, 3)):  # thing · thing, thing, time
+        scores[word, tag] = 0.9
+    spans = (Span(0, 9, "thing"), Span(19, 24, "time"), Span(29, 33, "thing"))
+    report = task.evaluate(tiny.labelled([text], [spans]), scores=scores, resamples=10)
+    things, times = report.per_class
+    assert (things["right"], things["found"], things["support"]) == (0, 3, 2)
+    assert (things["overlap_right"], things["overlap_covered"]) == (2, 1)
+    assert [things[f"token_{each}"] for each in ("right", "found", "marked")] == [2, 4, 3]
+    assert [times[f"token_{each}"] for each in ("right", "found", "marked")] == [0, 1, 1]
+    assert report.metrics["token_precision"] == 2 / 5 and report.metrics["token_recall"] == 2 / 4
+    assert sum(row["marked"] for row in report.error_kinds) == 3  # none of which was found as it is
+    assert sum(row["found"] for row in report.error_kinds) == 4
+    report.save(tmp_path / "report")
+    page, lines = (tmp_path / "report" / "report.html").read_text(), (tmp_path / "report" / "report.md").read_text()
+    assert "| words | 5 | 2 | 4 | 2 |" in lines and "| overlapping | 4 | 2 | 3 | 1 |" in lines
+    for told in (page, lines, str(report)):
+        assert "a further one over it" in told and "f these found" in told
+    old = report.to_json()
+    for row in [*old["per_class"], *old["error_kinds"]]:
+        for name in ("right", "token_right", "overlap_right", "marked", "found"):
+            row.pop(name, None) if "kind" in row or name != "found" else None
+    (tmp_path / "old.json").write_text(json.dumps(old))
+    assert "of these found" not in str(tv.Report.load(tmp_path / "old.json"))  # a report from before these were counted
 
 
 def test_the_report_s_pages(learned, tmp_path: Path):

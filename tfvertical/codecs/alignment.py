@@ -21,8 +21,13 @@ class Sentence:
     places: np.ndarray
 
     @classmethod
-    def of(cls, item: str | Sequence[str], cuts: Sequence[int] = ()) -> Sentence:
-        """From a text, or from words, which are joined by spaces; `cuts` as `words.split` takes them.
+    def of(cls, item: str | Sequence[str], cuts: Sequence[int] = (), row: str = "") -> Sentence:
+        """From a text, or from words, which are joined by spaces.
+
+        Args:
+            item: the text, or the words.
+            cuts: as `words.split` takes them.
+            row: where it stands, for messages.
 
         Raises:
             DataError: it is neither.
@@ -35,7 +40,7 @@ class Sentence:
             return cls(item, split(item, cuts))
         if not isinstance(item, list | tuple) or not all(isinstance(word, str) for word in item):
             raise DataError(
-                "Entities are found in a text or in a list of words.",
+                f"{row + ': ' if row else ''}Entities are found in a text or in a list of words.",
                 received=f"{type(item).__name__}: {item!r:.80}",
             )
         return cls(*joined(item))

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from tfvertical.codecs.alignment import Sentence
+from tfvertical.codecs.labels import listed
 from tfvertical.codecs.tagging import OUTSIDE, Span
 from tfvertical.errors import ConfigError, DataError, nearest
 
@@ -55,9 +56,7 @@ class EntityCodec:
     """
 
     def __init__(self, names: Sequence[str]):
-        if isinstance(names, str):
-            raise ConfigError("labels is one text.", expected="a list of types of entities", received=repr(names))
-        self.names = tuple(names)
+        self.names = listed(names, "types of entities")
         wrong = [repr(name) for name in self.names if not isinstance(name, str) or not name.strip()]
         twice = [repr(name) for name, count in Counter(self.names).items() if count > 1]
         if not self.names or wrong or twice:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -26,6 +26,24 @@ class Prediction:
     scores: np.ndarray = field(repr=False, compare=False)
 
 
+def listed(names: Iterable[str], what: str = "names") -> tuple[str, ...]:
+    """Labels in the order in which they are numbered.
+
+    Raises:
+        ConfigError: they have none, or are one text.
+    """
+    if isinstance(names, str):
+        raise ConfigError("labels is one text.", expected=f"a list of {what}", received=repr(names))
+    if isinstance(names, set | frozenset):
+        raise ConfigError(
+            "labels is a set, whose order is another in each process.",
+            expected=f"a list of {what}",
+            received=f"a set of {len(names)}",
+            fix="labels=sorted(…)",
+        )
+    return tuple(names)
+
+
 class LabelCodec:
     """Names in a fixed order; a name's id is its position.
 
@@ -41,9 +59,7 @@ class LabelCodec:
     """
 
     def __init__(self, names: Sequence[str]):
-        if isinstance(names, str):
-            raise ConfigError("labels is one text.", expected="a list of names", received=repr(names))
-        self.names = tuple(names)
+        self.names = listed(names)
         wrong = [repr(name) for name in self.names if not isinstance(name, str) or not name.strip()]
         twice = [repr(name) for name, count in Counter(self.names).items() if count > 1]
         if len(self.names) < 2 or wrong or twice:

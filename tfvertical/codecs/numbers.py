@@ -10,6 +10,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from tfvertical.codecs.labels import listed
 from tfvertical.errors import ConfigError, DataError, nearest
 
 LOSSES = ("mse", "huber", "quantile", "ordinal")
@@ -65,9 +66,7 @@ class NumberCodec:
         interval: float | None = None,
         levels: Sequence[float] = (),
     ):
-        if isinstance(names, str):
-            raise ConfigError("labels is one text.", expected="a list of names", received=repr(names))
-        self.names, self.units = tuple(names), tuple(units)
+        self.names, self.units = listed(names), tuple(units)
         wrong = [repr(name) for name in self.names if not isinstance(name, str) or not name.strip()]
         twice = [repr(name) for name, count in Counter(self.names).items() if count > 1]
         if not self.names or wrong or twice:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,6 +18,10 @@ from tfvertical.data._check import Fault
 
 _BEGIN, _END, _TYPE = ("start", "start_offset", "begin"), ("end", "end_offset", "stop"), ("label", "type", "entity")
 _JOINER = "\u200d"
+_SKIN, _TAG = re.compile("[\U0001f3fb-\U0001f3ff]"), re.compile("[\U000e0020-\U000e007f]")
+_FLAG = re.compile("[\U0001f1e6-\U0001f1ff]")  # regional indicators, two of which are a flag
+_JAMO_AFTER = re.compile("[\u1160-\u11ff\ud7b0-\ud7fb]")  # vowels and final consonants, parts of a Hangul syllable
+_JAMO = re.compile("[\u1100-\u11ff\ua960-\ua97c\uac00-\ud7fb]")
 
 
 def item(value: Any, max_bytes: int) -> str | tuple[str, ...]:
@@ -160,8 +165,17 @@ def within(span: Span, clean: str | tuple[str, ...], what: str = "entity") -> No
 
 def _inside_character(text: str, place: int) -> bool:
     """Whether what readers take for one character goes on at `place`."""
-    joins = text[place] == _JOINER or text[place - 1] == _JOINER
-    return joins or unicodedata.category(text[place]) in ("Mn", "Me", "Mc")
+    before, here = text[place - 1], text[place]
+    if _JOINER in (before, here) or unicodedata.category(here) in ("Mn", "Me", "Mc") or _TAG.match(here):
+        return True
+    if _SKIN.match(here):
+        return not before.isspace()
+    if _JAMO_AFTER.match(here):
+        return _JAMO.match(before) is not None
+    first = place
+    while _FLAG.match(here) and first and _FLAG.match(text[first - 1]):
+        first -= 1
+    return (place - first) % 2 == 1
 
 
 def _shown(span: Span, what: str = "entity") -> str:

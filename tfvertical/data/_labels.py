@@ -30,34 +30,35 @@ def classes_of(label: Any) -> tuple[str, ...]:
     return tuple(sorted({each if isinstance(each, str) else each.label for each in label}))
 
 
-def label_names(examples: Examples) -> tuple[str, ...]:
-    """The distinct labels, or types of entities, sorted; by value where all are numbers.
+def label_names(*examples: Examples) -> tuple[str, ...]:
+    """The distinct labels, or types of entities, of one or several parts, sorted; by value where all are numbers.
 
     Raises:
-        DataError: the examples have no labels.
+        DataError: examples that have no labels.
 
     Example:
         >>> from tfvertical.data import load
         >>> label_names(load((["a", "b", "c"], [10, 9, 10])))
         ('9', '10')
     """
-    names = {name for label in _labels(examples) for name in classes_of(label)}
+    names = {name for part in examples for label in _labels(part) for name in classes_of(label)}
     try:
         return tuple(sorted(names, key=lambda name: (float(name), name)))
     except ValueError:
         return tuple(sorted(names))
 
 
-def class_weights(labels: Sequence[str], mode: ClassWeight = "balanced") -> dict[str, float]:
+def class_weights(labels: Sequence[str], mode: ClassWeight = "balanced", names: Sequence[str] = ()) -> dict[str, float]:
     """Label -> weight, for every label that occurs.
 
     Args:
         labels: names, one a row.
         mode: `"balanced"`: `rows / (classes * rows of the class)`, so that every class weighs the same in all;
             or a mapping of one's own, 1 for what it leaves out.
+        names: labels that the mapping may name though they do not occur.
 
     Raises:
-        ConfigError: the mapping names a label that does not occur, or a weight is negative or not finite.
+        ConfigError: the mapping names what is no label, or a weight is negative or not finite.
 
     Example:
         >>> class_weights(["a", "a", "a", "b"])
@@ -68,17 +69,20 @@ def class_weights(labels: Sequence[str], mode: ClassWeight = "balanced") -> dict
         return {label: len(labels) / (len(counts) * count) for label, count in sorted(counts.items())}
     if not isinstance(mode, Mapping):
         raise ConfigError(f"There are no class weights called {mode!r}.", expected="'balanced', or label -> weight")
+    known = {*counts, *names}
     for label, weight in mode.items():
-        if label not in counts:
+        if label not in known:
             raise ConfigError(
-                f"The class weights name {label!r}, which is no label.", nearest=nearest(str(label), counts)
+                f"The class weights name {label!r}, which is no label.", nearest=nearest(str(label), sorted(known))
             )
         if not 0 <= weight < float("inf"):
             raise ConfigError(f"The class weight of {label!r} is {weight}.", expected="0 or more, finite")
     return {label: float(mode.get(label, 1.0)) for label in sorted(counts)}
 
 
-def sample_weights(examples: Examples, class_weight: ClassWeight | None = "balanced") -> np.ndarray:
+def sample_weights(
+    examples: Examples, class_weight: ClassWeight | None = "balanced", names: Sequence[str] = ()
+) -> np.ndarray:
     """Each row's own weight times that of its class: float32 `(rows,)`.
 
     Keras' own `class_weight` is right for one label a row only; weights per row are right everywhere.
@@ -86,6 +90,7 @@ def sample_weights(examples: Examples, class_weight: ClassWeight | None = "balan
     Args:
         examples: labelled rows.
         class_weight: see `class_weights`; None for the rows' own weights alone.
+        names: see `class_weights`.
 
     Raises:
         ConfigError: see `class_weights`.
@@ -95,7 +100,7 @@ def sample_weights(examples: Examples, class_weight: ClassWeight | None = "balan
     if class_weight is None:
         return own.astype(np.float32)
     labels = _labels(examples)
-    of_class = class_weights(labels, class_weight)
+    of_class = class_weights(labels, class_weight, names)
     return (own * np.array([of_class[label] for label in labels])).astype(np.float32)
 
 

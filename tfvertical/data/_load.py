@@ -175,6 +175,10 @@ def _kinds() -> list[Any]:
 
 def known_labels(labels: Sequence[Any]) -> tuple[str, ...]:
     """Label names as rows are compared with them; raises ConfigError for an empty list, an empty name, or two alike."""
+    if isinstance(labels, set | frozenset):
+        raise ConfigError(
+            "labels is a set, whose order is another in each process.", expected="a list", fix="labels=sorted(…)"
+        )
     try:
         known = tuple(_check.label(label)[0] for label in labels)
     except _check.Fault as fault:

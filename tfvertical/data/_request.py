@@ -164,5 +164,6 @@ def missing_column(request: Request, field: str, names: list[str], where: str) -
         fix=(f"say what stands between cells: delimiter={delimiter!r}; or " if delimiter else "")
         + f"name it with {argument}{form}"
         + ("; label=None reads without labels" if argument == "label" else "")
-        + "; for a table without a header: header=False and positions from 0",
+        + "; for a table without a header: header=False and positions from 0"
+        + ("; a file of a word and its tag a line: call it .conll" if request.target == "entities" else ""),
     )

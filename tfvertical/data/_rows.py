@@ -86,11 +86,12 @@ def _of_sets(known: tuple[str, ...] | None, request: Request) -> Labeller:
     """The check of a set of labels: names, or one column a label."""
     several = None if isinstance(request.label, str | int | None) else [str(each) for each in request.label]
     members = None if known is None else frozenset(known)
+    names = not any(_check.label(name)[1] == "number" for name in known or ())
 
     def label(value: Any, item: Any) -> tuple[Any, str]:
         columns = several
-        if known is not None and columns is None and _one_a_label(value, len(known)):
-            columns = list(known)  # an array of zeros and ones
+        if known is not None and columns is None and _one_a_label(value, len(known), names):
+            columns = list(known)  # zeros and ones
         found = _check.labels(value, request.separator, columns)
         for name in found:
             if members is not None and name not in members:
@@ -102,8 +103,10 @@ def _of_sets(known: tuple[str, ...] | None, request: Request) -> Labeller:
     return label
 
 
-def _one_a_label(value: Any, count: int) -> bool:
-    """Whether a row is as long as the known labels, and numbers."""
+def _one_a_label(value: Any, count: int, names: bool) -> bool:
+    """Whether a row is as long as the known labels, and numbers; zeros and ones of a list, if no label is a number."""
+    if isinstance(value, list | tuple):
+        return names and len(value) == count and all(isinstance(each, int | float) and each in (0, 1) for each in value)
     return isinstance(value, np.ndarray) and value.shape == (count,) and value.dtype.kind in "biuf"
 
 

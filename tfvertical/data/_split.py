@@ -11,11 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from tfvertical.codecs.pairs import Pair
-from tfvertical.codecs.tagging import Span
 from tfvertical.contracts import Examples
-from tfvertical.data import _check, _keys
+from tfvertical.data import _check
 from tfvertical.data._labels import classes_of
+from tfvertical.data._links import links, of_contexts
 from tfvertical.errors import ConfigError, DataError
 
 _FRACTIONS = {"train": 0.8, "validation": 0.1, "test": 0.1}
@@ -138,27 +137,14 @@ def _units(examples: Examples, groups: Sequence[Any] | None) -> list[list[int]]:
         return row
 
     first: dict[Any, int] = {}
-    contexts = _of_contexts(examples)
-    for row, item in enumerate(examples.inputs):
-        links = [("item", _keys.source(item))]
-        if contexts:
-            links.append(("context", _keys.normalized(item[1])))
-        if groups is not None and groups[row] is not None:
-            links.append(("group", groups[row]))
-        for link in links:
+    for row, together in enumerate(links(examples, groups, of_contexts(examples))):
+        for link in together:
             a, b = root(row), root(first.setdefault(link, row))
             parent[max(a, b)] = min(a, b)
     members: dict[int, list[int]] = defaultdict(list)
     for row in range(len(examples)):
         members[root(row)].append(row)
     return list(members.values())
-
-
-def _of_contexts(examples: Examples) -> bool:
-    """Whether rows are questions about contexts: what one question is answered by must not be learned by another."""
-    labels = examples.labels or ()
-    first = next((label[0] for label in labels if isinstance(label, tuple) and label), None)
-    return isinstance(first, Span) and isinstance(examples.inputs[0], Pair)
 
 
 def _in_time(shares: Mapping[str, float]) -> dict[str, float]:

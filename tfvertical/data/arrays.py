@@ -25,8 +25,8 @@ class Arrays(Source):
     """`(x, y)`, `(x, y, weights)`, `x` alone, or a pandas DataFrame. Ids are positions from 0: `arrays:17`.
 
     Args:
-        value: `x` is a list, array or Series of texts, or of pictures as uint8 `(rows, height, width, 3)`, paths or
-            encoded bytes; `y` has one label a row, or is None. A DataFrame is read by its columns.
+        value: `x` is a list, tuple, array or Series of texts, or of pictures as uint8 `(rows, height, width, 3)`,
+            paths or encoded bytes; `y` has one label a row, or is None. A DataFrame is read by its columns.
         request: columns (for a DataFrame) and limits.
 
     Raises:
@@ -45,7 +45,8 @@ class Arrays(Source):
     @classmethod
     def accepts(cls, value: Any) -> bool:
         if isinstance(value, tuple):
-            return len(value) in (2, 3) and _is_column(value[0]) and all(v is None or _is_column(v) for v in value[1:])
+            columns = [_is_column(each) or type(each) is tuple for each in value]
+            return len(value) in (2, 3) and columns[0] and all(value[at] is None or columns[at] for at in (1, -1))
         return _is_column(value) or _is_frame(value)
 
     def rows(self) -> Iterator[Row]:
@@ -67,6 +68,10 @@ class Arrays(Source):
 
     def _tuple(self) -> dict[str, Any]:
         parts = self.value if isinstance(self.value, tuple) else (self.value,)
+        if self.request.label is None and len(parts) > 1 and any(isinstance(part, tuple) for part in parts):
+            raise DataError(
+                "A tuple of tuples may be columns, (x, y), or rows.", fix="give a list of rows: data.load(list(x), …)"
+            )
         found = {
             field: getattr(part, "array", part)  # of a Series: by position, whatever its index
             for field, part in zip(("input", "label", "weight"), parts, strict=False)

@@ -21,6 +21,7 @@ _SHARED = (".tsv", ".tab", ".txt")  # endings of tables and plain lines too: the
 _COMMENT = re.compile(r"#(?: |$|\w+\s*=|newdoc\b|newpar\b)")
 _DOCUMENT = re.compile(r"#(?:begin|end) document\b|-DOCSTART-(?:\s|$)")  # stand between sentences
 _SNIFFED = 65_536  # bytes
+_BETWEEN = re.compile(r"[ \t]+")  # columns; other white space, as in "10\u202f000", belongs to a word
 
 
 class Conll(Source):
@@ -107,7 +108,7 @@ class Conll(Source):
                 now = _Sentence()
             elif fault or now.first or not self._comment(line, tab):
                 tab = "\t" in line if tab is None and not fault else tab
-                columns = line.split("\t") if tab else line.split()
+                columns = line.split("\t") if tab else _columns(line)
                 now.add(number, *self._cells(columns, fault), self.request.max_text_bytes)
         if now.first:
             yield now
@@ -118,7 +119,7 @@ class Conll(Source):
             return False
         if tab:
             return "\t" not in line
-        tag = line.split()[self.tag_column :][:1]
+        tag = _columns(line)[self.tag_column :][:1]
         return not tag or not parts(tag[0])[0]
 
     def _cells(self, columns: Sequence[str], fault: str) -> tuple[str, str, str]:
@@ -192,18 +193,28 @@ def _decoded(raw: bytes, encoding: str) -> tuple[str, str]:
         return "", f"byte 0x{raw[error.start]:02X} at byte {error.start + 1} is not {encoding}"
 
 
+def _columns(line: str) -> list[str]:
+    """What spaces and tabs separate; nothing of a blank line."""
+    line = line.strip(" \t\r\n")
+    return _BETWEEN.split(line) if line else []
+
+
 def _looks_tagged(path: Path) -> bool:
-    """Whether the lines at a file's beginning end in tags, and one of them in another than `O`."""
+    """Whether a file's lines end in tags, and one of them in another than `O`; read as far as it takes to know."""
     if not os.path.isfile(path):
         return False  # what is read from a pipe is gone
+    done, found = 0, False
     try:
         with open(path, "rb") as file:
-            start = file.read(_SNIFFED)
+            while (done < _SNIFFED or not found) and (raw := file.readline(_SNIFFED)):
+                done += len(raw)
+                columns = _columns(raw.decode("utf-8", "replace"))
+                if not columns or columns[0] in ("-DOCSTART-", "#"):
+                    continue
+                letter = parts(columns[-1])[0] if len(columns) > 1 else ""
+                if not letter:
+                    return False
+                found = found or letter != "O"
     except OSError:
         return False
-    lines = [line.split() for line in start.decode("utf-8", "replace").splitlines()]
-    if len(start) == _SNIFFED:
-        lines = lines[:-1]
-    filled = [columns for columns in lines if columns and columns[0] not in ("-DOCSTART-", "#")]
-    letters = {parts(columns[-1])[0] if len(columns) > 1 else "" for columns in filled}
-    return "" not in letters and bool(letters - {"O"})
+    return found

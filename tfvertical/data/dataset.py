@@ -70,7 +70,7 @@ class Dataset(Source):
                 expected="uint8, 0 to 255, or encoded ones",
                 fix="dataset.map(lambda x, *y: (tf.cast(tf.round(x), tf.uint8), *y)), where x is not scaled",
             )
-        if shape.rank != ranks[-1] + 1:
+        if shape.rank != ranks[-1] + 1 and not (self.request.kind == "image" and _grey(shape)):
             return self.value
         try:
             return self.value.unbatch()
@@ -108,3 +108,8 @@ class Dataset(Source):
         elif "label" not in fields:
             raise DataError("The dataset comes without labels.", fix="give (x, y); label=None reads without labels")
         return fields
+
+
+def _grey(shape: Any) -> bool:
+    """Whether three axes are a batch of pictures without channels: the last one is none."""
+    return shape.rank == 3 and shape[-1] not in (None, 1, 3, 4)

@@ -18,6 +18,7 @@ from tfvertical.report import Report
 _COUNTED = ("f1", "exact")
 _PARTS = ("with an answer", "without one")
 _NONE = "–"
+_FEWEST = 5  # questions of a kind by which a threshold is chosen
 
 
 def evaluate(
@@ -103,10 +104,16 @@ def f1(task: Task, examples: Examples, scores: Array) -> float:
 
 
 def best_threshold(task: Task, examples: Examples, scores: Array) -> float | None:
-    """What first and last word must score together for the F1 to be highest; None where each question has an answer."""
+    """What first and last word must score together for the F1 to be highest; None where each question has an answer.
+
+    Where it is highest for answering all of them, or none, every threshold beyond the last score does as well: then the
+    one nearest 0. Questions of which fewer than `_FEWEST` have an answer, or have none, say too little: 0.
+    """
     right = _right(examples)
     if all(right):
         return None
+    if min(sum(map(bool, right)), sum(not each for each in right)) < _FEWEST:
+        return 0.0
     contexts = [Sentence.of(item[1]) for item in examples.inputs]
     splits = np.concatenate([[0], np.cumsum([1 + len(each.places) for each in contexts])]).astype(np.int64)
     best = task.codec.spans(np.asarray(scores, np.float32), splits)
@@ -118,9 +125,12 @@ def best_threshold(task: Task, examples: Examples, scores: Array) -> float | Non
     sure = best[order, 2]
     last = np.concatenate([[True], np.append(sure[:-1] > sure[1:], True)])  # equal scores are answered together
     at = int(np.where(last, reached, -np.inf).argmax())
-    above = float(sure[at - 1]) if at else float(sure[0]) + 1
-    below = float(sure[at]) if at < len(sure) else above - 1
-    return (above + below) / 2  # halfway, so that no question stands on the border
+    # halfway, and half a point beyond the last score, so that no question stands on the border
+    if not at:
+        return max(0.0, float(sure[0]) + 0.5)
+    if at == len(sure):
+        return min(0.0, float(sure[-1]) - 0.5)
+    return float(sure[at - 1] + sure[at]) / 2
 
 
 def _right(examples: Examples) -> list[list[str]]:

@@ -13,7 +13,7 @@ import numpy as np
 from tfvertical.evaluating.metrics import Array, ratio
 
 Runs = tuple[Array, Array, Array]
-KINDS = ("missed", "spurious", "wrong_type", "wrong_border", "wrong_type_and_border")
+KINDS = ("missed", "spurious", "wrong_type", "wrong_border", "wrong_type_and_border", "extra")
 
 
 def matched(true: Runs, found: Runs) -> tuple[Array, Array]:
@@ -71,7 +71,9 @@ def errors(true: Runs, found: Runs) -> list[tuple[str, int, int]]:
 
     A marked entity that was not found as it is counts once, by the best that stands in its place: the same borders
     (`wrong_type`), else its type (`wrong_border`), else anything (`wrong_type_and_border`), else nothing (`missed`). A
-    found entity in whose place nothing is marked is `spurious`.
+    found entity in whose place nothing is marked is `spurious`, and one in whose place stands what was told of already,
+    by another found one, is `extra`. So each marked entity that was not found as it is, and each found one that is not
+    marked as it is, is told of; a found one may stand in the place of several.
     """
     hit, right = matched(true, found)
     said: list[tuple[str, int, int]] = []
@@ -88,25 +90,57 @@ def errors(true: Runs, found: Runs) -> list[tuple[str, int, int]]:
             said.append(("wrong_type_and_border", int(number), first))
         else:
             said.append(("missed", int(number), -1))
+    told = {got for _, _, got in said}
     for number in np.flatnonzero(~right):
         first, last = _overlapping(true, found[0][number], found[1][number])
         if first == last:
             said.append(("spurious", -1, int(number)))
+        elif number not in told:
+            said.append(("extra", -1, int(number)))
     return said
 
 
 def overlaps(true: Runs, found: Runs) -> dict[str, float]:
     """Precision, recall and F1 where it is enough that an entity of the same type covers a word of the other."""
-    covered = sum(_touched(one, true[2][i], found) for i, one in enumerate(zip(true[0], true[1], strict=True)))
-    covering = sum(_touched(one, found[2][i], true) for i, one in enumerate(zip(found[0], found[1], strict=True)))
-    precision = covering / len(found[0]) if len(found[0]) else 0.0
-    recall = covered / len(true[0]) if len(true[0]) else 0.0
-    f1 = 2 * precision * recall / (precision + recall) if precision + recall else 0.0
-    return {"overlap_f1": f1, "overlap_precision": precision, "overlap_recall": recall}
+    covered = touched(true, found).mean() if len(true[0]) else 0.0
+    covering = touched(found, true).mean() if len(found[0]) else 0.0
+    return _three("overlap", float(covering), float(covered))
+
+
+def touched(runs: Runs, others: Runs) -> Array:
+    """Which entities are covered, in a word at least, by one of the same type among the others: bool."""
+    return np.array(
+        [_touched(one, runs[2][i], others) for i, one in enumerate(zip(runs[0], runs[1], strict=True))], bool
+    )
+
+
+def of_words(true: Runs, found: Runs, words: Array, types: int) -> Array:
+    """Per type how many words of entities were right, found and marked, their borders aside: int64 `(3, types)`.
+
+    Args:
+        true: marked entities.
+        found: those of the model.
+        words: int64 `(words, 2)`, where words begin and end, in the units of the entities.
+        types: how many types there are.
+
+    Example:
+        >>> one, other = ((np.array([0]), np.array([2]), np.array([0])), (np.array([1]), np.array([3]), np.array([0])))
+        >>> of_words(one, other, np.array([[0, 1], [1, 2], [2, 3]]), 1).tolist()
+        [[1], [2], [2]]
+    """
+    marked, got = _types_of(true, words), _types_of(found, words)
+    chosen = (marked[(marked == got)], got, marked)
+    return np.stack([np.bincount(each[each >= 0], minlength=types) for each in chosen])
+
+
+def word_scores(counted: Array) -> dict[str, float]:
+    """Precision, recall and F1 of `of_words`, all types together."""
+    right, found, marked = counted.sum(axis=1)
+    return _three("token", float(ratio(right, found)), float(ratio(right, marked)))
 
 
 def per_type(counted: Array, names: tuple[str, ...]) -> list[dict[str, Any]]:
-    """A row per type: label, precision, recall, f1, support, found.
+    """A row per type: label, precision, recall, f1, support, found, right.
 
     Args:
         counted: `(3, types)` right, found, marked.
@@ -122,9 +156,24 @@ def per_type(counted: Array, names: tuple[str, ...]) -> list[dict[str, Any]]:
             "f1": float(f1[at]),
             "support": int(marked[at]),
             "found": int(found[at]),
+            "right": int(right[at]),
         }
         for at, name in enumerate(names)
     ]
+
+
+def _three(name: str, precision: float, recall: float) -> dict[str, float]:
+    f1 = 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+    return {f"{name}_f1": f1, f"{name}_precision": precision, f"{name}_recall": recall}
+
+
+def _types_of(runs: Runs, words: Array) -> Array:
+    """The type of the entity that touches each word, or -1: int64 `(words,)`."""
+    if not len(runs[0]):
+        return np.full(len(words), -1, np.int64)
+    at = np.searchsorted(runs[1], words[:, 0], side="right")  # the first that ends behind the word's beginning
+    here = np.minimum(at, len(runs[0]) - 1)
+    return np.where((at < len(runs[0])) & (runs[0][here] < words[:, 1]), runs[2][here], -1)
 
 
 def _same_start(true: Runs, found: Runs) -> Array:

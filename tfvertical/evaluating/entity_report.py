@@ -28,6 +28,7 @@ class Found:
     found: Runs
     splits: Array
     scores: Array  # of the found ones
+    words: Array  # where those of all texts stand, `(words, 2)`
 
     def counts(self, types: int) -> Array:
         """`entities.counts`."""
@@ -72,13 +73,18 @@ def evaluate(
     per_type = entities.per_type(counted.sum(axis=1), labels)
     for row, (low, high) in zip(per_type, bootstrap.sums(_f1, counted, **draws), strict=True):
         row |= {"f1_low": low, "f1_high": high, "roc_auc": None, "average_precision": None}
+    of_words = entities.of_words(found.true, found.found, found.words, len(labels))
+    _count(per_type, found, of_words)
     said = entities.errors(found.true, found.found)
     others = {name: _compare(task, examples, counted, other, draws) for name, other in (baselines or {}).items()}
     return Report(
         kind="entities",
         rows=len(examples),
         labels=labels,
-        metrics=_numbers(counted) | entities.overlaps(found.true, found.found) | _of_words(task, examples, scores),
+        metrics=_numbers(counted)
+        | entities.overlaps(found.true, found.found)
+        | entities.word_scores(of_words)
+        | _word_accuracy(task, examples, scores),
         intervals=intervals(counted, **draws),
         per_class=per_type,
         errors=_listed(examples, found, said, labels, examples_shown, show_examples),
@@ -133,7 +139,14 @@ def compared(task: Task, examples: Examples, scores: Array, own: bool = True) ->
     columns = np.array(got, np.float64).reshape(-1, 4)
     true = np.array(marked, np.int64).reshape(-1, 3)
     where = columns[:, :3].astype(np.int64)
-    return Found((true[:, 0], true[:, 1], true[:, 2]), (where[:, 0], where[:, 1], where[:, 2]), splits, columns[:, 3])
+    places = [start + each.places for start, each in zip(splits, sentences, strict=False)]
+    return Found(
+        (true[:, 0], true[:, 1], true[:, 2]),
+        (where[:, 0], where[:, 1], where[:, 2]),
+        splits,
+        columns[:, 3],
+        np.concatenate([np.zeros((0, 2), np.int64), *places]),
+    )
 
 
 def f1(task: Task, examples: Examples, scores: Array) -> float:
@@ -176,7 +189,16 @@ def _f1(drawn: Array) -> Array:
     return ratio(2 * drawn[0], drawn[1] + drawn[2])
 
 
-def _of_words(task: Any, examples: Examples, scores: Array) -> dict[str, float]:
+def _count(per_type: Sequence[dict[str, Any]], found: Found, of_words: Array) -> None:
+    """Add to each type how many entities touch one of the same type, and how many words are right, found and marked."""
+    covering, covered = entities.touched(found.found, found.true), entities.touched(found.true, found.found)
+    for at, row in enumerate(per_type):
+        row["overlap_right"] = int(covering[found.found[2] == at].sum())
+        row["overlap_covered"] = int(covered[found.true[2] == at].sum())
+        row |= dict(zip(("token_right", "token_found", "token_marked"), of_words[:, at].tolist(), strict=True))
+
+
+def _word_accuracy(task: Any, examples: Examples, scores: Array) -> dict[str, float]:
     """The share of words whose most probable tag is right."""
     right = task.probabilities(scores, examples.inputs).argmax(axis=1) == task.truth(examples)
     return {"word_accuracy": float(right.mean()) if len(right) else 0.0}
@@ -205,16 +227,20 @@ def _check(examples: Examples, labels: tuple[str, ...]) -> None:
 
 
 def _kinds(said: Sequence[tuple[str, int, int]], found: Found, labels: tuple[str, ...]) -> list[dict[str, Any]]:
-    """A row per kind of error: how many, and of which types."""
-    rows = []
+    """A row per kind of error: how many, of which types, and the marked and found entities that it tells of first.
+
+    In all kinds, the marked ones are those that were not found as they are; the found ones, those not marked so.
+    """
+    rows: list[dict[str, Any]] = []
+    told: set[int] = set()
     for kind in entities.KINDS:
-        of = [
-            labels[int(found.true[2][true] if true >= 0 else found.found[2][got])]
-            for each, true, got in said
-            if each == kind
-        ]
+        here = [(true, got) for each, true, got in said if each == kind]
+        of = [labels[int(found.true[2][true] if true >= 0 else found.found[2][got])] for true, got in here]
         counts = {label: of.count(label) for label in labels if label in of}
-        rows.append({"kind": kind, "count": len(of), "types": counts})
+        new = {got for _, got in here if got >= 0} - told
+        told |= new
+        marked = sum(true >= 0 for true, _ in here)
+        rows.append({"kind": kind, "count": len(of), "marked": marked, "found": len(new), "types": counts})
     return rows
 
 

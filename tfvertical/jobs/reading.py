@@ -42,8 +42,8 @@ def read(plan: DataPlan, kind: str, labels: tuple[str, ...] | None, target: str 
     return parts
 
 
-def names_of(plan: DataPlan, labels: tuple[str, ...] | None, target: str, train: Examples) -> tuple[str, ...]:
-    """What a task tells apart: the labels given, or those of the training data, or the columns in which they stand.
+def names_of(plan: DataPlan, labels: tuple[str, ...] | None, target: str, *parts: Examples) -> tuple[str, ...]:
+    """What a task tells apart: the labels given, or those of the parts, or the columns in which they stand.
 
     Numbers are called as their columns; so are sets of labels that have a column each.
     """
@@ -51,8 +51,20 @@ def names_of(plan: DataPlan, labels: tuple[str, ...] | None, target: str, train:
         return (NAME,)
     columns = plan.load.get("label", "label")
     if labels or not (target == "numbers" or isinstance(columns, list)):
-        return labels or data.label_names(train)
+        return labels or data.label_names(*parts)
     return tuple(str(column) for column in (columns if isinstance(columns, list) else [columns]))
+
+
+def unlearned(names: tuple[str, ...], target: str, train: Examples) -> str:
+    """A line for the person about labels that no training row has; empty where there are none of them."""
+    found = names if target == "numbers" else data.label_names(train)
+    absent = [repr(name) for name in names if name not in found]
+    if not absent:
+        return ""
+    named = ", ".join(absent[:10]) + (", …" if len(absent) > 10 else "")
+    return (
+        f"No training row has {'the label' if len(absent) == 1 else 'one of the labels'} {named}: nothing teaches it."
+    )
 
 
 def refuse_unknown_tokens(task: Any, parts: Mapping[str, Examples]) -> None:

@@ -95,7 +95,10 @@ def train(
     for account in dict.fromkeys(data.describe(part.report, show=run.evaluation.examples) for part in parts.values()):
         say(account)
     say("Rows: " + ", ".join(f"{name} {len(part):,}" for name, part in parts.items()) + ".")
-    labels = reading.names_of(run.data, run.labels, target_of(run.task), parts["train"])
+    # of all parts: a rare label of one divided file may stand in the test part alone
+    labels = reading.names_of(run.data, run.labels, target_of(run.task), *parts.values())
+    if line := reading.unlearned(labels, target_of(run.task), parts["train"]):
+        say(line)
     say(where.describe(run.training.batch_size, len(parts["train"])))
     say(f"Loading {run.preset} for {len(labels)} labels.")
     with distribution.together(where.strategy), where.scope():
@@ -105,6 +108,9 @@ def train(
         reading.refuse_unknown_tokens(task, parts)
     before = None
     if run.evaluation.before and "test" in parts and where.first:
+        task._prepare(
+            parts["train"]
+        )  # what `fit` begins with: numbers have their units, and only the model is untrained
         before = task.probabilities(task.scores(parts["test"]), parts["test"].inputs)
     settings = {name: getattr(run.training, name) for name in run.training.__dataclass_fields__}
     with contextlib.redirect_stdout(sys.stderr):  # Keras' progress is no result

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tfvertical.export import _summary
 from tfvertical.reporting import plots
 from tfvertical.reporting.terminal import (
+    COUNTS,
     ERRORS,
     LEADING,
     NAMES,
@@ -21,8 +22,10 @@ from tfvertical.reporting.terminal import (
     metric,
     number,
     others,
+    sides,
     signed,
     span,
+    ways,
 )
 
 if TYPE_CHECKING:
@@ -52,6 +55,8 @@ def page(report: Report) -> str:
         nouns=NOUNS[report.kind],
         counted=counted(report),
         error_names=ERRORS,
+        ways=ways(report),
+        count_columns=COUNTS,
         score=SCORE[report.kind],
         drawn=NAMES[LEADING[report.kind][-1]],
         others=others(report),
@@ -72,7 +77,7 @@ def _template() -> Template:
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"number": number, "span": span, "signed": signed, "amount": amount}
+    environment.filters |= {"number": number, "sides": sides, "span": span, "signed": signed, "amount": amount}
     environment.globals |= {"metric": metric, "between": between}
     return environment.from_string(resources.files("tfvertical.reporting").joinpath("report.html").read_text("utf-8"))
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tfvertical.export import _summary
 from tfvertical.reporting.terminal import (
+    COUNTS,
     ERRORS,
     LEADING,
     NAMES,
@@ -21,8 +22,10 @@ from tfvertical.reporting.terminal import (
     number,
     others,
     printable,
+    sides,
     signed,
     span,
+    ways,
 )
 
 if TYPE_CHECKING:
@@ -54,7 +57,9 @@ def report(found: Report) -> str:
     if found.without_overlap is not None:
         parts += ["## Without rows that were trained on\n", overlap(found)]
     if found.kind == "entities":
-        parts += ["## Per type\n", _per_type(found), "## Kinds of errors\n", _error_kinds(found)]
+        parts += ["## Per type\n", _per_type(found)]
+        parts += ["## Counts\n", _ways(found)] if ways(found) else []
+        parts += ["## Kinds of errors\n", _error_kinds(found)]
     elif found.kind == "labels":
         parts += ["## Per label\n", _per_class(found)]
     elif found.kind == "answers":
@@ -130,7 +135,8 @@ def overlap(found: Report) -> str:
         for key, name in NAMES.items()
         if key in rest["metrics"]
     ]
-    said = f"{rest['overlap']:,} of {found.rows:,} rows were in the training data too.\n"
+    counts = f"{rest['overlap']:,} of {found.rows:,} rows"
+    said = f"{counts} were in the training data too, or belong to a group or context that was.\n"
     if not rows:
         return said
     return said + "\n" + grid(["metric", "all rows", f"the other {rest['rows']:,}", "95 % interval"], rows)
@@ -222,8 +228,12 @@ def _error_kinds(found: Report) -> str:
     rows = []
     for row in found.error_kinds:
         of = ", ".join(f"{escape(label)} {count:,}" for label, count in row["types"].items())
-        rows.append([ERRORS[row["kind"]], f"{row['count']:,}", of])
-    return grid(["error", "entities", "of types"], rows)
+        rows.append([ERRORS[row["kind"]], *sides(row), of])
+    return grid(["error", "marked", "found", "of types"], rows)
+
+
+def _ways(found: Report) -> str:
+    return grid(COUNTS, [[name, *(f"{count:,}" for count in counts)] for name, *counts in ways(found)])
 
 
 def _exports(found: Report) -> str:

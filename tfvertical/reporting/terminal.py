@@ -30,6 +30,9 @@ NAMES = {
     "overlap_f1": "F1, overlapping",
     "overlap_precision": "precision, overlapping",
     "overlap_recall": "recall, overlapping",
+    "token_f1": "F1, of words",
+    "token_precision": "precision, of words",
+    "token_recall": "recall, of words",
     "word_accuracy": "accuracy of words",
     "micro_f1": "micro F1",
     "micro_precision": "micro precision",
@@ -82,6 +85,7 @@ ERRORS = {
     "wrong_type": "wrong type",
     "wrong_border": "wrong border",
     "wrong_type_and_border": "wrong type and border",
+    "extra": "a further one over it",
 }
 _CLASSES = 12  # most classes shown, the weakest first
 
@@ -134,6 +138,21 @@ def counted(report: Report) -> str:
     return said if report.kind == "answers" else f"{said}, {len(report.labels)} {labels}"
 
 
+COUNTS = ("entities", "found", "of these right", "marked", "of these found")  # columns of `ways`
+
+
+def ways(report: Report) -> list[tuple[str, int, int, int, int]]:
+    """How many entities, or words of them, were found and marked, and how many of each are right, by what counts."""
+    if report.kind != "entities" or not all("token_right" in row for row in report.per_class):
+        return []  # a report of before these were counted
+    columns = {
+        "strict": ("found", "right", "support", "right"),
+        "overlapping": ("found", "overlap_right", "support", "overlap_covered"),
+        "words": ("token_found", "token_right", "token_marked", "token_right"),
+    }
+    return [(name, *(sum(row[key] for row in report.per_class) for key in keys)) for name, keys in columns.items()]
+
+
 def table(report: Report) -> str:
     """Metrics with intervals, comparisons, and the weakest classes, as text without colours."""
     from rich.console import Console
@@ -148,12 +167,14 @@ def table(report: Report) -> str:
         rest = report.without_overlap
         left = ", ".join(f"{NAMES[name]} {number(rest['metrics'].get(name))}" for name in LEADING[report.kind])
         console.print(
-            f"{rest['overlap']:,} {rows} were in the training data too. "
+            f"{rest['overlap']:,} {rows} were in the training data too, or belong to a group or context that was. "
             f"Without them ({rest['rows']:,} {rows}): {left}\n"
         )
     if report.per_class:
         tables = {"numbers": _numbers, "answers": _questions}
         console.print(tables.get(report.kind, _classes)(report))
+    if found := ways(report):
+        console.print(_ways(found))
     if report.error_kinds:
         console.print(_error_kinds(report))
     if report.exports:
@@ -223,13 +244,27 @@ def _questions(report: Report) -> Table:
     return made
 
 
+def _ways(found: Sequence[tuple[str, int, int, int, int]]) -> Table:
+    made = _table(*COUNTS)
+    for name, *counts in found:
+        made.add_row(name, *(f"{count:,}" for count in counts))
+    return made
+
+
 def _error_kinds(report: Report) -> Table:
-    made = _table("errors", "entities", "of types")
+    made = _table("errors", "marked", "found", "of types")
     for row in report.error_kinds:
         most = sorted(row["types"].items(), key=lambda each: -each[1])[:3]
         of = ", ".join(f"{printable(label)} {count:,}" for label, count in most)
-        made.add_row(ERRORS[row["kind"]], f"{row['count']:,}", of + ", …" * (len(row["types"]) > 3))
+        made.add_row(ERRORS[row["kind"]], *sides(row), of + ", …" * (len(row["types"]) > 3))
     return made
+
+
+def sides(row: Mapping[str, Any]) -> tuple[str, str]:
+    """How many marked and how many found entities a kind of error tells of."""
+    if "marked" not in row:  # a report of before they were told apart
+        return ("–", f"{row['count']:,}") if row["kind"] == "spurious" else (f"{row['count']:,}", "–")
+    return f"{row['marked']:,}", f"{row['found']:,}"
 
 
 def _exports(report: Report) -> Table:

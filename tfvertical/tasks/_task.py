@@ -168,7 +168,7 @@ class BackboneTask(Task):
             history = training.run(
                 self,
                 encoded,
-                None if held_out is None else self._labelled(held_out),
+                None if held_out is None else self._labelled(held_out, held_out=True),
                 how,
                 chosen,
                 augment=transform,
@@ -228,15 +228,17 @@ class BackboneTask(Task):
         of_fit = inspect.signature(self.fit).parameters
         chosen = _settings({name: value for name, value in settings.items() if name not in of_fit})
         how = adaptation or Frozen()
-        encoded = [self.encode(self.examples(part)) for part in (train, validation) if part is not None]
+        encoded = [self.encode(self.examples(train))]
+        if validation is not None:
+            encoded.append(self._held_out(self.examples(validation)))
         resolved = [stages.resolve(self.components, stage) for stage in how.stages(self, chosen.epochs)]
         return planning.plan(self, resolved, encoded, chosen, augment is not None)
 
     def evaluate(self, test: Any, **options: Any) -> Report:
         """A report on labelled data that the model has not seen; options as for `tfvertical.evaluation.evaluate`.
 
-        Rows whose item also stood in the training data of the last `fit` are counted, and the figures recomputed
-        without them.
+        Rows whose item, group or context also stood in the training data of the last `fit` are counted, and the
+        figures recomputed without them.
         """
         known = [name for name in inspect.signature(evaluation.evaluate).parameters if name not in ("task", "examples")]
         refuse_reading(options, known, "option of evaluate called")
@@ -360,15 +362,19 @@ class BackboneTask(Task):
         """The examples with what `class_weight` makes them count."""
         if class_weight is None:
             return examples
-        return replace(examples, weights=data.sample_weights(examples, class_weight))
+        return replace(examples, weights=data.sample_weights(examples, class_weight, self.labels))
 
     def _described(self, augment: Any) -> dict[str, Any] | None:
         """What a run depends on beside its settings and examples, as JSON values."""
         return None if augment is None else plain(asdict(augment))
 
-    def _labelled(self, examples: Examples) -> Encoded:
+    def _held_out(self, examples: Examples) -> Encoded:
+        """Validation data as the model takes them: as they will be read where no label is known."""
+        return self.encode(examples)
+
+    def _labelled(self, examples: Examples, *, held_out: bool = False) -> Encoded:
         """The examples as the model takes them; a warning where it knows few of their words."""
-        encoded = self.encode(examples)
+        encoded = self._held_out(examples) if held_out else self.encode(examples)
         if (warning := data.unknown_tokens(examples, encoded)) is not None:
             some = ", ".join(warning.ids[:3])
             warnings.warn(

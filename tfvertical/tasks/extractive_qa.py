@@ -130,8 +130,9 @@ class ExtractiveQA(BackboneTask):
     def threshold(self) -> float | None:
         """What an answer must score, above 0 for surer than "there is none"; None always answers.
 
-        Chosen on validation data after each `fit` that has them, None where each of their questions has an answer; and
-        yours to change: then what was measured before holds no more, and is not saved.
+        Chosen on validation data after each `fit` that has them, None where each of their questions has an answer, 0
+        where fewer than five have one or have none; and yours to change: then what was measured before holds no more,
+        and is not saved.
         """
         return self.codec.threshold
 
@@ -143,7 +144,9 @@ class ExtractiveQA(BackboneTask):
     def encode(self, examples: Examples) -> Encoded:
         """Token ids of question and context by window, where the answer begins and ends, weights.
 
-        Counts what is cut: a question of more than `max_question` pieces, a single word that no window has room for.
+        Counts what is cut: a question of more than `max_question` pieces, a single word that no window has room for, an
+        answer that no window holds whole. The windows that hold a part of such an answer count 0 in training: they
+        would teach that there is none.
 
         Raises:
             DataError: an item is no pair of texts.
@@ -158,12 +161,20 @@ class ExtractiveQA(BackboneTask):
         words = np.array([1 + len(sentences[at].places) for at in contexts], np.int64)
         splits = np.concatenate([[0], np.cumsum(words)])
         tokens, segments, answers, labels, rows = [], [], [], [], []
+        parted, holds_part = np.zeros(len(pairs), bool), []
         for row, (question, at) in enumerate(zip(questions, contexts, strict=True)):
             question = question[:most]
             begins = np.concatenate([[0], np.cumsum(counts[at])])
             place = self._place(question)
             answer = None if examples.labels is None else self._words(examples.labels[row], sentences[at])
-            for window in alignment.windows(counts[at], self._room(len(question))):
+            windows = alignment.windows(counts[at], self._room(len(question)))
+            if answer is not None and answer[0] >= 0:
+                first, last = answer
+                parted[row] = not any(window.first <= first and last < window.last for window in windows)
+                holds_part += [bool(window.first <= last and first < window.last) for window in windows]
+            else:
+                holds_part += [False] * len(windows)
+            for window in windows:
                 here = pieces[at][begins[window.first] : begins[window.last]]
                 ids, second = self.preprocessor.wrap_pair(question, here, self.preprocessor.length)
                 tokens.append(ids)
@@ -186,8 +197,11 @@ class ExtractiveQA(BackboneTask):
             lengths=ragged.lengths,
             rows=where,
             labels=None if examples.labels is None else Ragged.of(labels, -1),
-            weights=(row_weights(examples) * share)[where],
-            truncated=sum(len(ids) > most or bool(lost[at]) for ids, at in zip(questions, contexts, strict=True)),
+            weights=(row_weights(examples) * share)[where] * ~(parted[where] & np.array(holds_part, bool)),
+            truncated=sum(
+                len(ids) > most or bool(lost[at]) or bool(parted[row])
+                for row, (ids, at) in enumerate(zip(questions, contexts, strict=True))
+            ),
             unknown=unknown_share(read, unknown),
             unknown_rows=tuple(row for row, ids in enumerate(read) if unknown_share([ids], unknown) > 0.5),
             units=Units(Ragged.of(answers, -1), splits),

@@ -143,40 +143,10 @@ class TokenClassifier(BackboneTask):
         Raises:
             DataError: an item is neither a text nor a list of words, a type is not among `labels`, or entities overlap.
         """
-        labels = examples.labels
-        cuts = (
-            [()] * len(examples)
-            if labels is None
-            else [_borders(*pair) for pair in zip(examples.inputs, labels, strict=True)]
-        )
-        sentences = [Sentence.of(item, cut) for item, cut in zip(examples.inputs, cuts, strict=True)]
-        pieces, counts, lost = word_pieces(self.preprocessor, sentences, self._room)
-        splits = np.concatenate([[0], np.cumsum([len(each.places) for each in sentences])]).astype(np.int64)
-        tokens, answers, rows = [], [], []
-        for row, sentence_pieces in enumerate(pieces):
-            begins = np.concatenate([[0], np.cumsum(counts[row])])
-            for window in alignment.windows(counts[row], self._room):
-                tokens.append(self.preprocessor.wrap(sentence_pieces[begins[window.first] : begins[window.last]]))
-                word = alignment.answering(window, counts[row], self.head_options["pieces"] == "all")
-                answers.append(self._placed(np.where(word >= 0, word + splits[row], -1)))
-                rows.append(row)
-        ragged, units = Ragged.of(tokens, self.preprocessor.pad_id), Ragged.of(answers, -1)
-        tags = None if labels is None else self._tags(examples, sentences)
-        found = None if tags is None else _of_units(units, tags)
-        where = np.array(rows, np.int64)
-        answering = np.array([int((answer >= 0).sum()) for answer in answers], np.float32)
-        unknown = self.preprocessor.unknown_id
-        return Encoded(
-            columns={tensor.name: Tokens(ragged, self.preprocessor, tensor.name) for tensor in self.model.inputs},
-            lengths=ragged.lengths,
-            rows=where,
-            labels=found,
-            weights=row_weights(examples)[where] * _of_windows(answering, where),
-            truncated=int(lost.sum()),
-            unknown=unknown_share(pieces, unknown),
-            unknown_rows=tuple(row for row, ids in enumerate(pieces) if unknown_share([ids], unknown) > 0.5),
-            units=Units(units, splits),
-        )
+        if examples.labels is None:
+            return self._held_out(examples)
+        rows = zip(examples.inputs, examples.labels, examples.ids, strict=True)
+        return self._encoded(examples, [Sentence.of(item, _borders(item, label), row) for item, label, row in rows])
 
     # ------------------------------------------------------------------------------------------------- Task's contract
     def scores(self, examples: Examples | Encoded) -> np.ndarray:
@@ -273,6 +243,40 @@ class TokenClassifier(BackboneTask):
         return [TokenAccuracy(name="accuracy"), EntityF1(chained=bool(self._below), name="f1")]
 
     # --------------------------------------------------------------------------------------------------------- private
+    def _held_out(self, examples: Examples) -> Encoded:
+        """The words are those that the texts have by themselves, as where entities are to be found."""
+        rows = zip(examples.inputs, examples.ids, strict=True)
+        return self._encoded(examples, [Sentence.of(item, row=row) for item, row in rows])
+
+    def _encoded(self, examples: Examples, sentences: Sequence[Sentence]) -> Encoded:
+        pieces, counts, lost = word_pieces(self.preprocessor, sentences, self._room)
+        splits = np.concatenate([[0], np.cumsum([len(each.places) for each in sentences])]).astype(np.int64)
+        tokens, answers, rows = [], [], []
+        for row, sentence_pieces in enumerate(pieces):
+            begins = np.concatenate([[0], np.cumsum(counts[row])])
+            for window in alignment.windows(counts[row], self._room):
+                tokens.append(self.preprocessor.wrap(sentence_pieces[begins[window.first] : begins[window.last]]))
+                word = alignment.answering(window, counts[row], self.head_options["pieces"] == "all")
+                answers.append(self._placed(np.where(word >= 0, word + splits[row], -1)))
+                rows.append(row)
+        ragged, units = Ragged.of(tokens, self.preprocessor.pad_id), Ragged.of(answers, -1)
+        tags = None if examples.labels is None else self._tags(examples, sentences)
+        found = None if tags is None else _of_units(units, tags)
+        where = np.array(rows, np.int64)
+        answering = np.array([int((answer >= 0).sum()) for answer in answers], np.float32)
+        unknown = self.preprocessor.unknown_id
+        return Encoded(
+            columns={tensor.name: Tokens(ragged, self.preprocessor, tensor.name) for tensor in self.model.inputs},
+            lengths=ragged.lengths,
+            rows=where,
+            labels=found,
+            weights=row_weights(examples)[where] * _of_windows(answering, where),
+            truncated=int(lost.sum()),
+            unknown=unknown_share(pieces, unknown),
+            unknown_rows=tuple(row for row, ids in enumerate(pieces) if unknown_share([ids], unknown) > 0.5),
+            units=Units(units, splits),
+        )
+
     def _read(self, item: Any, length: int) -> tuple[np.ndarray, np.ndarray, list[alignment.Window]]:
         """Pieces of an item, how many of them each word has, and the windows of a file that takes `length` tokens."""
         room = length - self.preprocessor.specials
