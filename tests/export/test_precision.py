@@ -13,7 +13,7 @@ from tests.bundle import fakes
 from tests.export.conftest import pictures
 from tfvertical.contracts import Encoded, Examples, Task
 from tfvertical.errors import ConfigError, DataError, ExportError
-from tfvertical.export import _parity, _selective, export
+from tfvertical.export import _parity, _personal, _selective, export, litert
 from tfvertical.runtime import LiteRT, Predictor
 from tfvertical.runtime.contents import contents
 
@@ -122,6 +122,54 @@ def test_the_limit_itself_is_held(count: int, tmp_path: Path, monkeypatch):
         held = _parity.Comparison(recorded, recorded, examples, _parity.Gate("int8", lost / count))
         assert held.margin(lambda items, received=received: received) >= 0
         assert held.check(tmp_path)["drop"] == pytest.approx(lost / count)
+
+
+@pytest.fixture
+def beyond(monkeypatch) -> Any:
+    """A comparison on more examples than are searched, and a candidate that is wrong on none of those, but of others.
+
+    `predictor(wrong)` says another label on that share of the examples outside.
+    """
+    monkeypatch.setattr(_parity, "_fits", lambda task, exporter, items: [True] * len(items))
+    count = _parity.SEARCHED + 100
+    outside = np.random.default_rng(0).permutation(count)[_parity.SEARCHED :]
+    expected = np.array([[0.9, 0.1]] * count, np.float32)
+    examples = Examples(list(range(count)), ["a"] * count, [str(number) for number in range(count)])
+
+    def predictor(wrong: float) -> Any:
+        received = expected.copy()
+        received[outside[: round(wrong * len(outside))]] = [0.1, 0.9]
+        return lambda items: received[list(items)]
+
+    recorded = Recorded(expected, expected)
+    return _parity.Comparison(recorded, recorded, examples, _parity.Gate("int8", 0.01)), predictor
+
+
+def test_the_search_goes_on_where_a_file_holds_on_some_examples_only(beyond):
+    """All in integers, "c" alone in float and "d" alone hold on those that are searched; of all, only "d" does."""
+    comparison, predictor = beyond
+    wrong = {"": 0.5, "c": 0.2, "d,e": 0.0, "d": 0.05, "e": 0.5}
+    asked: list[str] = []
+
+    def margin(model: bytes) -> float:
+        asked.append(model.decode().strip())
+        return comparison.margin(predictor(wrong.get(asked[-1], 0.5)))
+
+    _, told = _selective.smallest(Counted(), margin)
+    assert told["float_operators"] == ["d"] and {"", "c", "e"} <= set(asked)
+    assert margin(b"") < 0 <= margin(b"d") < margin(b"d,e")
+
+
+def test_features_are_written_in_the_precision_that_holds_on_all_examples(beyond, tmp_path: Path, monkeypatch):
+    comparison, predictor = beyond
+    monkeypatch.setattr(_personal, "files", lambda task, length, precision, below: {"features": precision.encode()})
+    wrong = {"dynamic": 0.2, "float16": 0.0}
+    monkeypatch.setattr(
+        _personal, "predictor", lambda task, folder, length: predictor(wrong[(folder / "features").read_text()])
+    )
+    monkeypatch.setattr(litert.LiteRT, "_longest", lambda exporter, task: None)
+    exporter = litert.LiteRT(precision="dynamic", trainable_head=True)
+    assert exporter._personal(comparison.task, tmp_path, comparison.margin) == "float16"
 
 
 def test_too_few_examples_tell_nothing(tmp_path: Path, text_classifier):

@@ -17,7 +17,7 @@ from tfvertical.errors import ConfigError, ExportError, TfverticalError
 from tfvertical.export import _samples
 
 LEAST = 50  # real examples by which a lower precision is judged; of fewer than 100, all labels must be shared
-SEARCHED = 500  # examples that candidates are tried on; the one that is kept is tried on all
+SEARCHED = 500  # examples that candidates are tried on first; one that holds there is tried on all
 ROUNDING = 1e-9
 AGREEMENT = 0.99  # of what a file of lower precision tells, the share that must be as the task tells it
 TOLERANCE = 1e-5  # largest difference of two scores; float32 arithmetic in another order stays a hundred times below
@@ -91,9 +91,22 @@ class Comparison:
             task.truth(self.kept)  # an unknown label is told now
 
     def margin(self, predict: Predict) -> float:
-        """How far a file is above its limits, on some examples; below 0, it would be refused."""
-        some = np.random.default_rng(0).permutation(len(self.items))[:SEARCHED]
-        return self._margin(np.asarray(predict([self.items[at] for at in some]), np.float32), some)
+        """How far a file is above its limits; below 0, it would be refused.
+
+        Of one that loses too much on some examples, the others are not computed: it will not be kept. One that holds
+        there is held against all, as `check` does, so that a search does not end with a file that is refused.
+        """
+        order = np.random.default_rng(0).permutation(len(self.items))
+        some, rest = order[:SEARCHED], order[SEARCHED:]
+
+        def scores(which: np.ndarray) -> np.ndarray:
+            return np.asarray(predict([self.items[at] for at in which]), np.float32)
+
+        received = scores(some)
+        reached = self._margin(received, some)
+        if reached < 0 or not len(rest):
+            return reached
+        return self._margin(np.concatenate([received, scores(rest)]), order)
 
     def check(self, folder: Path) -> dict[str, Any]:
         """Run the written files.
