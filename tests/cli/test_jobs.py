@@ -23,7 +23,7 @@ from tfvertical.export import _samples
 from tfvertical.jobs import reading, training
 from tfvertical.jobs import trained as trained_by
 from tfvertical.registry import Registry
-from tfvertical.runfiles.run import DataPlan
+from tfvertical.runfiles.run import DataPlan, ExportPlan
 
 Capture = pytest.CaptureFixture[str]
 
@@ -319,13 +319,38 @@ def test_export_sets_the_bad_rows_of_each_source_aside(
         (tmp_path / name).write_text(trained.data.read_text() + ",cards\n")
     files = {"source": str(tmp_path / "a.csv"), "calibration": str(tmp_path / "b.csv")}
     reading = {"policy": "quarantine", "quarantine": str(tmp_path / "bad.jsonl")}
-    jobs.export(trained.bundle, format="litert", overwrite=True, **files, reading=reading, say=said.append)
+    options = {"format": "litert", "precision": "int8", "overwrite": True}
+    jobs.export(trained.bundle, **options, **files, reading=reading, say=said.append)
     rows = len(trained.data.read_text().splitlines()) - 1
     assert len(given["examples"]) == len(given["calibration"]) == rows
     assert [line.splitlines()[0] for line in said] == [
         f"{name}: read {rows + 1}, kept {rows}, rejected 1" for name in ("a.csv", "b.csv")
     ]
     assert (tmp_path / "bad.examples.jsonl").exists() and (tmp_path / "bad.calibration.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["--text", "message", "--label", "topic"], "--text and --label would do nothing: no data are read"),
+        (["--data-option", "encoding=utf-8"], "--data-option would do nothing"),
+        (["--calibration", "train.csv"], "`calibration` would do nothing"),
+        (["--max-drop", "0.01"], "`max_drop` would do nothing"),
+    ],
+)
+def test_options_of_an_export_that_would_do_nothing_are_refused_before_anything_is_read(
+    trained: Place, given: list[str], said: str, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.setattr(trained_by, "loaded", lambda path: pytest.fail("the bundle was read"))
+    assert main(["export", str(trained.bundle), "--overwrite", *given]) == 2
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("precision", "keys"), [("int8", ["calibration"]), ("auto", ["calibration"]), ("dynamic", [])])
+def test_a_run_s_export_is_given_what_its_precision_uses(precision: str, keys: list[str]) -> None:
+    plan = ExportPlan("litert", {"precision": precision})
+    given = training._for_export(plan, {"train": "train", "validation": "held out"}, None)
+    assert given.pop("examples") == "held out" and list(given) == keys
 
 
 def test_no_examples_keeps_texts_out_of_the_report(trained: Place) -> None:

@@ -273,9 +273,27 @@ def test_an_operator_in_float_is_really_in_float(tmp_path: Path, sure_image_clas
         ({"label_names": {"de": "abc"}}, r"label_names\['de'\]"),
         ({"precision": "int8", "integer_io": True, "examples": TEXTS, "calibration": TEXTS}, "is for pictures"),
         ({"format": "saved_model", "precision": "int8"}, "saved_model has no precision"),
+        ({"calibration": TEXTS}, r"`calibration` would do nothing(.|\n)*'float32'(.|\n)*'int8'"),
+        ({"calibration": TEXTS, "precision": "dynamic", "examples": TEXTS}, "`calibration` would do nothing"),
+        ({"max_drop": 0.02}, "`max_drop` would do nothing: a float32 file"),
+        ({"max_drop": 0.02, "precision": "dynamic", "examples": TEXTS}, r"`max_drop` would do nothing(.|\n)*labels"),
+        ({"examples": []}, "`examples` is empty"),
+        ({"examples": np.array([], str), "precision": "float32"}, "`examples` is empty"),
     ],
 )
 def test_mistakes_are_told_and_nothing_is_written(tmp_path: Path, text_classifier, options, message: str):
-    with pytest.raises(ConfigError, match=message):
-        export(text_classifier, tmp_path, **options)
+    for door in (export, type(text_classifier).export):
+        with pytest.raises(ConfigError, match=message):
+            door(text_classifier, tmp_path, **options)
     assert not list(tmp_path.glob("exports/*"))
+
+
+@pytest.mark.parametrize("items", [np.array(TEXTS[:3]), tuple(TEXTS[:2])])
+def test_a_task_takes_raw_items_as_the_function_does(tmp_path: Path, text_classifier, items: Any):
+    folder = text_classifier.export(tmp_path, examples=items)
+    assert (parity(folder)["n"], parity(folder)["examples"]) == (len(items), "given")
+
+
+def test_auto_takes_ranges_that_it_may_not_need(tmp_path: Path, text_classifier):
+    folder = text_classifier.export(tmp_path, precision="auto", examples=TEXTS, calibration=TEXTS[:4])
+    assert folder.name == "litert-dynamic"

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tfvertical.export import _parity
 
 SCHEMA_VERSION = 1
+DROP = 0.01  # of accuracy that a lower precision may lose, where nothing else is said
 CALIBRATION = 200  # examples; more change the ranges little, and each takes a run of the float model
 
 
@@ -33,7 +34,7 @@ def export(
     precision: str = "float32",
     examples: Examples | Sequence[Any] | None = None,
     calibration: Examples | Sequence[Any] | None = None,
-    max_drop: float = 0.01,
+    max_drop: float | None = None,
     overwrite: bool = False,
     bundle_hash: str | None = None,
     **options: Any,
@@ -55,7 +56,7 @@ def export(
             labels, on which accuracy is measured too. None, for float32, means built-in texts of all scripts, or drawn
             pictures of several sizes.
         calibration: raw training items for `"int8"`, some 200; activations are quantized to the ranges seen on them.
-        max_drop: how much accuracy, as a share of all examples, a lower precision may lose.
+        max_drop: how much accuracy, as a share of all examples, a lower precision may lose; None for 0.01.
         overwrite: replace an export that stands there.
         bundle_hash: the `hash` of the bundle's manifest, by which a stale export is known.
         **options: the format's own, such as `length` (tokens) for LiteRT.
@@ -64,7 +65,8 @@ def export(
         The export's folder: the format's files, `labels.txt`, `parity.json` and `manifest.json`.
 
     Raises:
-        ConfigError: no such format, precision or option; a lower precision without examples.
+        ConfigError: no such format, precision or option; a lower precision without examples; an option that would do
+            nothing.
         ExportError: the file cannot be written in built-in operators, or it is not faithful. Nothing is left behind.
         BundleError: an export is there already, or no space is left.
         DataError: items that the task cannot read.
@@ -75,10 +77,12 @@ def export(
 
     exporter: Exporter = Registry("export").build({"name": format, "precision": precision, **options})
     check_packages(exporter)
-    precision = exporter.chosen(task.items, task.target)
+    asked, precision = precision, exporter.chosen(task.items, task.target)
     exporter = replace(exporter, precision=precision)  # type: ignore[type-var]
-    gate = _parity.Gate(precision, max_drop)
+    gate = _parity.Gate(precision, DROP if max_drop is None else max_drop)
     _check(gate, examples, calibration)
+    labelled = isinstance(examples, Examples) and examples.labels is not None
+    refuse_idle(asked, calibration=calibration is not None, max_drop=max_drop is not None, labelled=labelled)
     exporter.suits(task)
     ranges = _some(calibration)
     if precision == "int8":
@@ -128,6 +132,35 @@ def check_packages(exporter: Exporter) -> None:
         )
 
 
+def refuse_idle(precision: str, *, calibration: bool, max_drop: bool, labelled: bool = True) -> None:
+    """Say that an option would do nothing, before anything is read or computed.
+
+    Args:
+        precision: as it was asked for: with `auto`, whoever asks need not know which one that will be.
+        calibration, max_drop: whether they are given.
+        labelled: whether the examples have labels.
+
+    Raises:
+        ConfigError: one of them is given and changes nothing.
+    """
+    if calibration and precision not in ("int8", "auto"):
+        raise ConfigError(
+            f"`calibration` would do nothing: precision {precision!r} takes no ranges of activations.",
+            fix="leave it out, or ask for precision 'int8'",
+        )
+    if max_drop and precision == "float32":
+        raise ConfigError(
+            "`max_drop` would do nothing: a float32 file has to give the task's own scores.",
+            fix="leave it out, or ask for a lower precision",
+        )
+    if max_drop and not labelled:
+        raise ConfigError(
+            "`max_drop` would do nothing: accuracy is only known on examples with labels.",
+            expected="`examples` with labels: tv.data.load(…)",
+            fix="give labels, or leave it out",
+        )
+
+
 def _format_name(exporter: Exporter) -> str:
     return type(exporter).__module__.rsplit(".", 1)[-1]
 
@@ -154,6 +187,10 @@ def _check(gate: _parity.Gate, examples: Any, calibration: Any) -> None:
     if not 0 <= gate.max_drop <= 1:
         raise ConfigError(f"max_drop is {gate.max_drop}.", expected="a share of examples, 0 to 1")
     given = _items(examples)  # whatever the precision: a path is no list of letters
+    if gate.exact and examples is not None and not given:
+        raise ConfigError(
+            "`examples` is empty: there is nothing to compare on.", fix="give some, or leave it out for built-in ones"
+        )
     if gate.exact:
         return
     if not given:

@@ -265,8 +265,10 @@ def _for_export(plan: ExportPlan, parts: Mapping[str, Examples], task: Task) -> 
     tokens, and a length that no example has is refused.
     """
     given = parts["validation"] if "validation" in parts else parts.get("test")
-    if plan.options.get("precision", "float32") != "float32":
-        return {"calibration": parts["train"], "examples": given}
+    precision = plan.options.get("precision", "float32")
+    if precision != "float32":
+        ranges = {"calibration": parts["train"]} if precision in ("int8", "auto") else {}
+        return {"examples": given} | ranges
     if given is None or not isinstance(plan.options.get("length"), list | tuple):
         return {}
     return {"examples": [*given.inputs, *_parity.default_items(task)]}

@@ -13,7 +13,7 @@ from typing import Any
 
 from tfvertical import kinds
 from tfvertical.errors import nearest
-from tfvertical.export import check_packages, folder_name
+from tfvertical.export import check_packages, folder_name, refuse_idle
 from tfvertical.registry import Registry
 from tfvertical.runfiles import schema
 from tfvertical.runfiles.runfile import Mistake, Place, named, said
@@ -149,6 +149,8 @@ def _exports(file: _File) -> Iterator[Mistake]:
             yield from wrong
             continue
         precision = exporter.chosen(items, target)
+        idle = functools.partial(refuse_idle, exporter.precision, calibration=False, max_drop="max_drop" in plan)
+        yield from said(idle, ("export", index, "max_drop"))
         if precision != "float32" and not judged_on:
             what = "is measured on validation data, and there are none. Give data.validation or data.split."
             yield Mistake(("export", index, "precision"), what)
