@@ -159,6 +159,7 @@ def test_three_mistakes_are_all_told_with_line_and_nearest_name(folder: Path) ->
         ("- litert", "- {format: litert, max_drop: null}", ["export.0.max_drop"]),
         ("- litert", "- {format: litert, max_drop: 0.05}", ["export.0.max_drop", "would do nothing"]),
         ("- litert", "- {format: litert, length: 500}", ["export.0.length"]),
+        ("name: TextClassifier", 'name: TextClassifier\n  labels: ["a\\nb", c]', ["task.labels", "fit on a line"]),
         ("- litert", "- {format: litert, precision: auto, integer_io: true}", ["export.0", "is for pictures"]),
         ("{format: saved_model}", "{format: litert, length: 8}", ["export.1", "a second export to litert-float32"]),
         ("training:", "trainig:", ["trainig", "unknown section. Nearest: 'training'"]),

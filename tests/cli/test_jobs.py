@@ -114,6 +114,17 @@ def test_lengths_that_no_built_in_text_has_are_checked_on_the_run_s_own_data(
     assert set(told["by_length"]) == {"5", "6"} and told["n"] > 1 and told["max_difference"] <= 1e-5
 
 
+def test_a_label_that_no_export_can_write_is_told_before_the_training(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.setattr(training, "check_room", lambda *_: pytest.fail("the backbone was loaded"))
+    bad = tmp_path / "bad.csv"
+    bad.write_text(place.data.read_text().replace(",cards", ',"ca\nrds"'))
+    out = tmp_path / "out"
+    assert main(["train", str(place.run), "--out", str(out), "--set", f"data.train={bad}"]) == 2
+    assert "'ca\\nrds' does not fit on a line of labels.txt" in capsys.readouterr().err and not out.exists()
+
+
 def test_a_package_that_an_export_needs_is_missed_before_the_bundle_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:

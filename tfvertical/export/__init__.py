@@ -84,6 +84,8 @@ def export(
     labelled = isinstance(examples, Examples) and examples.labels is not None
     refuse_idle(asked, calibration=calibration is not None, max_drop=max_drop is not None, labelled=labelled)
     exporter.suits(task)
+    if exporter.output == "scores":
+        check_labels(task.outputs)
     ranges = _some(calibration)
     if precision == "int8":
         task.encode(ranges)  # names what the task cannot read; the converter would blame a layer
@@ -94,7 +96,7 @@ def export(
         exporter.check(task, comparison.items)
         how = exporter.write(task, temporary, ranges.inputs, comparison.margin)
         if exporter.output == "scores":
-            write_text(temporary / "labels.txt", _label_lines(task))
+            write_text(temporary / "labels.txt", "".join(f"{label}\n" for label in task.outputs))
         description = {"format": _format_name(exporter), "precision": precision, "bundle_hash": bundle_hash}
         write_json(temporary / "parity.json", description | how | comparison.check(temporary))
         manifest.seal(temporary, kind="export", schema_version=SCHEMA_VERSION)
@@ -205,11 +207,15 @@ def _check(gate: _parity.Gate, examples: Any, calibration: Any) -> None:
         )
 
 
-def _label_lines(task: Task) -> str:
-    for label in task.outputs:
+def check_labels(labels: Sequence[str]) -> None:
+    """Say that a label cannot stand in `labels.txt`, before a minute of conversion, or hours of training.
+
+    Raises:
+        ExportError: it does not fit on a line.
+    """
+    for label in labels:
         if not label or label.splitlines() != [label]:
             raise ExportError(f"The label {label!r} does not fit on a line of labels.txt.", fix="rename the label")
-    return "".join(f"{label}\n" for label in task.outputs)
 
 
 class _Callable(ModuleType):

@@ -20,7 +20,7 @@ from tfvertical.checkpoint import Checkpoint
 from tfvertical.contracts import Examples, Task
 from tfvertical.errors import CheckpointError, ClusterError, ConfigError, ExportError, TfverticalError
 from tfvertical.events import Events
-from tfvertical.export import _parity, _summary
+from tfvertical.export import _parity, _summary, check_labels
 from tfvertical.files import check_place, check_room, refuse_filled, write_text
 from tfvertical.jobs import reading
 from tfvertical.jobs.declared import kind_of, target_of
@@ -63,6 +63,7 @@ def train(
         ClusterError: the strategy's devices or workers are not there, or a worker is gone.
         ConfigError: `checkpoint` lies in `out`.
         DataError: rows that cannot be used.
+        ExportError: a label that no export can write; or the bundle is saved, and some exports are not.
         Interrupted: a signal ended the run; the same call goes on with it.
         PresetError: the backbone cannot be had.
         TrainingError: the run broke a promise.
@@ -94,6 +95,8 @@ def train(
         say(account)
     say("Rows: " + ", ".join(f"{name} {len(part):,}" for name, part in parts.items()) + ".")
     labels = reading.names_of(run.data, run.labels, target_of(run.task), parts["train"])
+    if any(plan.options.get("output", "scores") == "scores" for plan in run.export):
+        check_labels(labels)
     say(where.describe(run.training.batch_size, len(parts["train"])))
     say(f"Loading {run.preset} for {len(labels)} labels.")
     with distribution.together(where.strategy), where.scope():
