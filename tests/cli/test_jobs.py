@@ -18,6 +18,7 @@ from tests.cli.conftest import Place, lines
 from tfvertical import bundle, config, jobs, lock
 from tfvertical.checkpoint import Checkpoint
 from tfvertical.cli import main
+from tfvertical.contracts import Examples
 from tfvertical.errors import CheckpointError, ConfigError, DataError, PresetError
 from tfvertical.export import _samples
 from tfvertical.jobs import reading, training
@@ -77,6 +78,8 @@ def test_a_position_in_the_output_folder_is_refused_before_anything_is_read(
 
 
 def test_train_saves_a_bundle_with_report_configuration_and_export(trained: Place) -> None:
+    told = json.loads((trained.bundle / "exports" / "litert-float32" / "parity.json").read_text())
+    assert told["examples"] == "given" and told["n"] > 1 and told["nasty"]["count"] > 10
     report = json.loads((trained.bundle / "bundle" / "report" / "report.json").read_text())
     assert report["labels"] == ["cards", "travel"]
     assert report["before"]["metrics"]["accuracy"] < report["metrics"]["accuracy"]
@@ -362,6 +365,17 @@ def test_a_run_s_export_is_given_what_its_precision_uses(precision: str, keys: l
     plan = ExportPlan("litert", {"precision": precision})
     given = training._for_export(plan, {"train": "train", "validation": "held out"}, None)
     assert given.pop("examples") == "held out" and list(given) == keys
+
+
+def test_a_file_that_sees_no_validation_text_whole_is_compared_on_the_built_in_ones(
+    trained: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = trained_by.loaded(trained.bundle)
+    held = Examples(["card " * 9] * 600, None, [str(at) for at in range(600)])
+    given = training._for_export(ExportPlan("litert", {"length": 8}), {"validation": held}, task)
+    assert given == {}
+    assert len(training._for_export(ExportPlan("litert", {}), {"validation": held}, task)["examples"]) == 500
+    assert training._for_export(ExportPlan("litert", {}), {}, task) == {}
 
 
 def test_no_examples_keeps_texts_out_of_the_report(trained: Place) -> None:

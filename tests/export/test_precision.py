@@ -13,7 +13,7 @@ from tests.bundle import fakes
 from tests.export.conftest import pictures
 from tfvertical.contracts import Encoded, Examples, Task
 from tfvertical.errors import ConfigError, DataError, ExportError
-from tfvertical.export import _parity, _personal, _selective, export, litert
+from tfvertical.export import _parity, _personal, _samples, _selective, export, litert
 from tfvertical.runtime import LiteRT, Predictor
 from tfvertical.runtime.contents import contents
 
@@ -66,7 +66,7 @@ def test_a_file_that_loses_too_much_is_refused(tmp_path: Path, text_classifier, 
 class Recorded:
     """A task and its exporter that answer what they are told to."""
 
-    labels, target, measure = ("a", "b"), "label", "accuracy"
+    labels, target, measure, items = ("a", "b"), "label", "accuracy", "text"
     truth, quality = fakes.FakeTask.truth, fakes.FakeTask.quality
     apart, agree = Task.apart, Task.agree
 
@@ -105,6 +105,37 @@ def test_a_drop_in_accuracy_is_refused(tmp_path: Path, monkeypatch):
         compared(received, 0.004).check(tmp_path)
     with pytest.raises(ExportError, match="no numbers"):
         compared(received * np.nan, 1.0).check(tmp_path)
+
+
+class Odd(Recorded):
+    """It says the first label of everything, and its file the second one of the empty text."""
+
+    def scores(self, encoded: Any) -> np.ndarray:
+        return np.repeat(self.expected, len(encoded.rows), axis=0)
+
+    def load(self, task: Any, folder: Path) -> Any:
+        return lambda items: np.array([self.received if item == "" else self.expected[0] for item in items])
+
+
+@pytest.mark.parametrize("wrong", [[0.4, 0.6], [np.nan, np.nan]])
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+def test_what_is_built_in_goes_through_every_file(tmp_path: Path, monkeypatch, precision: str, wrong: list[float]):
+    monkeypatch.setattr(_parity, "_fits", lambda task, exporter, items: ["long" not in item for item in items])
+    odd = Odd(np.array([[0.9, 0.1]], np.float32), np.array(wrong, np.float32))
+    seen = len(_samples.TEXTS) - sum("long" in text for text in _samples.TEXTS)
+    compared = _parity.Comparison(odd, odd, ["a card"] * 100, _parity.Gate(precision))
+    if precision == "float32":
+        with pytest.raises(ExportError, match="on built-in example 0, agreement"):
+            compared.check(tmp_path)
+        odd.received = odd.expected[0]
+    told = compared.check(tmp_path)
+    assert (told["n"], told["examples"], told["agreement"], told["max_difference"]) == (100, "given", 1.0, 0.0)
+    alike = {"max_difference": 0.0, "agreement": 1.0}
+    if precision == "int8":
+        difference = None if np.isnan(wrong[0]) else pytest.approx(0.5)
+        first = not np.argmax(wrong)
+        alike = {"max_difference": difference, "agreement": pytest.approx(1 - (not first) / seen)}
+    assert told["nasty"] == {"count": seen, **alike}
 
 
 @pytest.mark.parametrize("count", [50, 100, 300])
@@ -188,7 +219,9 @@ def test_a_task_reads_examples_from_a_file(tmp_path: Path, text_classifier):
     lines = "".join(f"{text},{text_classifier.labels[0]}\n" for text in TEXTS if "." not in text)
     (tmp_path / "held.csv").write_text("text,label\n" + lines)
     folder = text_classifier.export(tmp_path, precision="dynamic", examples=tmp_path / "held.csv", max_drop=1.0)
-    assert parity(folder)["n"] == 100 and "accuracy" in parity(folder)
+    told = parity(folder)
+    assert told["n"] == 100 and "accuracy" in told
+    assert told["nasty"].keys() == {"count", "max_difference", "agreement"} and told["nasty"]["count"] > 10
 
 
 class Counted:

@@ -53,8 +53,8 @@ def export(
         format: `"litert"`, `"saved_model"` or `"onnx"`.
         precision: of weights and arithmetic: `"float32"`, and for LiteRT `"float16"`, `"dynamic"`, `"int8"`, `"auto"`.
         examples: raw items to compare on: texts, or pictures (paths, encoded bytes, uint8 arrays); or `Examples` with
-            labels, on which accuracy is measured too. None, for float32, means built-in texts of all scripts, or drawn
-            pictures of several sizes.
+            labels, on which accuracy is measured too. Built-in texts of all scripts, or drawn pictures of several
+            sizes, are compared beside them; a float32 file must hold on those too, and needs no others.
         calibration: raw training items for `"int8"`, some 200; activations are quantized to the ranges seen on them.
         max_drop: how much accuracy, as a share of all examples, a lower precision may lose; None for 0.01.
         overwrite: replace an export that stands there.

@@ -14,6 +14,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from tfvertical import bundle, data, distribution
 from tfvertical._console import load_tensorflow, quiet
 from tfvertical.checkpoint import Checkpoint
@@ -138,8 +140,8 @@ def train(
         say(f"The run's last position stays in {unfinished.place}. {error}")
     refused = []
     for plan in run.export:
-        measured_on = _for_export(plan, parts, task)
         try:
+            measured_on = _for_export(plan, parts, task)
             with quiet():
                 written = task.export(
                     out, plan.format, overwrite=overwrite, bundle_hash=seal, **plan.options, **measured_on
@@ -262,19 +264,24 @@ def _silent(line: str) -> None:
 
 
 def _for_export(plan: ExportPlan, parts: Mapping[str, Examples], task: Task) -> dict[str, Any]:
-    """What a lower precision is calibrated and measured on: not the test data, where there are others.
+    """What an export is compared on, and calibrated: not on the test data, where there are others.
 
-    Several lengths in float32 are compared on them too, beside the built-in texts: of those, none has some hundred
-    tokens, and a length that no example has is refused.
+    In float32 some of them do, since every score is compared and not counted; the built-in ones alone where the file
+    sees none of them whole. Several lengths are compared on all, and the built-in texts count as examples: a length
+    that no example has is refused.
     """
     given = parts["validation"] if "validation" in parts else parts.get("test")
     precision = plan.options.get("precision", "float32")
     if precision != "float32":
         ranges = {"calibration": parts["train"]} if precision in ("int8", "auto") else {}
         return {"examples": given} | ranges
-    if given is None or not isinstance(plan.options.get("length"), list | tuple):
+    if given is None:
         return {}
-    return {"examples": [*given.inputs, *_parity.default_items(task)]}
+    if isinstance(plan.options.get("length"), list | tuple):
+        return {"examples": [*given.inputs, *_parity.default_items(task)]}
+    some = list(given.take(np.random.default_rng(0).permutation(len(given))[: _parity.SEARCHED]).inputs)
+    exporter = Registry("export").build({"name": plan.format, **plan.options})
+    return {"examples": some} if any(_parity._fits(task, exporter, some)) else {}
 
 
 def _account(part: Examples) -> dict[str, Any]:
