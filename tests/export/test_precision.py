@@ -6,14 +6,18 @@ import json
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 
 from tests.bundle import fakes
+from tests.core import tiny
 from tests.export.conftest import pictures
-from tfvertical.contracts import Encoded, Examples, Task
+from tfvertical.contracts import Backbone, Encoded, Examples, Task
 from tfvertical.errors import ConfigError, DataError, ExportError
 from tfvertical.export import _parity, _personal, _samples, _selective, export, litert
+from tfvertical.export._packing import unpacked
 from tfvertical.runtime import LiteRT, Predictor
 from tfvertical.runtime.contents import contents
 
@@ -54,6 +58,37 @@ def test_full_integer_takes_ranges_from_training_pictures(tmp_path: Path, sure_i
         assert runner.inputs["images"][1] == np.uint8 and runner._signatures[0].steps["images"] == (1.0, 0), (
             "a pixel is itself"
         )
+
+
+def kinds(path: Path) -> list[tuple[str, int]]:
+    """Operators of a file in their order, each with the number of the type of its output."""
+    root = unpacked(path.read_bytes())
+    (graph,) = root.subgraphs
+    names = {number: name for name, number in vars(schema.BuiltinOperator).items()}
+    return [
+        (names[root.operatorCodes[each.opcodeIndex].builtinCode], graph.tensors[each.outputs[0]].type)
+        for each in graph.operators
+    ]
+
+
+@pytest.mark.parametrize("kind", ["image labels", "image numbers"])
+def test_integers_end_before_the_last_layer_of_sets_of_labels_and_numbers(tmp_path: Path, kind: str):
+    """A sigmoid in the middle, as swish has it, is none at the end."""
+    made, items = tiny.make_task(kind), list(tiny.make_examples(kind, 60).inputs)
+    images = keras.Input((16, 16, 3), name="images")
+    scaled = keras.layers.Rescaling(1 / 128, -1)(images)
+    model = keras.Model(images, keras.layers.Conv2D(8, 3, 2, "same", activation="swish", name="stem")(scaled))
+    task = type(made)(Backbone(model, made.preprocessor, ["stem/"], tiny.SOURCE), made.labels)
+    folder = export(task, tmp_path, precision="int8", examples=items, calibration=items[:20])
+    assert parity(folder)["float_operators"] == []
+    found = kinds(folder / "model.tflite")
+    float32, int8 = schema.TensorType.FLOAT32, schema.TensorType.INT8
+    at = next(at for at, (name, _) in enumerate(found) if name == "FULLY_CONNECTED")
+    assert all(dtype == float32 for _, dtype in found[at:]) and ("CONV_2D", int8) in found[:at]
+    assert ("LOGISTIC", int8) in found[:at]
+    assert [name for name, _ in found[at:]].count("LOGISTIC") == (kind == "image labels")
+    scores = Predictor(folder).scores(items)
+    assert len(np.unique(scores)) > 0.9 * scores.size, "no steps"
 
 
 def test_a_file_that_loses_too_much_is_refused(tmp_path: Path, text_classifier, monkeypatch):
