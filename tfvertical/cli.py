@@ -321,8 +321,9 @@ def export(
     label: Annotated[str | None, typer.Option("--label", help="Column of the label (default: as in training).")] = None,
     reading: Reading = None,
     max_drop: Annotated[
-        float, typer.Option("--max-drop", min=0, max=1, help="Accuracy that a lower precision may lose.")
-    ] = 0.01,
+        float | None,
+        typer.Option("--max-drop", min=0, max=1, help="Accuracy that a lower precision may lose (default: 0.01)."),
+    ] = None,
     length: Annotated[
         list[int] | None, typer.Option("--length", min=1, help="Tokens that a litert file takes; may be given again.")
     ] = None,
@@ -337,7 +338,7 @@ def export(
     Registry("export").module(format)
     from tfvertical import jobs
 
-    options: dict[str, Any] = {"max_drop": max_drop}
+    options: dict[str, Any] = {} if max_drop is None else {"max_drop": max_drop}
     if length:
         options["length"] = length if len(length) > 1 else length[0]
     if output != "scores":

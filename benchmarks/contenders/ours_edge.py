@@ -33,7 +33,8 @@ def prepare(work: dict[str, Any]) -> dict[str, Any]:
     task.fit(train, adaptation=tv.Frozen(), verbose=0, **vars(ours._settings(work)))
     task.export(folder)
     for precision in ("float16", "dynamic") if text else ("float16", "int8"):
-        task.export(folder, precision=precision, examples=judged, calibration=train)
+        ranges = train if precision == "int8" else None
+        task.export(folder, precision=precision, examples=judged, calibration=ranges)
     inputs = [fixed_inputs(task, item, work.get("length")) for item in work["test"]["items"]]
     stacked = {name: np.concatenate([each[name] for each in inputs]) for name in inputs[0]}
     np.savez(folder / "inputs.npz", **stacked)

@@ -18,12 +18,13 @@ from tests.cli.conftest import Place, lines
 from tfvertical import bundle, config, data, jobs, lock
 from tfvertical.checkpoint import Checkpoint
 from tfvertical.cli import main
+from tfvertical.contracts import Examples
 from tfvertical.errors import CheckpointError, ConfigError, DataError, PresetError
 from tfvertical.export import _samples
 from tfvertical.jobs import reading, training
 from tfvertical.jobs import trained as trained_by
 from tfvertical.registry import Registry
-from tfvertical.runfiles.run import DataPlan
+from tfvertical.runfiles.run import DataPlan, ExportPlan
 
 Capture = pytest.CaptureFixture[str]
 
@@ -77,6 +78,8 @@ def test_a_position_in_the_output_folder_is_refused_before_anything_is_read(
 
 
 def test_train_saves_a_bundle_with_report_configuration_and_export(trained: Place) -> None:
+    told = json.loads((trained.bundle / "exports" / "litert-float32" / "parity.json").read_text())
+    assert told["examples"] == "given" and told["n"] > 1 and told["nasty"]["count"] > 10
     report = json.loads((trained.bundle / "bundle" / "report" / "report.json").read_text())
     assert report["labels"] == ["cards", "travel"]
     assert report["before"]["metrics"]["accuracy"] < report["metrics"]["accuracy"]
@@ -112,6 +115,17 @@ def test_lengths_that_no_built_in_text_has_are_checked_on_the_run_s_own_data(
     assert main(["train", str(place.run), "--out", str(tmp_path / "run"), *SHORT, *several]) == 0
     told = json.loads((tmp_path / "run" / "exports" / "litert-float32" / "parity.json").read_text())
     assert set(told["by_length"]) == {"5", "6"} and told["n"] > 1 and told["max_difference"] <= 1e-5
+
+
+def test_a_label_that_no_export_can_write_is_told_before_the_training(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.setattr(training, "check_room", lambda *_: pytest.fail("the backbone was loaded"))
+    bad = tmp_path / "bad.csv"
+    bad.write_text(place.data.read_text().replace(",cards", ',"ca\nrds"'))
+    out = tmp_path / "out"
+    assert main(["train", str(place.run), "--out", str(out), "--set", f"data.train={bad}"]) == 2
+    assert "'ca\\nrds' does not fit on a line of labels.txt" in capsys.readouterr().err and not out.exists()
 
 
 def test_a_package_that_an_export_needs_is_missed_before_the_bundle_is_read(
@@ -352,13 +366,49 @@ def test_export_sets_the_bad_rows_of_each_source_aside(
         (tmp_path / name).write_text(trained.data.read_text() + ",cards\n")
     files = {"source": str(tmp_path / "a.csv"), "calibration": str(tmp_path / "b.csv")}
     reading = {"policy": "quarantine", "quarantine": str(tmp_path / "bad.jsonl")}
-    jobs.export(trained.bundle, format="litert", overwrite=True, **files, reading=reading, say=said.append)
+    options = {"format": "litert", "precision": "int8", "overwrite": True}
+    jobs.export(trained.bundle, **options, **files, reading=reading, say=said.append)
     rows = len(trained.data.read_text().splitlines()) - 1
     assert len(given["examples"]) == len(given["calibration"]) == rows
     assert [line.splitlines()[0] for line in said] == [
         f"{name}: read {rows + 1}, kept {rows}, rejected 1" for name in ("a.csv", "b.csv")
     ]
     assert (tmp_path / "bad.examples.jsonl").exists() and (tmp_path / "bad.calibration.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["--text", "message", "--label", "topic"], "--text and --label would do nothing: no data are read"),
+        (["--data-option", "encoding=utf-8"], "--data-option would do nothing"),
+        (["--calibration", "train.csv"], "`calibration` would do nothing"),
+        (["--max-drop", "0.01"], "`max_drop` would do nothing"),
+    ],
+)
+def test_options_of_an_export_that_would_do_nothing_are_refused_before_anything_is_read(
+    trained: Place, given: list[str], said: str, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.setattr(trained_by, "loaded", lambda path: pytest.fail("the bundle was read"))
+    assert main(["export", str(trained.bundle), "--overwrite", *given]) == 2
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("precision", "keys"), [("int8", ["calibration"]), ("auto", ["calibration"]), ("dynamic", [])])
+def test_a_run_s_export_is_given_what_its_precision_uses(precision: str, keys: list[str]) -> None:
+    plan = ExportPlan("litert", {"precision": precision})
+    given = training._for_export(plan, {"train": "train", "validation": "held out"}, None)
+    assert given.pop("examples") == "held out" and list(given) == keys
+
+
+def test_a_file_that_sees_no_validation_text_whole_is_compared_on_the_built_in_ones(
+    trained: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = trained_by.loaded(trained.bundle)
+    held = Examples(["card " * 9] * 600, None, [str(at) for at in range(600)])
+    given = training._for_export(ExportPlan("litert", {"length": 8}), {"validation": held}, task)
+    assert given == {}
+    assert len(training._for_export(ExportPlan("litert", {}), {"validation": held}, task)["examples"]) == 500
+    assert training._for_export(ExportPlan("litert", {}), {}, task) == {}
 
 
 def test_no_examples_keeps_texts_out_of_the_report(trained: Place) -> None:

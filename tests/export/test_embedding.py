@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from tests.bundle import fakes
+from tests.core import tiny
 from tests.export.conftest import pictures
 from tfvertical.errors import BundleError, ConfigError
 from tfvertical.export import _answers, export
@@ -48,6 +49,17 @@ def test_a_predictor_says_who_reads_it(folder: Path):
 def test_an_embedder_says_who_reads_scores(tmp_path: Path, text_classifier):
     with pytest.raises(BundleError, match=r"of embeddings: it gives scores(.|\n)*runtime\.Predictor"):
         Embedder(export(text_classifier, tmp_path))
+
+
+@pytest.mark.parametrize("kind", ["text labels", "image numbers", "pair"])
+def test_what_an_embedding_was_learned_for_is_nothing_to_mediapipe(tmp_path: Path, kind: str):
+    folder = export(tiny.make_task(kind), tmp_path, output="embedding")
+    assert (contents(folder / "model.tflite").metadata is not None) == (kind != "pair")
+
+
+@pytest.mark.parametrize("kind", ["text numbers", "text labels"])
+def test_mediapipe_embeds_texts_for_numbers_and_sets_of_labels(tmp_path: Path, kind: str, tasks: Any):
+    test_mediapipe_embeds_texts(export(tiny.make_task(kind), tmp_path, output="embedding"), tasks)
 
 
 def test_mediapipe_embeds_texts(folder: Path, tasks: Any):

@@ -200,7 +200,8 @@ def test_length_is_for_texts(tmp_path: Path, image_classifier):
         export(image_classifier, tmp_path, length=8)
 
 
-def test_a_label_of_two_lines_is_refused(tmp_path: Path):
+def test_a_label_of_two_lines_is_refused_before_anything_is_computed(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(fakes.FakeTask, "scores", None)
     with pytest.raises(ExportError, match=r"'a\\nb' does not fit on a line"):
         export(fakes.image_task(labels=("a\nb", "c")), tmp_path / "x", "saved_model")
     assert not list(tmp_path.iterdir())

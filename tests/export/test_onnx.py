@@ -20,6 +20,7 @@ def test_texts(tmp_path: Path, text_classifier):
     assert folder.name == "onnx-float32" and (folder / "vocab.txt").is_file()
     told = json.loads((folder / "parity.json").read_text())
     assert told["max_difference"] <= 1e-5 and told["bytes"] == (folder / "model.onnx").stat().st_size
+    assert told["milliseconds"].keys() == {"1", "2"} and told["milliseconds"]["2"]["p50"] > 0
     session = onnxruntime.InferenceSession(str(folder / "model.onnx"), providers=["CPUExecutionProvider"])
     texts = ["the card", "never", ""]
     inputs = [fixed_inputs(text_classifier, text) for text in texts]

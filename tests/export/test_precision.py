@@ -6,14 +6,18 @@ import json
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 
 from tests.bundle import fakes
+from tests.core import tiny
 from tests.export.conftest import pictures
-from tfvertical.contracts import Encoded, Examples, Task
+from tfvertical.contracts import Backbone, Encoded, Examples, Task
 from tfvertical.errors import ConfigError, DataError, ExportError
-from tfvertical.export import _parity, _selective, export
+from tfvertical.export import _parity, _personal, _samples, _selective, export, litert
+from tfvertical.export._packing import unpacked
 from tfvertical.runtime import LiteRT, Predictor
 from tfvertical.runtime.contents import contents
 
@@ -56,6 +60,37 @@ def test_full_integer_takes_ranges_from_training_pictures(tmp_path: Path, sure_i
         )
 
 
+def kinds(path: Path) -> list[tuple[str, int]]:
+    """Operators of a file in their order, each with the number of the type of its output."""
+    root = unpacked(path.read_bytes())
+    (graph,) = root.subgraphs
+    names = {number: name for name, number in vars(schema.BuiltinOperator).items()}
+    return [
+        (names[root.operatorCodes[each.opcodeIndex].builtinCode], graph.tensors[each.outputs[0]].type)
+        for each in graph.operators
+    ]
+
+
+@pytest.mark.parametrize("kind", ["image labels", "image numbers"])
+def test_integers_end_before_the_last_layer_of_sets_of_labels_and_numbers(tmp_path: Path, kind: str):
+    """A sigmoid in the middle, as swish has it, is none at the end."""
+    made, items = tiny.make_task(kind), list(tiny.make_examples(kind, 60).inputs)
+    images = keras.Input((16, 16, 3), name="images")
+    scaled = keras.layers.Rescaling(1 / 128, -1)(images)
+    model = keras.Model(images, keras.layers.Conv2D(8, 3, 2, "same", activation="swish", name="stem")(scaled))
+    task = type(made)(Backbone(model, made.preprocessor, ["stem/"], tiny.SOURCE), made.labels)
+    folder = export(task, tmp_path, precision="int8", examples=items, calibration=items[:20])
+    assert parity(folder)["float_operators"] == []
+    found = kinds(folder / "model.tflite")
+    float32, int8 = schema.TensorType.FLOAT32, schema.TensorType.INT8
+    at = next(at for at, (name, _) in enumerate(found) if name == "FULLY_CONNECTED")
+    assert all(dtype == float32 for _, dtype in found[at:]) and ("CONV_2D", int8) in found[:at]
+    assert ("LOGISTIC", int8) in found[:at]
+    assert [name for name, _ in found[at:]].count("LOGISTIC") == (kind == "image labels")
+    scores = Predictor(folder).scores(items)
+    assert len(np.unique(scores)) > 0.9 * scores.size, "no steps"
+
+
 def test_a_file_that_loses_too_much_is_refused(tmp_path: Path, text_classifier, monkeypatch):
     monkeypatch.setattr(_parity, "AGREEMENT", 1.1)
     with pytest.raises(ExportError, match=r"'dynamic' loses too much; nothing was written(.|\n)*same label on"):
@@ -66,7 +101,7 @@ def test_a_file_that_loses_too_much_is_refused(tmp_path: Path, text_classifier, 
 class Recorded:
     """A task and its exporter that answer what they are told to."""
 
-    labels, target, measure = ("a", "b"), "label", "accuracy"
+    labels, target, measure, items = ("a", "b"), "label", "accuracy", "text"
     truth, quality = fakes.FakeTask.truth, fakes.FakeTask.quality
     apart, agree = Task.apart, Task.agree
 
@@ -107,6 +142,37 @@ def test_a_drop_in_accuracy_is_refused(tmp_path: Path, monkeypatch):
         compared(received * np.nan, 1.0).check(tmp_path)
 
 
+class Odd(Recorded):
+    """It says the first label of everything, and its file the second one of the empty text."""
+
+    def scores(self, encoded: Any) -> np.ndarray:
+        return np.repeat(self.expected, len(encoded.rows), axis=0)
+
+    def load(self, task: Any, folder: Path) -> Any:
+        return lambda items: np.array([self.received if item == "" else self.expected[0] for item in items])
+
+
+@pytest.mark.parametrize("wrong", [[0.4, 0.6], [np.nan, np.nan]])
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+def test_what_is_built_in_goes_through_every_file(tmp_path: Path, monkeypatch, precision: str, wrong: list[float]):
+    monkeypatch.setattr(_parity, "_fits", lambda task, exporter, items: ["long" not in item for item in items])
+    odd = Odd(np.array([[0.9, 0.1]], np.float32), np.array(wrong, np.float32))
+    seen = len(_samples.TEXTS) - sum("long" in text for text in _samples.TEXTS)
+    compared = _parity.Comparison(odd, odd, ["a card"] * 100, _parity.Gate(precision))
+    if precision == "float32":
+        with pytest.raises(ExportError, match="on built-in example 0, agreement"):
+            compared.check(tmp_path)
+        odd.received = odd.expected[0]
+    told = compared.check(tmp_path)
+    assert (told["n"], told["examples"], told["agreement"], told["max_difference"]) == (100, "given", 1.0, 0.0)
+    alike = {"max_difference": 0.0, "agreement": 1.0}
+    if precision == "int8":
+        difference = None if np.isnan(wrong[0]) else pytest.approx(0.5)
+        first = not np.argmax(wrong)
+        alike = {"max_difference": difference, "agreement": pytest.approx(1 - (not first) / seen)}
+    assert told["nasty"] == {"count": seen, **alike}
+
+
 @pytest.mark.parametrize("count", [50, 100, 300])
 def test_the_limit_itself_is_held(count: int, tmp_path: Path, monkeypatch):
     """One example in a hundred fewer is not more than 0.01, whatever accuracy it started from."""
@@ -122,6 +188,54 @@ def test_the_limit_itself_is_held(count: int, tmp_path: Path, monkeypatch):
         held = _parity.Comparison(recorded, recorded, examples, _parity.Gate("int8", lost / count))
         assert held.margin(lambda items, received=received: received) >= 0
         assert held.check(tmp_path)["drop"] == pytest.approx(lost / count)
+
+
+@pytest.fixture
+def beyond(monkeypatch) -> Any:
+    """A comparison on more examples than are searched, and a candidate that is wrong on none of those, but of others.
+
+    `predictor(wrong)` says another label on that share of the examples outside.
+    """
+    monkeypatch.setattr(_parity, "_fits", lambda task, exporter, items: [True] * len(items))
+    count = _parity.SEARCHED + 100
+    outside = np.random.default_rng(0).permutation(count)[_parity.SEARCHED :]
+    expected = np.array([[0.9, 0.1]] * count, np.float32)
+    examples = Examples(list(range(count)), ["a"] * count, [str(number) for number in range(count)])
+
+    def predictor(wrong: float) -> Any:
+        received = expected.copy()
+        received[outside[: round(wrong * len(outside))]] = [0.1, 0.9]
+        return lambda items: received[list(items)]
+
+    recorded = Recorded(expected, expected)
+    return _parity.Comparison(recorded, recorded, examples, _parity.Gate("int8", 0.01)), predictor
+
+
+def test_the_search_goes_on_where_a_file_holds_on_some_examples_only(beyond):
+    """All in integers, "c" alone in float and "d" alone hold on those that are searched; of all, only "d" does."""
+    comparison, predictor = beyond
+    wrong = {"": 0.5, "c": 0.2, "d,e": 0.0, "d": 0.05, "e": 0.5}
+    asked: list[str] = []
+
+    def margin(model: bytes) -> float:
+        asked.append(model.decode().strip())
+        return comparison.margin(predictor(wrong.get(asked[-1], 0.5)))
+
+    _, told = _selective.smallest(Counted(), margin)
+    assert told["float_operators"] == ["d"] and {"", "c", "e"} <= set(asked)
+    assert margin(b"") < 0 <= margin(b"d") < margin(b"d,e")
+
+
+def test_features_are_written_in_the_precision_that_holds_on_all_examples(beyond, tmp_path: Path, monkeypatch):
+    comparison, predictor = beyond
+    monkeypatch.setattr(_personal, "files", lambda task, length, precision, below: {"features": precision.encode()})
+    wrong = {"dynamic": 0.2, "float16": 0.0}
+    monkeypatch.setattr(
+        _personal, "predictor", lambda task, folder, length: predictor(wrong[(folder / "features").read_text()])
+    )
+    monkeypatch.setattr(litert.LiteRT, "_longest", lambda exporter, task: None)
+    exporter = litert.LiteRT(precision="dynamic", trainable_head=True)
+    assert exporter._personal(comparison.task, tmp_path, comparison.margin) == "float16"
 
 
 def test_too_few_examples_tell_nothing(tmp_path: Path, text_classifier):
@@ -140,7 +254,9 @@ def test_a_task_reads_examples_from_a_file(tmp_path: Path, text_classifier):
     lines = "".join(f"{text},{text_classifier.labels[0]}\n" for text in TEXTS if "." not in text)
     (tmp_path / "held.csv").write_text("text,label\n" + lines)
     folder = text_classifier.export(tmp_path, precision="dynamic", examples=tmp_path / "held.csv", max_drop=1.0)
-    assert parity(folder)["n"] == 100 and "accuracy" in parity(folder)
+    told = parity(folder)
+    assert told["n"] == 100 and "accuracy" in told
+    assert told["nasty"].keys() == {"count", "max_difference", "agreement"} and told["nasty"]["count"] > 10
 
 
 class Counted:
@@ -225,9 +341,27 @@ def test_an_operator_in_float_is_really_in_float(tmp_path: Path, sure_image_clas
         ({"label_names": {"de": "abc"}}, r"label_names\['de'\]"),
         ({"precision": "int8", "integer_io": True, "examples": TEXTS, "calibration": TEXTS}, "is for pictures"),
         ({"format": "saved_model", "precision": "int8"}, "saved_model has no precision"),
+        ({"calibration": TEXTS}, r"`calibration` would do nothing(.|\n)*'float32'(.|\n)*'int8'"),
+        ({"calibration": TEXTS, "precision": "dynamic", "examples": TEXTS}, "`calibration` would do nothing"),
+        ({"max_drop": 0.02}, "`max_drop` would do nothing: a float32 file"),
+        ({"max_drop": 0.02, "precision": "dynamic", "examples": TEXTS}, r"`max_drop` would do nothing(.|\n)*labels"),
+        ({"examples": []}, "`examples` is empty"),
+        ({"examples": np.array([], str), "precision": "float32"}, "`examples` is empty"),
     ],
 )
 def test_mistakes_are_told_and_nothing_is_written(tmp_path: Path, text_classifier, options, message: str):
-    with pytest.raises(ConfigError, match=message):
-        export(text_classifier, tmp_path, **options)
+    for door in (export, type(text_classifier).export):
+        with pytest.raises(ConfigError, match=message):
+            door(text_classifier, tmp_path, **options)
     assert not list(tmp_path.glob("exports/*"))
+
+
+@pytest.mark.parametrize("items", [np.array(TEXTS[:3]), tuple(TEXTS[:2])])
+def test_a_task_takes_raw_items_as_the_function_does(tmp_path: Path, text_classifier, items: Any):
+    folder = text_classifier.export(tmp_path, examples=items)
+    assert (parity(folder)["n"], parity(folder)["examples"]) == (len(items), "given")
+
+
+def test_auto_takes_ranges_that_it_may_not_need(tmp_path: Path, text_classifier):
+    folder = text_classifier.export(tmp_path, precision="auto", examples=TEXTS, calibration=TEXTS[:4])
+    assert folder.name == "litert-dynamic"

@@ -73,6 +73,10 @@ def test_the_table_beside_exports_says_so_too(tmp_path: Path, text_classifier: A
     text_classifier.export(tmp_path, "saved_model", bundle_hash="two")
     written = (tmp_path / "exports" / "README.md").read_text()
     assert "| litert-float32 (of an earlier bundle) |" in written and written.count("earlier") == 1
+    told = json.loads((tmp_path / "exports" / "saved_model-float32" / "parity.json").read_text())
+    assert told["milliseconds"].keys() == {"process"} and told["milliseconds"]["process"]["p50"] > 0
+    (line,) = (line for line in written.splitlines() if line.startswith("| saved_model"))
+    assert line.endswith(" ms (the process' threads) |") and "| – | " in line
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tfvertical.export import _parity
 
 SCHEMA_VERSION = 1
+DROP = 0.01  # of accuracy that a lower precision may lose, where nothing else is said
 CALIBRATION = 200  # examples; more change the ranges little, and each takes a run of the float model
 
 
@@ -33,7 +34,7 @@ def export(
     precision: str = "float32",
     examples: Examples | Sequence[Any] | None = None,
     calibration: Examples | Sequence[Any] | None = None,
-    max_drop: float = 0.01,
+    max_drop: float | None = None,
     overwrite: bool = False,
     bundle_hash: str | None = None,
     **options: Any,
@@ -52,10 +53,10 @@ def export(
         format: `"litert"`, `"saved_model"` or `"onnx"`.
         precision: of weights and arithmetic: `"float32"`, and for LiteRT `"float16"`, `"dynamic"`, `"int8"`, `"auto"`.
         examples: raw items to compare on: texts, or pictures (paths, encoded bytes, uint8 arrays); or `Examples` with
-            labels, on which accuracy is measured too. None, for float32, means built-in texts of all scripts, or drawn
-            pictures of several sizes.
+            labels, on which accuracy is measured too. Built-in texts of all scripts, or drawn pictures of several
+            sizes, are compared beside them; a float32 file must hold on those too, and needs no others.
         calibration: raw training items for `"int8"`, some 200; activations are quantized to the ranges seen on them.
-        max_drop: how much accuracy, as a share of all examples, a lower precision may lose.
+        max_drop: how much accuracy, as a share of all examples, a lower precision may lose; None for 0.01.
         overwrite: replace an export that stands there.
         bundle_hash: the `hash` of the bundle's manifest, by which a stale export is known.
         **options: the format's own, such as `length` (tokens) for LiteRT.
@@ -64,7 +65,8 @@ def export(
         The export's folder: the format's files, `labels.txt`, `parity.json` and `manifest.json`.
 
     Raises:
-        ConfigError: no such format, precision or option; a lower precision without examples.
+        ConfigError: no such format, precision or option; a lower precision without examples; an option that would do
+            nothing.
         ExportError: the file cannot be written in built-in operators, or it is not faithful. Nothing is left behind.
         BundleError: an export is there already, or no space is left.
         DataError: items that the task cannot read.
@@ -75,11 +77,15 @@ def export(
 
     exporter: Exporter = Registry("export").build({"name": format, "precision": precision, **options})
     check_packages(exporter)
-    precision = exporter.chosen(task.items, task.target)
+    asked, precision = precision, exporter.chosen(task.items, task.target)
     exporter = replace(exporter, precision=precision)  # type: ignore[type-var]
-    gate = _parity.Gate(precision, max_drop)
+    gate = _parity.Gate(precision, DROP if max_drop is None else max_drop)
     _check(gate, examples, calibration)
+    labelled = isinstance(examples, Examples) and examples.labels is not None
+    refuse_idle(asked, calibration=calibration is not None, max_drop=max_drop is not None, labelled=labelled)
     exporter.suits(task)
+    if exporter.output == "scores":
+        check_labels(task.outputs)
     ranges = _some(calibration)
     if precision == "int8":
         task.encode(ranges)  # names what the task cannot read; the converter would blame a layer
@@ -90,7 +96,7 @@ def export(
         exporter.check(task, comparison.items)
         how = exporter.write(task, temporary, ranges.inputs, comparison.margin)
         if exporter.output == "scores":
-            write_text(temporary / "labels.txt", _label_lines(task))
+            write_text(temporary / "labels.txt", "".join(f"{label}\n" for label in task.outputs))
         description = {"format": _format_name(exporter), "precision": precision, "bundle_hash": bundle_hash}
         write_json(temporary / "parity.json", description | how | comparison.check(temporary))
         manifest.seal(temporary, kind="export", schema_version=SCHEMA_VERSION)
@@ -128,6 +134,35 @@ def check_packages(exporter: Exporter) -> None:
         )
 
 
+def refuse_idle(precision: str, *, calibration: bool, max_drop: bool, labelled: bool = True) -> None:
+    """Say that an option would do nothing, before anything is read or computed.
+
+    Args:
+        precision: as it was asked for: with `auto`, whoever asks need not know which one that will be.
+        calibration, max_drop: whether they are given.
+        labelled: whether the examples have labels.
+
+    Raises:
+        ConfigError: one of them is given and changes nothing.
+    """
+    if calibration and precision not in ("int8", "auto"):
+        raise ConfigError(
+            f"`calibration` would do nothing: precision {precision!r} takes no ranges of activations.",
+            fix="leave it out, or ask for precision 'int8'",
+        )
+    if max_drop and precision == "float32":
+        raise ConfigError(
+            "`max_drop` would do nothing: a float32 file has to give the task's own scores.",
+            fix="leave it out, or ask for a lower precision",
+        )
+    if max_drop and not labelled:
+        raise ConfigError(
+            "`max_drop` would do nothing: accuracy is only known on examples with labels.",
+            expected="`examples` with labels: tv.data.load(…)",
+            fix="give labels, or leave it out",
+        )
+
+
 def _format_name(exporter: Exporter) -> str:
     return type(exporter).__module__.rsplit(".", 1)[-1]
 
@@ -154,6 +189,10 @@ def _check(gate: _parity.Gate, examples: Any, calibration: Any) -> None:
     if not 0 <= gate.max_drop <= 1:
         raise ConfigError(f"max_drop is {gate.max_drop}.", expected="a share of examples, 0 to 1")
     given = _items(examples)  # whatever the precision: a path is no list of letters
+    if gate.exact and examples is not None and not given:
+        raise ConfigError(
+            "`examples` is empty: there is nothing to compare on.", fix="give some, or leave it out for built-in ones"
+        )
     if gate.exact:
         return
     if not given:
@@ -168,11 +207,15 @@ def _check(gate: _parity.Gate, examples: Any, calibration: Any) -> None:
         )
 
 
-def _label_lines(task: Task) -> str:
-    for label in task.outputs:
+def check_labels(labels: Sequence[str]) -> None:
+    """Say that a label cannot stand in `labels.txt`, before a minute of conversion, or hours of training.
+
+    Raises:
+        ExportError: it does not fit on a line.
+    """
+    for label in labels:
         if not label or label.splitlines() != [label]:
             raise ExportError(f"The label {label!r} does not fit on a line of labels.txt.", fix="rename the label")
-    return "".join(f"{label}\n" for label in task.outputs)
 
 
 class _Callable(ModuleType):

@@ -83,6 +83,8 @@ def convert(
     """
     signatures = traced(task, answer, shapes)
     names = {name.split(":")[0] for name in signatures[SIGNATURE].structured_input_signature[1]}
+    (output,) = signatures[SIGNATURE].structured_outputs
+    whole_end = output == "scores" and task.target in ("labels", "numbers")  # no softmax stands there
     how: dict[str, Any] = {}
     with converter(signatures, precision, integer_io, below) as made:
         try:
@@ -92,7 +94,7 @@ def convert(
                     made.representative_dataset = examples
                     biases = Biases(_floats(signatures, below), islice(examples(), CORRECTING))
                 if precision == "int8" and not integer_io:
-                    model, how = _selective.smallest(_selective.Integers(made, biases), margin)
+                    model, how = _selective.smallest(_selective.Integers(made, biases, whole_end), margin)
                 elif precision == "int8":
                     model = biases.by_outputs(bytes(made.convert()))
                 elif precision == "dynamic":
@@ -108,7 +110,6 @@ def convert(
                 received="; ".join(lines)[:500] or f"{type(error).__name__}: {str(error)[:300]}",
                 fix="replace the layer named above, or export as saved_model",
             ) from error
-    (output,) = signatures[SIGNATURE].structured_outputs
     return _checked(model, names, output, list(signatures)), how
 
 

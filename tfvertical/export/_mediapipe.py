@@ -37,11 +37,14 @@ def check(task: Task, label_names: Mapping[str, Sequence[str]]) -> None:
                 raise ConfigError(f"{where}: {name!r} does not fit on a line.", fix="rename it")
 
 
-def supported(task: Task) -> bool:
-    """Whether MediaPipe can make the model's inputs: it lower-cases every text and splits Chinese into characters."""
+def supported(task: Task, output: str = "scores") -> bool:
+    """Whether MediaPipe can make the model's inputs, and has a task for its output.
+
+    It lower-cases every text and splits Chinese into characters; what an embedding is learned for is nothing to it.
+    """
     preprocessor = task.preprocessor
-    if task.target != "label" or task.items == "pair":
-        return False  # MediaPipe has no such task
+    if (output == "scores" and task.target != "label") or task.items == "pair":
+        return False
     if reads_words(preprocessor):
         config = preprocessor.config()
         return bool(config["lowercase"] and config["cjk"] and set(config["inputs"]) == set(_ROLES))
@@ -60,7 +63,7 @@ def described(model: bytes, task: Task, output: str, label_names: Mapping[str, S
         output: `scores` or `embedding`.
         label_names: as `check` has found them right.
     """
-    if not supported(task):
+    if not supported(task, output):
         return model
     files, given = {}, _metadata.embedding()
     if output == "scores":

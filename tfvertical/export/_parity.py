@@ -17,7 +17,7 @@ from tfvertical.errors import ConfigError, ExportError, TfverticalError
 from tfvertical.export import _samples
 
 LEAST = 50  # real examples by which a lower precision is judged; of fewer than 100, all labels must be shared
-SEARCHED = 500  # examples that candidates are tried on; the one that is kept is tried on all
+SEARCHED = 500  # examples that candidates are tried on first; one that holds there is tried on all
 ROUNDING = 1e-9
 AGREEMENT = 0.99  # of what a file of lower precision tells, the share that must be as the task tells it
 TOLERANCE = 1e-5  # largest difference of two scores; float32 arithmetic in another order stays a hundred times below
@@ -55,6 +55,9 @@ class Comparison:
     Examples that the file sees less of than the task does (a long text that the task alone reads in windows, or one
     longer than the file's own length) have no common truth; they are counted and left out.
 
+    Real examples are seldom odd, so the built-in ones go through every file as well: one in float32 must hold on them
+    too, of one in lower precision `parity.json` tells how it fares.
+
     Args:
         task: computing in float32.
         exporter: what writes the file.
@@ -85,65 +88,95 @@ class Comparison:
         self.items, self.left_out = list(self.kept.inputs), len(every) - len(self.kept)
         encoded = task.encode(_examples(self.items))
         self.expected = np.asarray(task.scores(encoded), np.float32)
+        odd = [] if examples is None else default_items(task)
+        self.nasty = [item for item, fit in zip(odd, _fits(task, exporter, odd), strict=True) if fit]
+        self.of_nasty = self.expected[:0]
+        if self.nasty:
+            self.of_nasty = np.asarray(task.scores(task.encode(_examples(self.nasty))), np.float32)
         # of each item the rows of its scores: one, or one a word
         self.splits = np.arange(len(self.items) + 1) if encoded.units is None else encoded.units.splits
         if self.kept.labels is not None:
             task.truth(self.kept)  # an unknown label is told now
 
     def margin(self, predict: Predict) -> float:
-        """How far a file is above its limits, on some examples; below 0, it would be refused."""
-        some = np.random.default_rng(0).permutation(len(self.items))[:SEARCHED]
-        return self._margin(np.asarray(predict([self.items[at] for at in some]), np.float32), some)
+        """How far a file is above its limits; below 0, it would be refused.
+
+        Of one that loses too much on some examples, the others are not computed: it will not be kept. One that holds
+        there is held against all, as `check` does, so that a search does not end with a file that is refused.
+        """
+        order = np.random.default_rng(0).permutation(len(self.items))
+        some, rest = order[:SEARCHED], order[SEARCHED:]
+
+        def scores(which: np.ndarray) -> np.ndarray:
+            return np.asarray(predict([self.items[at] for at in which]), np.float32)
+
+        received = scores(some)
+        reached = self._margin(received, some)
+        if reached < 0 or not len(rest):
+            return reached
+        return self._margin(np.concatenate([received, scores(rest)]), order)
 
     def check(self, folder: Path) -> dict[str, Any]:
         """Run the written files.
 
         Returns:
             For `parity.json`: `n`, `left_out`, `examples`, `max_difference`, `agreement`, the limits, what the exporter
-            measured, `versions`; with labels and a lower precision, `accuracy` and `drop` too; and by name the same of
-            what stands beside the format's own file.
+            measured, `versions`; with labels and a lower precision, `accuracy` and `drop` too; of built-in examples
+            beside given ones, `nasty`: their `count`, `agreement` and `max_difference`, which those of a float32 file
+            take in; and by name the same of what stands beside the format's own file.
 
         Raises:
             ExportError: not faithful, or no number at all.
         """
         with _readable_errors():
             files = {"": self.exporter.load(self.task, folder), **self.exporter.beside(self.task, folder)}
-            received = {name: np.asarray(predict(self.items), np.float32) for name, predict in files.items()}
+            received = {name: self._received(predict) for name, predict in files.items()}
         counts = {"n": len(self.items), "left_out": self.left_out, "examples": self.source}
-        found = self._held(received.pop(""), "") | {name: self._held(each, name) for name, each in received.items()}
+        found = self._held(*received.pop(""), "") | {name: self._held(*each, name) for name, each in received.items()}
         return counts | found | self.exporter.measured(self.task, folder, self.items) | {"versions": versions()}
 
-    def _held(self, received: np.ndarray, name: str) -> dict[str, Any]:
-        """What `parity.json` tells of the scores of one file, or of several that answer together, called `name`."""
-        if received.shape != self.expected.shape:
-            raise ExportError(
-                f"The scores of the exported {name or 'model'} have another shape.",
-                expected=f"{self.expected.shape}",
-                received=f"{received.shape}",
-            )
-        found = {
-            "max_difference": float(self.task.apart(self.expected, received).max()),
-            "agreement": self._agreement(received),
-        }
-        if self.gate.exact:
-            self._refuse_different(received, name)
-            return found | {"tolerance": TOLERANCE}
-        return found | self._losses(received, name)
+    def _received(self, predict: Predict) -> tuple[np.ndarray, np.ndarray]:
+        """What a file says of the examples, and of the nasty ones."""
+        of_nasty = np.asarray(predict(self.nasty), np.float32) if self.nasty else self.of_nasty
+        return np.asarray(predict(self.items), np.float32), of_nasty
 
-    def _refuse_different(self, received: np.ndarray, name: str) -> None:
+    def _held(self, received: np.ndarray, of_nasty: np.ndarray, name: str) -> dict[str, Any]:
+        """What `parity.json` tells of the scores of one file, or of several that answer together, called `name`."""
+        for expected, found in ((self.expected, received), (self.of_nasty, of_nasty)):
+            if found.shape != expected.shape:
+                raise ExportError(
+                    f"The scores of the exported {name or 'model'} have another shape.",
+                    expected=f"{expected.shape}",
+                    received=f"{found.shape}",
+                )
+        nasty = {}
+        if self.nasty:
+            nasty = {"nasty": {"count": len(self.nasty), **self._alike(self.of_nasty, of_nasty)}}
+        if self.gate.exact:
+            expected, received = np.concatenate([self.expected, self.of_nasty]), np.concatenate([received, of_nasty])
+            self._refuse_different(expected, received, name)
+            return self._alike(expected, received) | nasty | {"tolerance": TOLERANCE}
+        return self._alike(self.expected, received) | nasty | self._losses(received, name)
+
+    def _refuse_different(self, expected: np.ndarray, received: np.ndarray, name: str) -> None:
         """Every score within the tolerance, and a number."""
-        differences = self.task.apart(self.expected, received)
+        differences = self.task.apart(expected, received)
         worst = int(np.argmax(np.where(np.isnan(differences), np.inf, differences)))
         if not differences[worst] <= TOLERANCE:
+            at = worst - len(self.expected)
             raise ExportError(
                 f"The exported {name or 'model'} does not score as the task does; nothing was written.",
                 expected=f"a difference of at most {TOLERANCE}",
-                received=f"{differences[worst]} on example {worst}, agreement {self._agreement(received):.4f} over "
-                f"{len(received)}",
+                received=f"{differences[worst]} on "
+                + (f"built-in example {at}" if at >= 0 else f"example {worst}")
+                + f", agreement {self._alike(expected, received)['agreement']:.4f} over {len(received)}",
             )
 
-    def _agreement(self, received: np.ndarray) -> float:
-        return float(np.mean(self.task.agree(self.expected, received)))
+    def _alike(self, expected: np.ndarray, received: np.ndarray) -> dict[str, Any]:
+        """How near scores are; no number where they are none."""
+        difference = float(self.task.apart(expected, received).max())
+        agreement = float(np.mean(self.task.agree(expected, received)))
+        return {"max_difference": difference if np.isfinite(difference) else None, "agreement": agreement}
 
     def _margin(self, received: np.ndarray, some: np.ndarray) -> float:
         """How far the scores of some items are above the limits."""
@@ -163,7 +196,7 @@ class Comparison:
         """Limits, and accuracy before and after where the truth is known; refused where too much is lost."""
         found: dict[str, Any] = {"least_agreement": AGREEMENT}
         measure, what = self.task.measure, _TOLD[self.task.target]
-        said = f"{what} on {self._agreement(received):.4f} of {len(received)}"
+        said = f"{what} on {self._alike(self.expected, received)['agreement']:.4f} of {len(received)}"
         if self.kept.labels is not None:
             before, after = (self.task.quality(self.kept, scores) for scores in (self.expected, received))
             said += f", {measure} {after:.4f} instead of {before:.4f}"
@@ -202,6 +235,9 @@ def default_items(task: Task) -> list[Any]:
 
 
 def _fits(task: Task, exporter: Exporter, items: Sequence[Any]) -> list[bool]:
+    """Whether the file sees as much of each item as the task does."""
+    if not items:
+        return []
     encoded = task.encode(_examples(items))
     counts = np.bincount(encoded.rows, minlength=len(items))
     fits = counts == 1

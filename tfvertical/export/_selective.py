@@ -38,23 +38,28 @@ class Integers:
     """Files of one calibration, each with other operators left in float.
 
     The last step from logits to scores always stays in float: integers of 8 bits would leave 256 different scores.
+    That is a softmax, or else the last linear layer and all behind it (`whole_end`).
 
     Args:
         converter: a `tf.lite.TFLiteConverter` that is set up for full integers, with its `representative_dataset`.
         biases: what corrects the files.
+        whole_end: keep the last linear layer in float, and what is computed from it.
     """
 
     instead = "export in float16 or dynamic, or calibrate on more like what the model will see"
 
-    def __init__(self, converter: Any, biases: Biases):
+    def __init__(self, converter: Any, biases: Biases, whole_end: bool = False):
         import tensorflow as tf
 
         self._biases = biases
         self._options = tf.lite.experimental.QuantizationDebugOptions
+        self._end: tuple[str, ...] = ()
         with quiet_interpreter():
             self._debugger = tf.lite.experimental.QuantizationDebugger(
                 converter=converter, debug_dataset=converter.representative_dataset, debug_options=self._but(())
             )
+        if whole_end:
+            self._end = _last_linear(bytes(self._debugger.calibrated_model))
 
     def model(self, floats: Sequence[str] = ()) -> bytes:
         """The file in which the operators with these outputs compute in float."""
@@ -74,18 +79,47 @@ class Integers:
 
     def groups(self) -> list[list[str]]:
         """Outputs of the operators, in the order of computation, cut into parts."""
-        from ai_edge_litert import schema_py_generated as schema
-
-        graph = schema.Model.GetRootAs(self._debugger.calibrated_model, 0).Subgraphs(0)
-        operators = [graph.Operators(index) for index in range(graph.OperatorsLength())]
-        return cut([graph.Tensors(each.Outputs(0)).Name().decode() for each in operators])
+        every = (name for _, _, name in _operators(bytes(self._debugger.calibrated_model)))
+        return cut([name for name in every if name not in self._end])
 
     def too_large(self, model: bytes) -> bool:
         """Whether its weights take more than they would in float16."""
         return weights(model) > weights(bytes(self._debugger.calibrated_model)) / 2
 
     def _but(self, floats: Sequence[str]) -> Any:
-        return self._options(denylisted_ops=["SOFTMAX"], denylisted_nodes=list(floats))
+        return self._options(denylisted_ops=["SOFTMAX"], denylisted_nodes=[*self._end, *floats])
+
+
+def _operators(model: bytes) -> list[tuple[int, Any, str]]:
+    """Kind, operator and name of its output, of all in the main graph, in the order of computation."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    root = schema.Model.GetRootAs(model, 0)
+    graph = root.Subgraphs(0)
+    operators = (graph.Operators(index) for index in range(graph.OperatorsLength()))
+    return [
+        (root.OperatorCodes(each.OpcodeIndex()).BuiltinCode(), each, graph.Tensors(each.Outputs(0)).Name().decode())
+        for each in operators
+    ]
+
+
+def _last_linear(model: bytes) -> tuple[str, ...]:
+    """Outputs of the last dense layer and of all that is computed from it, by name.
+
+    By name and not by kind: a sigmoid or a product also stands in the middle of many a network.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+
+    every = _operators(model)
+    dense = [at for at, (kind, _, _) in enumerate(every) if kind == schema.BuiltinOperator.FULLY_CONNECTED]
+    if not dense:
+        return ()
+    reached, names = {every[dense[-1]][1].Outputs(0)}, [every[dense[-1]][2]]
+    for _, operator, name in every[dense[-1] + 1 :]:
+        if reached & {operator.Inputs(at) for at in range(operator.InputsLength())}:
+            reached |= {operator.Outputs(at) for at in range(operator.OutputsLength())}
+            names.append(name)
+    return tuple(names)
 
 
 def smallest(files: Files, margin: Callable[[bytes], float]) -> tuple[bytes, dict[str, Any]]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tfvertical.export._timing import PROCESS
 from tfvertical.files import parse_json
 
 NAME = "README.md"
@@ -39,8 +40,8 @@ def rows(folder: Path, bundle_hash: str | None = None) -> list[dict[str, Any]]:
     Returns:
         A row each: `name`; `stale`: made from another bundle; `bytes`; `n` examples, `given` or built-in, that it was
         compared on; `agreement`; `max_difference`; `quality` of Keras and of the file, or None; `drop`, or None;
-        `milliseconds`: tokens (or nothing) -> threads -> `p50`, `p95`. Of one whose `parity.json` cannot be read, only
-        the first two.
+        `milliseconds`: tokens (or nothing) -> threads (`process`: as many as it had) -> `p50`, `p95`. Of one whose
+        `parity.json` cannot be read, only the first two.
     """
     if not folder.is_dir():
         return []
@@ -58,8 +59,9 @@ def cells(row: Mapping[str, Any]) -> list[list[str]]:
             for length, found in row["milliseconds"].items()
             if threads in found
         ]
-        for threads in ("1", "2")
+        for threads in ("1", "2", PROCESS)
     }
+    times["2"] += [f"{time} (the process' threads)" for time in times.pop(PROCESS)]
     quality, drop = row["quality"], row["drop"]
     return [
         [name],

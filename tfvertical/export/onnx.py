@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,6 +16,7 @@ from tfvertical.errors import ConfigError, ExportError, MissingPackageError, Tfv
 from tfvertical.export import _handover
 from tfvertical.export._convert import any_item
 from tfvertical.export._inputs import call, fixed_inputs
+from tfvertical.export._timing import THREADS, timed
 from tfvertical.files import write_bytes
 
 _FIX = "pip install 'tfvertical[onnx]'"
@@ -71,7 +73,7 @@ class Onnx(Exporter):
         return {}
 
     def load(self, task: Task, folder: Path) -> Predict:
-        session = _session_class()(str(folder / "model.onnx"), providers=["CPUExecutionProvider"])
+        session = _session(folder / "model.onnx")
         names = [each.name for each in session.get_inputs()]
 
         length = task.preprocessor.length if isinstance(task.preprocessor, TextPreprocessor) else 0
@@ -87,7 +89,14 @@ class Onnx(Exporter):
         return predict
 
     def measured(self, task: Task, folder: Path, items: Sequence[Any]) -> dict[str, Any]:
-        return {"bytes": (folder / "model.onnx").stat().st_size}
+        path = folder / "model.onnx"
+        found: dict[str, dict[str, float]] = {}
+        for threads in THREADS:
+            session = _session(path, threads)
+            inputs = fixed_inputs(task, items[0])
+            given = {each.name: inputs[each.name] for each in session.get_inputs()}
+            found[str(threads)] = timed(partial(session.run, ["scores"], given))
+        return {"bytes": path.stat().st_size, "milliseconds": found}
 
 
 def _export(task: Task, path: Path, length: int | None) -> None:
@@ -138,6 +147,16 @@ def _teach() -> None:
             one = context.make_const(f"{name}_one", np.ones((), np.float32))
             given = [one.output[0], found.output[0]]
             context.make_node("Sub", given, name=name, outputs=[output], shapes=[shape], dtypes=[kind])
+
+
+def _session(path: Path, threads: int = 0) -> Any:
+    """One that runs the file on so many threads; 0: as many as it likes."""
+    made = _session_class()
+    from onnxruntime import SessionOptions
+
+    options = SessionOptions()
+    options.intra_op_num_threads = threads
+    return made(str(path), options, providers=["CPUExecutionProvider"])
 
 
 def _session_class() -> Any:

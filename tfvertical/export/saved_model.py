@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 from tfvertical.contracts import Exporter, ImagePreprocessor, Margin, Predict, Task
 from tfvertical.errors import ConfigError, ExportError
 from tfvertical.export._inputs import call
+from tfvertical.export._timing import PROCESS, timed
 
 _READERS = {"entities": "Tagger", "answers": "Answerer"}  # what finds places in texts, from the files of other formats
 
@@ -113,7 +115,12 @@ class SavedModel(Exporter):
         return predict
 
     def measured(self, task: Task, folder: Path, items: Sequence[Any]) -> dict[str, Any]:
-        return {"bytes": sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())}
+        """Size, and how long the graph takes for one raw item on the threads that this process has.
+
+        TensorFlow fixes their number when it first computes, so there is one figure and not one for each number.
+        """
+        size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        return {"bytes": size, "milliseconds": {PROCESS: timed(partial(self.load(task, folder), items[:1]))}}
 
 
 def names(task: Task) -> tuple[str, ...]:

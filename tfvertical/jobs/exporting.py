@@ -13,7 +13,7 @@ from tfvertical._console import quiet
 from tfvertical.contracts import Examples
 from tfvertical.data._policy import files_of
 from tfvertical.errors import ConfigError
-from tfvertical.export import CALIBRATION, check_packages, folder_name
+from tfvertical.export import CALIBRATION, check_packages, folder_name, refuse_idle
 from tfvertical.files import refuse_filled
 from tfvertical.jobs import trained
 from tfvertical.jobs.declared import kind_of, target_of
@@ -49,6 +49,9 @@ def export(
         reading: other keywords of `data.load`, in the place of those that the bundle was trained with.
         say: is told how many rows of `source` and `calibration` could not be used, where the policy leaves them out.
         **options: of `tfvertical.export`, or the format's own.
+
+    Raises:
+        ConfigError: an option that does not suit the bundle, or that would do nothing.
     """
     own = {key: value for key, value in options.items() if key != "max_drop"}
     exporter = Registry("export").build({"name": format, "precision": precision, **own})  # mistakes are told first
@@ -57,10 +60,14 @@ def export(
     chosen = exporter.chosen(kind_of(name), target_of(name))
     if chosen != "float32" and source is None:
         raise ConfigError(f"What precision {chosen!r} loses is only known on real examples.", fix="--data FILE")
+    refuse_idle(precision, calibration=calibration is not None, max_drop=options.get("max_drop") is not None)
+    if source is None and calibration is None:
+        _refuse_unread({"--text": text, "--label": label, "--data-option": reading})
     seal = bundle.verify(path).hash
     refuse_filled(Path(path) / "exports" / folder_name(exporter, chosen), overwrite=overwrite)
     found: dict[str, Any] = {}
-    sources = {key: each for key, each in (("examples", source), ("calibration", calibration)) if each is not None}
+    wanted = (("examples", source), ("calibration", calibration if chosen == "int8" else None))
+    sources = {key: each for key, each in wanted if each is not None}
     for key, each in sources.items():
         own_reading = dict(reading or {})
         if own_reading.get("quarantine") is not None:
@@ -76,6 +83,13 @@ def export(
             path, format, precision=chosen, overwrite=overwrite, bundle_hash=seal, **found, **options
         )
     return written
+
+
+def _refuse_unread(given: Mapping[str, Any]) -> None:
+    if lost := [name for name, value in given.items() if value]:
+        raise ConfigError(
+            f"{' and '.join(lost)} would do nothing: no data are read.", fix="give --data FILE too, or leave it out"
+        )
 
 
 def _set_aside(examples: Examples) -> dict[str, Any]:

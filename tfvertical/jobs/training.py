@@ -14,13 +14,15 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from tfvertical import bundle, data, distribution
 from tfvertical._console import load_tensorflow, quiet
 from tfvertical.checkpoint import Checkpoint
 from tfvertical.contracts import Examples, Task
 from tfvertical.errors import CheckpointError, ClusterError, ConfigError, ExportError, TfverticalError
 from tfvertical.events import Events
-from tfvertical.export import _parity, _summary
+from tfvertical.export import _parity, _summary, check_labels
 from tfvertical.files import check_place, check_room, refuse_address, refuse_filled, write_text
 from tfvertical.jobs import reading
 from tfvertical.jobs.declared import kind_of, target_of
@@ -63,6 +65,7 @@ def train(
         ClusterError: the strategy's devices or workers are not there, or a worker is gone.
         ConfigError: `checkpoint` lies in `out`.
         DataError: rows that cannot be used.
+        ExportError: a label that no export can write; or the bundle is saved, and some exports are not.
         Interrupted: a signal ended the run; the same call goes on with it.
         PresetError: the backbone cannot be had.
         TrainingError: the run broke a promise.
@@ -97,6 +100,8 @@ def train(
     say("Rows: " + ", ".join(f"{name} {len(part):,}" for name, part in parts.items()) + ".")
     # of all parts: a rare label of one divided file may stand in the test part alone
     labels = reading.names_of(run.data, run.labels, target_of(run.task), *parts.values())
+    if any(plan.options.get("output", "scores") == "scores" for plan in run.export):
+        check_labels(labels)
     if line := reading.unlearned(labels, target_of(run.task), parts["train"]):
         say(line)
     say(where.describe(run.training.batch_size, len(parts["train"])))
@@ -143,8 +148,8 @@ def train(
         say(f"The run's last position stays in {unfinished.place}. {error}")
     refused = []
     for plan in run.export:
-        measured_on = _for_export(plan, parts, task)
         try:
+            measured_on = _for_export(plan, parts, task)
             with quiet():
                 written = task.export(
                     out, plan.format, overwrite=overwrite, bundle_hash=seal, **plan.options, **measured_on
@@ -273,17 +278,24 @@ def _silent(line: str) -> None:
 
 
 def _for_export(plan: ExportPlan, parts: Mapping[str, Examples], task: Task) -> dict[str, Any]:
-    """What a lower precision is calibrated and measured on: not the test data, where there are others.
+    """What an export is compared on, and calibrated: not on the test data, where there are others.
 
-    Several lengths in float32 are compared on them too, beside the built-in texts: of those, none has some hundred
-    tokens, and a length that no example has is refused.
+    In float32 some of them do, since every score is compared and not counted; the built-in ones alone where the file
+    sees none of them whole. Several lengths are compared on all, and the built-in texts count as examples: a length
+    that no example has is refused.
     """
     given = parts["validation"] if "validation" in parts else parts.get("test")
-    if plan.options.get("precision", "float32") != "float32":
-        return {"calibration": parts["train"], "examples": given}
-    if given is None or not isinstance(plan.options.get("length"), list | tuple):
+    precision = plan.options.get("precision", "float32")
+    if precision != "float32":
+        ranges = {"calibration": parts["train"]} if precision in ("int8", "auto") else {}
+        return {"examples": given} | ranges
+    if given is None:
         return {}
-    return {"examples": [*given.inputs, *_parity.default_items(task)]}
+    if isinstance(plan.options.get("length"), list | tuple):
+        return {"examples": [*given.inputs, *_parity.default_items(task)]}
+    some = list(given.take(np.random.default_rng(0).permutation(len(given))[: _parity.SEARCHED]).inputs)
+    exporter = Registry("export").build({"name": plan.format, **plan.options})
+    return {"examples": some} if any(_parity._fits(task, exporter, some)) else {}
 
 
 def _account(part: Examples) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from tfvertical import kinds
 from tfvertical.errors import nearest
-from tfvertical.export import check_packages, folder_name
+from tfvertical.export import check_labels, check_packages, folder_name, refuse_idle
 from tfvertical.registry import Registry
 from tfvertical.runfiles import schema
 from tfvertical.runfiles.runfile import Mistake, Place, named, said
@@ -140,6 +140,8 @@ def _exports(file: _File) -> Iterator[Mistake]:
     """What an export needs of the task and the data; two that would be written to one folder."""
     folders, items, target = set(), file.of_task("items"), file.of_task("target")
     judged_on = file.has("validation") or file.has("test")
+    if any(plan.get("output", "scores") == "scores" for _, plan in file.exports()) and file.right(("task", "labels")):
+        yield from said(functools.partial(check_labels, file.task.get("labels") or ()), ("task", "labels"))
     for index, plan in file.exports():
         module = Registry("export").module(plan["format"])
         own = {key: value for key, value in plan.items() if key not in ("format", "max_drop")}
@@ -149,6 +151,8 @@ def _exports(file: _File) -> Iterator[Mistake]:
             yield from wrong
             continue
         precision = exporter.chosen(items, target)
+        idle = functools.partial(refuse_idle, exporter.precision, calibration=False, max_drop="max_drop" in plan)
+        yield from said(idle, ("export", index, "max_drop"))
         if precision != "float32" and not judged_on:
             what = "is measured on validation data, and there are none. Give data.validation or data.split."
             yield Mistake(("export", index, "precision"), what)

@@ -18,6 +18,7 @@ from tfvertical.adaptations.frozen import Frozen
 from tfvertical.codecs.listing import listed
 from tfvertical.contracts import Adaptation, Backbone, Encoded, Examples, Task
 from tfvertical.data._advice import as_call, refuse_reading
+from tfvertical.data._load import kind_of_source
 from tfvertical.errors import ConfigError, DataError, TrainingError, nearest
 from tfvertical.evaluating.accounts import history_account
 from tfvertical.events import Events
@@ -292,11 +293,12 @@ class BackboneTask(Task):
     def export(self, path: str | Path, format: str = "litert", **options: Any) -> Path:
         """Write an artefact under `path/exports/` and check it against this model; see `tfvertical.export`.
 
-        `examples` and `calibration` may also be anything that `tfvertical.data.load` reads, such as a CSV file's path.
+        `examples` and `calibration` may also be anything that `tfvertical.data.load` reads, such as a CSV file's path
+        or a tuple `(x, y)`; lists, arrays and other tuples are raw items.
         If the bundle at `path` has a report, `path/exports/report.html` shows it with what all exports measured.
         """
         for name in ("examples", "calibration"):
-            if options.get(name) is not None and not isinstance(options[name], Examples | list):
+            if options.get(name) is not None and not _are_items(options[name]):
                 options[name] = self.examples(options[name])
         options.setdefault("bundle_hash", bundle.hash_for(self, path))
         written = export(self, path, format=format, **options)
@@ -384,6 +386,12 @@ class BackboneTask(Task):
 
     def _augmented(self, examples: Examples, augment: Any, seed: int) -> Transform:
         raise ConfigError(f"{type(self).__name__} has no augmentation.", fix="leave out augment")
+
+
+def _are_items(value: Any) -> bool:
+    """Whether `value` is raw items, or `Examples`, as `tfvertical.export` takes them; `(x, y)` is for `data.load`."""
+    raw_tuple = isinstance(value, tuple) and not isinstance(value, Pair) and kind_of_source(value) is None
+    return raw_tuple or isinstance(value, Examples | list | np.ndarray)
 
 
 def _settings(options: Mapping[str, Any]) -> Settings:
