@@ -13,13 +13,12 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from typing import Any
 
 import keras
 import numpy as np
 
-from tfvertical import identity, kernels, precision
+from tfvertical import identity, installed, kernels, precision
 from tfvertical.batches import Forward, outputs
 from tfvertical.columns import Dense, Ragged
 from tfvertical.contracts import Column, Encoded
@@ -206,7 +205,8 @@ def _parts(prefix: keras.Model, encoded: Encoded, keeping: Keeping) -> dict[str,
     model = identity.of_model(prefix)
     if model is None:
         return {}
-    versions = ", ".join(f"{name} {version(name)}" for name in ("tensorflow", "keras", "keras-hub"))
+    packages = installed.versions("tensorflow", "keras", "keras-hub", "keras-cv", "tfvertical")
+    versions = ", ".join(f"{name} {version}" for name, version in packages.items())
     versions += ", oneDNN" if kernels.onednn() else ""  # it rounds otherwise
     return {
         "format": FORMAT,

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+import json
 from dataclasses import replace
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tests.core import tiny
 from tfvertical import batches, features, frontier, inline, kept, stages, training
@@ -14,10 +17,12 @@ from tfvertical.adaptations.discriminative import Discriminative
 from tfvertical.adaptations.frozen import Frozen
 from tfvertical.adaptations.full_fine_tuning import FullFineTuning
 from tfvertical.adaptations.gradual_unfreezing import GradualUnfreezing
+from tfvertical.backbones import _folder, _image_model
 from tfvertical.columns import Dense, Ragged, StreamedDense
 from tfvertical.contracts import Encoded
 from tfvertical.errors import ConfigError, StoreError, TrainingError
 from tfvertical.events import Events
+from tfvertical.export import _parity
 from tfvertical.features import Keeping
 from tfvertical.settings import Settings
 from tfvertical.stages import Stage
@@ -184,6 +189,25 @@ def test_what_depends_on_something_else_is_never_used(change: str, disk):
     else:
         keeping = Keeping(disk.memory, disk.store, "float16")
     assert features.compute(prefix_of(task), encoded, keeping).source == "computed"
+
+
+def test_tensorflow_may_come_from_another_distribution(disk, monkeypatch):
+    """`tensorflow-cpu` and `tensorflow-tpu` install no metadata under the name of `tensorflow`."""
+    plain = importlib.metadata.version
+
+    def version(name: str) -> str:
+        if name == "tensorflow":
+            raise importlib.metadata.PackageNotFoundError(name)
+        return plain(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    task = tiny.text_task()
+    features.compute(prefix_of(task), task.encode(tiny.texts(9)), disk)
+    (entry,) = disk.store.entries()
+    told = json.loads((disk.store.folder / entry.key / "entry.json").read_text())["parts"]["versions"]
+    assert f"tensorflow {tf.__version__}" in told and "tfvertical " in told
+    for found in (_folder.versions(), _image_model.versions(), _parity.versions()):
+        assert (found["tensorflow"], found["keras"]) == (tf.__version__, keras.__version__)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
