@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from tfvertical import stages
 from tfvertical.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -41,8 +42,14 @@ def learns(operation: Any) -> bool:
 
 
 def augments(operation: Any) -> bool:
-    """Whether an operation is one of Keras' random augmentation layers."""
-    return ".preprocessing." in type(operation).__module__ and hasattr(operation, "generator")
+    """Whether an operation is one of Keras' random augmentation layers, of a class made of one, or holds one."""
+    import keras
+
+    layers = stages.layers(operation) if isinstance(operation, keras.layers.Layer) else []
+    return any(
+        hasattr(layer, "generator") and any(".preprocessing." in base.__module__ for base in type(layer).__mro__)
+        for layer in layers
+    )
 
 
 def split(model: keras.Model, moves: Callable[[Any], bool] = learns) -> Split:

@@ -294,6 +294,23 @@ def test_random_augmentation_is_never_cached(layer: str):
     assert augment in parts.suffix.layers
 
 
+class Mine(keras.layers.RandomFlip):
+    """An augmentation of one's own, made of one of Keras'."""
+
+
+@pytest.mark.parametrize(
+    "make", [Mine, lambda: keras.layers.Pipeline([keras.layers.RandomFlip()])], ids=["subclass", "pipeline"]
+)
+def test_augmentation_made_of_keras_own_is_never_cached_either(make):
+    augment, inputs = make(), keras.Input((16, 16, 3))
+    x = keras.layers.Conv2D(2, 3, name="frozen")(augment(keras.layers.Rescaling(1.0)(inputs)))
+    model = keras.Model(inputs, keras.layers.Dense(2, name="top")(keras.layers.Flatten()(x)))
+    stages.apply_stage(model, Stage("s", {"model/top/": 1.0}, 1))
+    parts = frontier.split(model)
+    assert parts.prefix is None or augment not in parts.prefix.layers
+    assert augment in parts.suffix.layers
+
+
 def test_dropout_before_the_frontier_lies_in_the_prefix():
     model = tiny.convnet(dropout=0.5)
     stages.apply_stage(model, Stage("s", {"model/block2": 1.0}, 1))
