@@ -359,6 +359,30 @@ def test_a_layer_that_looks_at_its_batch_is_found():
         features.compute(frontier.split(model).prefix, encoded)
 
 
+def strided(x):
+    return keras.layers.Conv1D(4, 3, strides=2, padding="same", name="strided")(x)
+
+
+def prepended(x):
+    return keras.ops.concatenate([x[:, :1], x], axis=1)
+
+
+@pytest.mark.parametrize("positions", [strided, prepended])
+@pytest.mark.parametrize("memory", [2**30, 100])
+def test_positions_that_are_not_the_examples_own_are_not_kept(positions, memory: int, tmp_path):
+    ids = keras.Input((None,), dtype="int32", name="ids")
+    x = positions(keras.layers.Embedding(9, 4, name="table")(ids))
+    y = keras.layers.GlobalMaxPooling1D()(keras.layers.Dense(4, name="top")(x))
+    model = keras.Model(ids, y)
+    stages.apply_stage(model, Stage("s", {"model/top": 1.0}, 1))
+    lengths = np.array([6, 6, 6])
+    column = Ragged(np.arange(18, dtype="int32") % 9, np.concatenate([[0], np.cumsum(lengths)]))
+    encoded = Encoded({"ids": column}, lengths, np.arange(3), np.zeros(3, "int32"), np.ones(3, "float32"))
+    with pytest.raises(TrainingError, match=r"(?s)not that of the examples.*6 positions.*(3|7) positions"):
+        features.compute(frontier.split(model).prefix, encoded, Keeping(memory, Store(tmp_path)))
+    assert not Store(tmp_path).entries()
+
+
 def test_a_model_that_is_not_functional_is_refused():
     class Own(keras.Model):
         def call(self, x):
