@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 from tests.core import tiny
-from tfvertical import frontier, stages
+from tfvertical import frontier, stages, training
 from tfvertical.adaptations.discriminative import Discriminative
 from tfvertical.adaptations.frozen import Frozen
 from tfvertical.adaptations.full_fine_tuning import FullFineTuning
 from tfvertical.adaptations.gradual_unfreezing import GradualUnfreezing
+from tfvertical.settings import Settings
 from tfvertical.stages import Stage
 
 ADAPTATIONS = [
@@ -354,3 +355,27 @@ def test_numbers_of_no_example_concern_all():
     model = keras.Model(inputs, inputs * scale(keras.ops.zeros_like(inputs[:1, 0], "int32")))
     found = frontier.first_not_finite(model, {"x": np.ones((3, 2), "float32")})
     assert found is not None and found[0] == "scale" and found[1].tolist() == [True] * 3
+
+
+@pytest.fixture
+def bfloat16():
+    """Keras' own switch, which holds for all layers that are made."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    yield
+    keras.config.set_dtype_policy(before)
+
+
+@pytest.mark.parametrize("kind", ["text", "image", "chain", "apart", "answers"])
+def test_the_frontier_may_lie_inside_the_head_by_whatever_policy_it_was_built(kind: str, bfloat16):
+    task = tiny.make_task(kind)
+    calls, _, _ = frontier.replay(task.model)
+    assert all(operation is not task.components["head"] for operation, *_ in calls)
+
+
+@pytest.mark.filterwarnings("error:Stage")
+def test_a_head_is_trained_on_what_is_kept_by_whatever_policy_it_was_built(bfloat16):
+    task = tiny.text_task()
+    settings = Settings(epochs=2, batch_size=4, cache_disk=0)
+    history = training.run(task, task.encode(tiny.texts(16)), None, Frozen(), settings, verbose=0)
+    assert history.steps[0]["chunks"] and np.isfinite(history.history["loss"]).all()
