@@ -28,7 +28,7 @@ def of_model(model: keras.Model) -> str | None:
         >>> of_model(keras.Model(inputs, ones[0](inputs))) == of_model(keras.Model(inputs, ones[1](inputs)))
         True
     """
-    calls, inputs, outputs = frontier.replay(model)
+    calls, inputs, outputs = frontier.read(model)
     numbers: dict[int, int] = {}
 
     def numbered(leaf: Any) -> Any:

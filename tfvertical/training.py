@@ -19,6 +19,7 @@ from tfvertical import (
     feed,
     kernels,
     memory,
+    nodes,
     planning,
     precision,
     proof,
@@ -55,6 +56,7 @@ class _Start:
     before: Mapping[str, bytes]
 
 
+@nodes.forgotten()  # of what is split here, nothing is built upon later
 def run(
     task: Task,
     train: Encoded,

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.core import tiny
-from tfvertical import frontier, stages, training
+from tfvertical import frontier, identity, nodes, stages, training
 from tfvertical.adaptations.discriminative import Discriminative
 from tfvertical.adaptations.frozen import Frozen
 from tfvertical.adaptations.full_fine_tuning import FullFineTuning
@@ -379,3 +379,43 @@ def test_a_head_is_trained_on_what_is_kept_by_whatever_policy_it_was_built(bfloa
     settings = Settings(epochs=2, batch_size=4, cache_disk=0)
     history = training.run(task, task.encode(tiny.texts(16)), None, Frozen(), settings, verbose=0)
     assert history.steps[0]["chunks"] and np.isfinite(history.history["loss"]).all()
+
+
+# ------------------------------------------------------------------------------------------- what calls leave behind
+def counts(model: keras.Model) -> list[tuple[int, int]]:
+    """How many calls Keras has noted at each layer, and at what is no layer in a body's graph."""
+    inside = [part for layer in stages.layers(model) for part in getattr(layer, "operations", [])]
+    every = {id(each): each for each in [*stages.layers(model), *inside]}
+    return [(len(each._inbound_nodes), len(each._outbound_nodes)) for each in every.values()]
+
+
+@pytest.mark.parametrize(
+    ("kind", "adaptation", "cache"),
+    [("text", Frozen(), True), ("image", Frozen(), False), ("image", GradualUnfreezing(blocks=1, head_epochs=1), True)],
+)
+def test_layers_hold_no_more_calls_after_plans_and_runs(kind: str, adaptation: Any, cache: bool):
+    task, examples = tiny.make_task(kind), tiny.make_examples(kind, 12)
+    before, encoded = counts(task.model), task.encode(examples)
+    plan = task.plan(examples, adaptation=adaptation, epochs=2)
+    assert counts(task.model) == before
+    split = frontier.split(task.model)
+    held = counts(task.model)
+    settings = Settings(epochs=2, batch_size=6, cache=cache, cache_disk=0)
+    training.run(task, encoded, None, adaptation, settings, verbose=0)
+    assert counts(task.model) == held
+    identity.of_model(task.model)
+    assert counts(task.model) == held
+    assert "frontier" in str(plan)
+    again = keras.Model(split.suffix.input, split.suffix.output)  # somebody's own may be built upon
+    assert len(again.layers) == len(split.suffix.layers)
+
+
+def test_a_call_of_somebody_s_own_keeps_its_place():
+    inputs, layer = keras.Input((3,)), keras.layers.Dense(2)
+    layer(inputs)
+    with nodes.forgotten():
+        nodes.called(layer, keras.Input((3,)))
+        own = layer(keras.Input((3,)))
+        nodes.called(layer, keras.Input((3,)))
+    assert own._keras_history.node_index == 2 and layer._inbound_nodes[2].outputs[0] is own
+    assert len(layer._inbound_nodes) == 3

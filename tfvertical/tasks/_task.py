@@ -13,7 +13,7 @@ from typing import Any, Self
 import keras
 import numpy as np
 
-from tfvertical import batches, bundle, data, evaluation, planning, stages, training
+from tfvertical import batches, bundle, data, evaluation, nodes, planning, stages, training
 from tfvertical.adaptations.frozen import Frozen
 from tfvertical.codecs import pixels
 from tfvertical.codecs.pairs import Pair
@@ -221,7 +221,8 @@ class BackboneTask(Task):
         how, chosen = adaptation or Frozen(), _settings(settings)
         encoded = [self.encode(self.examples(part)) for part in (train, validation) if part is not None]
         resolved = [stages.resolve(self.components, stage) for stage in how.stages(self, chosen.epochs)]
-        return planning.plan(self, resolved, encoded, chosen, augment is not None)
+        with nodes.forgotten():
+            return planning.plan(self, resolved, encoded, chosen, augment is not None)
 
     def evaluate(self, test: Any, **options: Any) -> Report:
         """A report on labelled data that the model has not seen; options as for `tfvertical.evaluation.evaluate`.
