@@ -101,11 +101,11 @@ def gather(encoded: Encoded, rows: np.ndarray, static: bool = False) -> dict[str
         static: round the length up to its `bucket`, or to that of the longest example: what is compiled for each shape
             must not see many, and a table of positions may end there.
     """
-    length = _length(encoded, rows, static)
+    length = length_of(encoded, rows, static)
     return {name: column.take(rows, length) for name, column in encoded.columns.items()}
 
 
-def _length(encoded: Encoded, rows: np.ndarray, static: bool) -> int | None:
+def length_of(encoded: Encoded, rows: np.ndarray, static: bool) -> int | None:
     """Positions that the examples at `rows` are padded to, as `gather` says; None where all have one shape."""
     if encoded.lengths is None:
         return None
@@ -306,7 +306,7 @@ def _specs(model: Any) -> list[tuple[str, list[int | None], str]]:
 def _batch(encoded: Encoded, rows: np.ndarray, share: Shared | None, static: bool = False) -> tuple[Any, ...]:
     here = rows if share is None else share(rows)
     labels = _labelled(encoded)
-    given = labels[here] if isinstance(labels, np.ndarray) else labels.take(here, _length(encoded, here, static))
+    given = labels[here] if isinstance(labels, np.ndarray) else labels.take(here, length_of(encoded, here, static))
     found = gather(encoded, here, static), given, encoded.weights[here]
     return found if share is None else (*found, np.int32(len(rows)))
 

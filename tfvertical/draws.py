@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfvertical import stages
-from tfvertical.frontier import replay
+from tfvertical.frontier import read
 
 
 class Draws:
@@ -67,7 +67,7 @@ def shapes(model: keras.Model) -> list[tuple[keras.layers.Dropout, Sequence[int]
     """Layers that draw, with the shape of their inputs; None where others than Dropout do, or a shape is not known."""
     if not any(_draws(layer) for layer in stages.layers(model)):
         return []
-    calls = [(layer, args[0].shape[1:]) for layer, args, _, _ in replay(model)[0] if _draws(layer)]
+    calls = [(layer, args[0].shape[1:]) for layer, args, _, _ in read(model)[0] if _draws(layer)]
     every = {id(layer) for layer in stages.layers(model) if _draws(layer)}
     plain = all(
         type(layer) is keras.layers.Dropout

@@ -13,13 +13,12 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from typing import Any
 
 import keras
 import numpy as np
 
-from tfvertical import identity, kernels, precision
+from tfvertical import identity, installed, kernels, precision, stages
 from tfvertical.batches import Forward, outputs
 from tfvertical.columns import Dense, Ragged
 from tfvertical.contracts import Column, Encoded
@@ -35,6 +34,7 @@ FORMAT = "3"  # goes up when the same model and data give other numbers, or lie 
 WORTH_SECONDS = 2.0  # what took less to compute is not written to disk
 RECENT_BYTES = 256 * 2**20  # outputs that stay in memory after a run, for the next one in this process
 SAME = 1e-3  # an example's outputs in another batch may differ by this share of the largest
+SAME_LOW = 0.05  # and by this where a layer computes in half precision: padding has it sum, and round, in another order
 
 
 @dataclass(frozen=True)
@@ -206,7 +206,8 @@ def _parts(prefix: keras.Model, encoded: Encoded, keeping: Keeping) -> dict[str,
     model = identity.of_model(prefix)
     if model is None:
         return {}
-    versions = ", ".join(f"{name} {version(name)}" for name in ("tensorflow", "keras", "keras-hub"))
+    packages = installed.versions("tensorflow", "keras", "keras-hub", "keras-cv", "tfvertical")
+    versions = ", ".join(f"{name} {version}" for name, version in packages.items())
     versions += ", oneDNN" if kernels.onednn() else ""  # it rounds otherwise
     return {
         "format": FORMAT,
@@ -247,13 +248,15 @@ def _check_repeatable(prefix: keras.Model, encoded: Encoded) -> None:
     rows = np.arange(min(8, len(encoded)))
     if len(rows) < 2:
         return
+    low = any(layer.compute_dtype in ("bfloat16", "float16") for layer in stages.layers(prefix))
+    same = SAME_LOW if low else SAME
     whole, part = (outputs(prefix, encoded, some) for some in (rows, rows[: len(rows) // 2]))
     for one, other in zip(whole, part, strict=True):
         cut = tuple(slice(0, size) for size in other.shape)
         real = np.isfinite(one[cut]) & np.isfinite(other)
-        first, second = (each.astype("float32") if each.dtype == bool else each for each in (one[cut], other))
+        first, second = (each.astype("float32") if each.dtype.kind in "bV" else each for each in (one[cut], other))
         largest = float(np.abs(first[real]).max(initial=0.0)) or 1.0
-        if float(np.abs(first - second)[real].max(initial=0.0)) > SAME * largest:
+        if float(np.abs(first - second)[real].max(initial=0.0)) > same * largest:
             raise TrainingError(
                 f"{prefix.name!r} gives an example other outputs in another batch: they cannot be kept.",
                 fix="a layer in it draws at random or looks at its whole batch; let it learn, or set cache=False",

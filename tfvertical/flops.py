@@ -25,7 +25,7 @@ def forward(model: keras.Model, length: float) -> float:
         >>> forward(keras.Model(inputs, keras.layers.Dense(3, use_bias=False)(inputs)), length=10)
         240.0
     """
-    calls, _, _ = frontier.replay(model)
+    calls, _, _ = frontier.read(model)
     return float(sum(_of(operation, output, length) for operation, _, _, output in calls))
 
 

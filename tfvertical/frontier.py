@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from tfvertical import nodes, stages
 from tfvertical.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -41,8 +42,14 @@ def learns(operation: Any) -> bool:
 
 
 def augments(operation: Any) -> bool:
-    """Whether an operation is one of Keras' random augmentation layers."""
-    return ".preprocessing." in type(operation).__module__ and hasattr(operation, "generator")
+    """Whether an operation is one of Keras' random augmentation layers, of a class made of one, or holds one."""
+    import keras
+
+    layers = stages.layers(operation) if isinstance(operation, keras.layers.Layer) else []
+    return any(
+        hasattr(layer, "generator") and any(".preprocessing." in base.__module__ for base in type(layer).__mro__)
+        for layer in layers
+    )
 
 
 def split(model: keras.Model, moves: Callable[[Any], bool] = learns) -> Split:
@@ -105,7 +112,7 @@ def _suffix(name: str, calls: list[Any], outputs: Any, frontier: Mapping[str, An
     for operation, args, kwargs, output in calls:
         if any(id(tensor) in touched for tensor in _tensors(output)):
             args, kwargs = keras.tree.map_structure(replaced, (args, kwargs))
-            again = operation(*args, **kwargs)
+            again = nodes.called(operation, *args, **kwargs)
             new.update(zip(map(id, _tensors(output)), _tensors(again), strict=True))
     return keras.Model(starts, keras.tree.map_structure(replaced, outputs), name=f"{name}_suffix")
 
@@ -127,7 +134,7 @@ def first_not_finite(model: keras.Model, inputs: Mapping[str, Any]) -> tuple[str
     """
     import keras
 
-    calls, symbols, outputs = replay(model)
+    calls, symbols, outputs = read(model)
     values = {id(symbol): inputs[symbol.name] for symbol in _tensors(symbols)}
     count = len(next(iter(values.values())))
     names: list[str] = []
@@ -217,7 +224,7 @@ def replay(model: keras.Model) -> tuple[list[Any], Any, Any]:
         part = _graph_of(operation)
         if part is not None and args and _same_inputs(args[0], part.input):
             return part._run_through_graph(args[0], operation_fn=lambda layer: layer, call_fn=record)
-        output = operation(*args, **kwargs)
+        output = nodes.called(operation, *args, **kwargs)
         calls.append((operation, args, kwargs, output))
         return output
 
@@ -225,6 +232,12 @@ def replay(model: keras.Model) -> tuple[list[Any], Any, Any]:
         lambda tensor: keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=tensor.name), whole.input
     )
     return calls, inputs, whole._run_through_graph(inputs, operation_fn=lambda layer: layer, call_fn=record)
+
+
+def read(model: keras.Model) -> tuple[list[Any], Any, Any]:
+    """As `replay`, for those who only look: nothing is left on the model's layers, and no model can be built of it."""
+    with nodes.forgotten():
+        return replay(model)
 
 
 def _graph_of(operation: Any) -> Any:

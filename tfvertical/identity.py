@@ -12,14 +12,15 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfvertical import frontier
+from tfvertical import code_identity, frontier
 from tfvertical.contracts import Encoded
 
 
 def of_model(model: keras.Model) -> str | None:
     """SHA-256 of a functional model, equal in every process; None where an operation cannot be written down.
 
-    Names that Keras made up do not count; order, connections, options and weights do.
+    Names that Keras made up do not count; order, connections, options, weights, arrays among the arguments, and the
+    code of layers and functions that no library has do.
 
     Example:
         >>> inputs = keras.Input((2,))
@@ -27,7 +28,7 @@ def of_model(model: keras.Model) -> str | None:
         >>> of_model(keras.Model(inputs, ones[0](inputs))) == of_model(keras.Model(inputs, ones[1](inputs)))
         True
     """
-    calls, inputs, outputs = frontier.replay(model)
+    calls, inputs, outputs = frontier.read(model)
     numbers: dict[int, int] = {}
 
     def numbered(leaf: Any) -> Any:
@@ -37,7 +38,7 @@ def of_model(model: keras.Model) -> str | None:
                 "shape": list(leaf.shape),
                 "dtype": leaf.dtype,
             }
-        return leaf if isinstance(leaf, str | int | float | bool | None) else str(leaf)
+        return code_identity.leaf(leaf)
 
     written: list[Any] = [[tensor.name, numbered(tensor)] for tensor in keras.tree.flatten(inputs)]
     weights: dict[int, Any] = {}
@@ -46,12 +47,13 @@ def of_model(model: keras.Model) -> str | None:
             kind = f"{type(operation).__module__}.{type(operation).__name__}"
             arriving = keras.tree.map_structure(numbered, [list(args), dict(kwargs)])
             leaving = [numbered(tensor) for tensor in keras.tree.flatten(output)]
-            written.append([kind, _anonymous(operation.get_config()), arriving, leaving])
+            code = code_identity.of_operation(operation)
+            written.append([kind, _anonymous(operation.get_config()), code, arriving, leaving])
             weights |= {id(variable): variable for variable in getattr(operation, "weights", ())}
         written.append([numbered(tensor) for tensor in keras.tree.flatten(outputs)])
         digest = hashlib.sha256(json.dumps(written, sort_keys=True).encode())
-    except (TypeError, ValueError, NotImplementedError):  # a function of somebody's own, say
-        return None
+    except (TypeError, ValueError, AttributeError, NotImplementedError, RecursionError):
+        return None  # a layer without a configuration, or one whose code cannot be told
     for each in of_variables(list(weights.values())):
         digest.update(each)
     return digest.hexdigest()

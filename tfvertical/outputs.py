@@ -11,10 +11,10 @@ import numpy as np
 import tensorflow as tf
 
 from tfvertical import constants, stages
-from tfvertical.batches import Forward, graph, infer
+from tfvertical.batches import Forward, graph, infer, length_of
 from tfvertical.columns import Dense, Ragged
 from tfvertical.contracts import Encoded
-from tfvertical.errors import StoreError
+from tfvertical.errors import StoreError, TrainingError
 from tfvertical.store import Spec, Writer
 
 
@@ -80,6 +80,7 @@ def run(
 
     Raises:
         StoreError: a number is too big for the dtype that is kept.
+        TrainingError: an output of variable length has other positions than the examples.
     """
     error = 0.0
     static = forward is not None
@@ -88,13 +89,27 @@ def run(
     elif forward is None and any(layer.compute_dtype != layer.variable_dtype for layer in stages.layers(prefix)):
         forward = graph(prefix, held=constants.fits(prefix))
     for some, found in infer(prefix, encoded, forward=forward, rows=rows, static=static):
+        width = length_of(encoded, some, static)
         for spec, part, values in zip(specs, kept, found, strict=True):
+            if spec.ragged:
+                _check_width(prefix, values, width)
             stored = _narrowed(values, spec.dtype)
             if stored.dtype.itemsize < values.dtype.itemsize:
                 largest = float(np.abs(values).max(initial=0.0)) or 1.0
                 error = max(error, float(np.abs(stored.astype(values.dtype) - values).max(initial=0.0)) / largest)
             part.put(some, stored)
     return error
+
+
+def _check_width(prefix: keras.Model, values: np.ndarray, width: int | None) -> None:
+    """A free axis is taken for that of the tokens, of which each example's own are kept and its padding is not."""
+    if values.shape[1] != width:
+        raise TrainingError(
+            f"{prefix.name!r} gives an output whose length is not that of the examples: it cannot be kept by token.",
+            expected=f"{width} positions, as many as the batch is padded to" if width else "a fixed shape",
+            received=f"{values.shape[1]} positions",
+            fix="a layer in it strides over positions, or adds some; let it learn, or set cache=False",
+        )
 
 
 def _narrowed(values: np.ndarray, dtype: str) -> np.ndarray:

@@ -52,7 +52,11 @@ def choose(
     ratio = speed()
     if ratio < FASTER:
         return "float32", "bfloat16 is not faster here" if ratio else "no bfloat16 products are known of this processor"
-    apart = difference(model, encoded, head)
+    try:
+        apart = difference(model, encoded, head)
+    except (tf.errors.OpError, TypeError, ValueError) as error:  # what a layer makes of numbers that it did not expect
+        told = " ".join(f"{error}".split())
+        return "float32", f"a layer does not compute in bfloat16: {told:.300}"
     if not apart <= APART:  # what is not finite, too
         return "float32", f"bfloat16 moves what comes out by {apart:.0%} of its spread"
     return LOW, f"bfloat16 products are {ratio:.1f} times as fast"

@@ -37,7 +37,7 @@ def touched(model: keras.Model, encoded: Encoded) -> dict[int, np.ndarray]:
     if not any(isinstance(layer, keras.layers.Embedding) and layer.trainable for layer in stages.layers(model)):
         return {}
     try:
-        calls, inputs, _ = frontier.replay(model)
+        calls, inputs, _ = frontier.read(model)
     except ConfigError:
         return {}
     names = {id(tensor): tensor.name for tensor in keras.tree.flatten(inputs)}

@@ -21,6 +21,7 @@ from tfvertical import (
     feed,
     kernels,
     memory,
+    nodes,
     planning,
     precision,
     proof,
@@ -57,6 +58,7 @@ class _Start:
     before: Mapping[str, bytes]
 
 
+@nodes.forgotten()  # of what is split here, nothing is built upon later
 def run(
     task: Task,
     train: Encoded,

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+import json
 from dataclasses import replace
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tests.core import tiny
 from tfvertical import batches, features, frontier, inline, kept, stages, training
@@ -14,10 +17,12 @@ from tfvertical.adaptations.discriminative import Discriminative
 from tfvertical.adaptations.frozen import Frozen
 from tfvertical.adaptations.full_fine_tuning import FullFineTuning
 from tfvertical.adaptations.gradual_unfreezing import GradualUnfreezing
+from tfvertical.backbones import _folder, _image_model
 from tfvertical.columns import Dense, Ragged, StreamedDense
 from tfvertical.contracts import Encoded
 from tfvertical.errors import ConfigError, StoreError, TrainingError
 from tfvertical.events import Events
+from tfvertical.export import _parity
 from tfvertical.features import Keeping
 from tfvertical.settings import Settings
 from tfvertical.stages import Stage
@@ -186,6 +191,25 @@ def test_what_depends_on_something_else_is_never_used(change: str, disk):
     assert features.compute(prefix_of(task), encoded, keeping).source == "computed"
 
 
+def test_tensorflow_may_come_from_another_distribution(disk, monkeypatch):
+    """`tensorflow-cpu` and `tensorflow-tpu` install no metadata under the name of `tensorflow`."""
+    plain = importlib.metadata.version
+
+    def version(name: str) -> str:
+        if name == "tensorflow":
+            raise importlib.metadata.PackageNotFoundError(name)
+        return plain(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    task = tiny.text_task()
+    features.compute(prefix_of(task), task.encode(tiny.texts(9)), disk)
+    (entry,) = disk.store.entries()
+    told = json.loads((disk.store.folder / entry.key / "entry.json").read_text())["parts"]["versions"]
+    assert f"tensorflow {tf.__version__}" in told and "tfvertical " in told
+    for found in (_folder.versions(), _image_model.versions(), _parity.versions()):
+        assert (found["tensorflow"], found["keras"]) == (tf.__version__, keras.__version__)
+
+
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_half_precision_takes_half_the_room_and_tells_its_loss(dtype: str):
     task = tiny.text_task()
@@ -333,6 +357,30 @@ def test_a_layer_that_looks_at_its_batch_is_found():
     encoded = Encoded({"x": Dense(x)}, None, np.arange(6), np.zeros(6, "int32"), np.ones(6, "float32"))
     with pytest.raises(TrainingError, match="other outputs in another batch"):
         features.compute(frontier.split(model).prefix, encoded)
+
+
+def strided(x):
+    return keras.layers.Conv1D(4, 3, strides=2, padding="same", name="strided")(x)
+
+
+def prepended(x):
+    return keras.ops.concatenate([x[:, :1], x], axis=1)
+
+
+@pytest.mark.parametrize("positions", [strided, prepended])
+@pytest.mark.parametrize("memory", [2**30, 100])
+def test_positions_that_are_not_the_examples_own_are_not_kept(positions, memory: int, tmp_path):
+    ids = keras.Input((None,), dtype="int32", name="ids")
+    x = positions(keras.layers.Embedding(9, 4, name="table")(ids))
+    y = keras.layers.GlobalMaxPooling1D()(keras.layers.Dense(4, name="top")(x))
+    model = keras.Model(ids, y)
+    stages.apply_stage(model, Stage("s", {"model/top": 1.0}, 1))
+    lengths = np.array([6, 6, 6])
+    column = Ragged(np.arange(18, dtype="int32") % 9, np.concatenate([[0], np.cumsum(lengths)]))
+    encoded = Encoded({"ids": column}, lengths, np.arange(3), np.zeros(3, "int32"), np.ones(3, "float32"))
+    with pytest.raises(TrainingError, match=r"(?s)not that of the examples.*6 positions.*(3|7) positions"):
+        features.compute(frontier.split(model).prefix, encoded, Keeping(memory, Store(tmp_path)))
+    assert not Store(tmp_path).entries()
 
 
 def test_a_model_that_is_not_functional_is_refused():

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 from tests.core import tiny
-from tfvertical import frontier, stages
+from tfvertical import frontier, identity, nodes, stages, training
 from tfvertical.adaptations.discriminative import Discriminative
 from tfvertical.adaptations.frozen import Frozen
 from tfvertical.adaptations.full_fine_tuning import FullFineTuning
 from tfvertical.adaptations.gradual_unfreezing import GradualUnfreezing
+from tfvertical.settings import Settings
 from tfvertical.stages import Stage
 
 ADAPTATIONS = [
@@ -294,6 +295,23 @@ def test_random_augmentation_is_never_cached(layer: str):
     assert augment in parts.suffix.layers
 
 
+class Mine(keras.layers.RandomFlip):
+    """An augmentation of one's own, made of one of Keras'."""
+
+
+@pytest.mark.parametrize(
+    "make", [Mine, lambda: keras.layers.Pipeline([keras.layers.RandomFlip()])], ids=["subclass", "pipeline"]
+)
+def test_augmentation_made_of_keras_own_is_never_cached_either(make):
+    augment, inputs = make(), keras.Input((16, 16, 3))
+    x = keras.layers.Conv2D(2, 3, name="frozen")(augment(keras.layers.Rescaling(1.0)(inputs)))
+    model = keras.Model(inputs, keras.layers.Dense(2, name="top")(keras.layers.Flatten()(x)))
+    stages.apply_stage(model, Stage("s", {"model/top/": 1.0}, 1))
+    parts = frontier.split(model)
+    assert parts.prefix is None or augment not in parts.prefix.layers
+    assert augment in parts.suffix.layers
+
+
 def test_dropout_before_the_frontier_lies_in_the_prefix():
     model = tiny.convnet(dropout=0.5)
     stages.apply_stage(model, Stage("s", {"model/block2": 1.0}, 1))
@@ -337,3 +355,67 @@ def test_numbers_of_no_example_concern_all():
     model = keras.Model(inputs, inputs * scale(keras.ops.zeros_like(inputs[:1, 0], "int32")))
     found = frontier.first_not_finite(model, {"x": np.ones((3, 2), "float32")})
     assert found is not None and found[0] == "scale" and found[1].tolist() == [True] * 3
+
+
+@pytest.fixture
+def bfloat16():
+    """Keras' own switch, which holds for all layers that are made."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    yield
+    keras.config.set_dtype_policy(before)
+
+
+@pytest.mark.parametrize("kind", ["text", "image", "chain", "apart", "answers"])
+def test_the_frontier_may_lie_inside_the_head_by_whatever_policy_it_was_built(kind: str, bfloat16):
+    task = tiny.make_task(kind)
+    calls, _, _ = frontier.replay(task.model)
+    assert all(operation is not task.components["head"] for operation, *_ in calls)
+
+
+@pytest.mark.filterwarnings("error:Stage")
+def test_a_head_is_trained_on_what_is_kept_by_whatever_policy_it_was_built(bfloat16):
+    task = tiny.text_task()
+    settings = Settings(epochs=2, batch_size=4, cache_disk=0)
+    history = training.run(task, task.encode(tiny.texts(16)), None, Frozen(), settings, verbose=0)
+    assert history.steps[0]["chunks"] and np.isfinite(history.history["loss"]).all()
+
+
+# ------------------------------------------------------------------------------------------- what calls leave behind
+def counts(model: keras.Model) -> list[tuple[int, int]]:
+    """How many calls Keras has noted at each layer, and at what is no layer in a body's graph."""
+    inside = [part for layer in stages.layers(model) for part in getattr(layer, "operations", [])]
+    every = {id(each): each for each in [*stages.layers(model), *inside]}
+    return [(len(each._inbound_nodes), len(each._outbound_nodes)) for each in every.values()]
+
+
+@pytest.mark.parametrize(
+    ("kind", "adaptation", "cache"),
+    [("text", Frozen(), True), ("image", Frozen(), False), ("image", GradualUnfreezing(blocks=1, head_epochs=1), True)],
+)
+def test_layers_hold_no_more_calls_after_plans_and_runs(kind: str, adaptation: Any, cache: bool):
+    task, examples = tiny.make_task(kind), tiny.make_examples(kind, 12)
+    before, encoded = counts(task.model), task.encode(examples)
+    plan = task.plan(examples, adaptation=adaptation, epochs=2)
+    assert counts(task.model) == before
+    split = frontier.split(task.model)
+    held = counts(task.model)
+    settings = Settings(epochs=2, batch_size=6, cache=cache, cache_disk=0)
+    training.run(task, encoded, None, adaptation, settings, verbose=0)
+    assert counts(task.model) == held
+    identity.of_model(task.model)
+    assert counts(task.model) == held
+    assert "frontier" in str(plan)
+    again = keras.Model(split.suffix.input, split.suffix.output)  # somebody's own may be built upon
+    assert len(again.layers) == len(split.suffix.layers)
+
+
+def test_a_call_of_somebody_s_own_keeps_its_place():
+    inputs, layer = keras.Input((3,)), keras.layers.Dense(2)
+    layer(inputs)
+    with nodes.forgotten():
+        nodes.called(layer, keras.Input((3,)))
+        own = layer(keras.Input((3,)))
+        nodes.called(layer, keras.Input((3,)))
+    assert own._keras_history.node_index == 2 and layer._inbound_nodes[2].outputs[0] is own
+    assert len(layer._inbound_nodes) == 3

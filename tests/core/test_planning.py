@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import sys
+
 import keras
+import numpy as np
 import pytest
 
 import tfvertical as tv
@@ -167,3 +171,102 @@ def test_what_else_fit_takes_changes_nothing_of_the_plan():
         task.evaluate(tiny.texts(8), verbose=0)
     with pytest.raises(ConfigError, match="Nearest: 'resamples'"):
         task.evaluate(tiny.texts(8), resample=9)
+
+
+SHIFT = 1.0
+
+
+def doubled(x):
+    return x * 2.0
+
+
+def own_layers(factor: float = 1.0) -> list[type[keras.layers.Layer]]:
+    """The same layer after edits in a notebook: the first two are equal, and have the same name as the others."""
+
+    class Own(keras.layers.Layer):
+        def call(self, x):
+            return keras.ops.relu(doubled(x)) + SHIFT
+
+    first = Own
+
+    class Own(keras.layers.Layer):  # with a remark
+        def call(self, x):
+            return keras.ops.relu(doubled(x)) + SHIFT
+
+    again = Own
+
+    class Own(keras.layers.Layer):
+        def call(self, x):
+            return keras.ops.gelu(doubled(x)) + SHIFT
+
+    other = Own
+
+    class Own(keras.layers.Layer):
+        def call(self, x):
+            return keras.ops.relu(doubled(x)) * factor + SHIFT
+
+    return [first, again, other, Own]
+
+
+def through(layer) -> str | None:
+    inputs = keras.Input((3,), name="x")
+    return identity.of_model(keras.Model(inputs, layer(inputs)))
+
+
+def test_identity_is_of_the_code_of_own_layers(monkeypatch):
+    first, again, *others = (through(layer()) for layer in own_layers())
+    assert first is not None and first == again
+    found = {first, *others, through(own_layers(factor=2.0)[-1]())}
+    monkeypatch.setattr(sys.modules[__name__], "SHIFT", 1.5)
+    found.add(through(own_layers()[0]()))
+    monkeypatch.setattr(sys.modules[__name__], "doubled", lambda x: x * 3.0)
+    found.add(through(own_layers()[0]()))
+    assert len(found) == 6 and None not in found
+    unknown = functools.partial(lambda x, held: x, held=object())
+    monkeypatch.setattr(sys.modules[__name__], "doubled", unknown)
+    assert through(own_layers()[0]()) is None, "nobody can tell what it holds"
+
+
+def named(factor: float, kept: float = 0.0):
+    @keras.saving.register_keras_serializable("tests")
+    def shape(x, more=kept):
+        return x * factor + more
+
+    return shape
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        keras.layers.Lambda,
+        lambda function: keras.layers.Dense(2, function, kernel_initializer="ones"),
+        lambda function: keras.Sequential([keras.Input((3,)), keras.layers.Activation(function)]),
+        lambda function: keras.layers.TimeDistributed(keras.layers.Dense(2, function, kernel_initializer="ones")),
+    ],
+)
+def test_identity_is_of_functions_that_layers_are_given(layer):
+    def given(function):
+        inputs = keras.Input((4, 3), name="x") if isinstance(layer(function), keras.layers.TimeDistributed) else None
+        made = layer(function)
+        return through(made) if inputs is None else identity.of_model(keras.Model(inputs, made(inputs)))
+
+    found = [given(named(*each)) for each in ((2.0,), (2.0,), (3.0,), (2.0, 1.0))]
+    assert None not in found and found[0] == found[1] and len(set(found)) == 3
+
+
+def test_identity_is_of_arrays_in_the_graph():
+    inputs = keras.Input((2000,), name="x")
+    table = np.arange(2000, dtype="float32")
+
+    def added(at: int, by: float) -> str | None:
+        other = table.copy()
+        other[at] += by
+        return identity.of_model(keras.Model(inputs, inputs + other))
+
+    found = {
+        added(0, 0.0),
+        added(1000, 1.0),
+        added(3, 1e-6 * 3),
+        identity.of_model(keras.Model(inputs, inputs[:, ::-1])),
+    }
+    assert added(0, 0.0) in found and len(found) == 4 and None not in found

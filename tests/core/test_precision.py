@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tests.core import tiny
 from tfvertical import batches, features, precision, stages, training
 from tfvertical.adaptations.frozen import Frozen
 from tfvertical.adaptations.full_fine_tuning import FullFineTuning
 from tfvertical.settings import Settings
+from tfvertical.tasks.text_classifier import TextClassifier
 
 
 def policies(task) -> set[str]:
@@ -159,6 +162,26 @@ def test_it_is_chosen_where_it_is_faster_and_nearly_the_same(ratio, apart, chose
     found = precision.choose("auto", task.model, task.encode(tiny.texts(2)))
     assert found[0] == chosen and why in found[1]
     assert precision.choose("mixed_bfloat16", task.model, task.encode(tiny.texts(2)))[0] == "mixed_bfloat16"
+
+
+class Halved(keras.layers.Layer):
+    """Has a constant that is float32, whatever arrives."""
+
+    def call(self, x):
+        return x * tf.constant(0.5)
+
+
+def test_a_layer_that_does_not_compute_in_bfloat16_is_no_reason_to_stop(monkeypatch):
+    monkeypatch.setattr(precision, "speed", lambda: 2.0)
+    backbone = tiny.text_backbone()
+    model = keras.Model(backbone.model.input, Halved()(backbone.model.output))
+    task = TextClassifier(replace(backbone, model=model), tiny.LABELS)
+    encoded = task.encode(tiny.texts(4))
+    chosen, why = precision.choose("auto", task.model, encoded)
+    assert chosen == "float32" and why.startswith("a layer does not compute in bfloat16: ")
+    assert policies(task) == {"float32"}
+    settings = Settings(epochs=1, batch_size=4, cache_disk=0)
+    assert training.run(task, encoded, None, Frozen(), settings, verbose=0).steps[0]["frozen_precision"] == "float32"
 
 
 @pytest.mark.skipif(not Path("/proc/cpuinfo").is_file(), reason="the processor's flags are read from /proc/cpuinfo")

@@ -6,11 +6,10 @@ import hashlib
 import json
 import warnings
 from collections.abc import Mapping
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tfvertical import files
+from tfvertical import files, installed
 from tfvertical.backbones import _blocks, _vocabulary
 from tfvertical.backbones._text_preprocessor import WordPiecePreprocessor
 from tfvertical.contracts import Backbone, SourceInfo, TextPreprocessor
@@ -153,4 +152,4 @@ def weights_digest(folder: Path, model: keras.Model, weights: bool = True) -> st
 
 def versions() -> dict[str, str]:
     """What built the model: package -> version."""
-    return {name: metadata.version(name) for name in ("tensorflow", "keras", "keras-hub")}
+    return installed.versions("tensorflow", "keras", "keras-hub")

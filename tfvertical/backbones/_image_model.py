@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from tfvertical import stages
+from tfvertical import installed, stages
 from tfvertical.backbones._image_blocks import image_blocks
 from tfvertical.backbones._image_preprocessor import KerasImagePreprocessor
 from tfvertical.contracts import Backbone, SourceInfo
@@ -84,7 +83,7 @@ def weights_sha256(model: keras.Model) -> str:
 
 def versions(*packages: str) -> dict[str, str]:
     """Of TensorFlow, Keras and each package its version."""
-    return {package: importlib.metadata.version(package) for package in ("tensorflow", "keras", *packages)}
+    return installed.versions("tensorflow", "keras", *packages)
 
 
 def _restorable(network: keras.Model) -> bool:

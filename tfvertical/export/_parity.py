@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.metadata
 import platform
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from tfvertical import installed
 from tfvertical.contracts import Examples, Exporter, Predict, Task, TextPreprocessor
 from tfvertical.errors import ConfigError, ExportError, TfverticalError
 from tfvertical.export import _samples
@@ -263,10 +263,4 @@ def _examples(items: Sequence[Any]) -> Examples:
 
 def versions() -> dict[str, str]:
     """Package -> version of what had a hand in an export; those not installed are left out."""
-    found = {"python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
+    return {"python": platform.python_version()} | installed.versions(*_PACKAGES)

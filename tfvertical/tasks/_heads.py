@@ -176,7 +176,8 @@ def text_head(
     """A functional head on token states; inputs are the states and the mask.
 
     Args:
-        states: symbolic `(batch, length, width)`, for its width.
+        states: symbolic `(batch, length, width)`, for its width and dtype: with another one, the frontier could not lie
+            inside the head.
         outputs: how many numbers come out.
         pooling: one of `TEXT_POOLINGS`.
         normalize: bring each pooled vector to one length (the square root of its width, so that a feature is about 1).
@@ -187,7 +188,7 @@ def text_head(
     """
     _check("pooling", pooling, TEXT_POOLINGS)
     inputs = [
-        keras.Input((None, states.shape[-1]), name="states"),
+        keras.Input((None, states.shape[-1]), dtype=states.dtype, name="states"),
         keras.Input((None,), dtype="int32", name="mask"),
     ]
     layer = AttentionPooling(name="pool") if pooling == "attention" else MaskedPooling(pooling, name="pool")
@@ -215,7 +216,7 @@ def compared_head(
     _check("pooling", pooling, TEXT_POOLINGS)
     inputs = []
     for side in ("first", "second"):
-        inputs.append(keras.Input((None, states.shape[-1]), name=f"{side}_states"))
+        inputs.append(keras.Input((None, states.shape[-1]), dtype=states.dtype, name=f"{side}_states"))
         inputs.append(keras.Input((None,), dtype="int32", name=f"{side}_mask"))
     layer = AttentionPooling(name="pool") if pooling == "attention" else MaskedPooling(pooling, name="pool")
     first, second = layer(*inputs[:2]), layer(*inputs[2:])
@@ -246,7 +247,7 @@ def token_head(
     """
     if not 0 <= convolutions <= 10:
         raise ConfigError(f"convolutions is {convolutions}.", expected="0 to 10; the tenth reaches 512 positions away")
-    seen = keras.Input((None, states.shape[-1]), name="states")
+    seen = keras.Input((None, states.shape[-1]), dtype=states.dtype, name="states")
     mask = keras.Input((None,), dtype="int32", name="mask")
     between = [
         Neighbours(2**at, seed + 100 + at, dtype="float32", name=f"neighbours_{at}") for at in range(convolutions)
@@ -271,7 +272,7 @@ def image_head(
     Arguments as for `text_head`; `pooling` is one of `IMAGE_POOLINGS`.
     """
     _check("pooling", pooling, IMAGE_POOLINGS)
-    inputs = keras.Input(features.shape[1:], name="features")
+    inputs = keras.Input(features.shape[1:], dtype=features.dtype, name="features")
     pooled = inputs
     if len(features.shape) == 4:
         kinds = {"mean": keras.layers.GlobalAveragePooling2D, "max": keras.layers.GlobalMaxPooling2D}

@@ -13,9 +13,10 @@ from typing import Any, Self
 import keras
 import numpy as np
 
-from tfvertical import batches, bundle, data, evaluation, planning, stages, training
+from tfvertical import batches, bundle, data, evaluation, nodes, planning, stages, training
 from tfvertical.adaptations.frozen import Frozen
 from tfvertical.codecs.listing import listed
+from tfvertical.codecs.pairs import Pair
 from tfvertical.contracts import Adaptation, Backbone, Encoded, Examples, Task
 from tfvertical.data._advice import as_call, refuse_reading
 from tfvertical.data._load import kind_of_source
@@ -233,7 +234,8 @@ class BackboneTask(Task):
         if validation is not None:
             encoded.append(self._held_out(self.examples(validation)))
         resolved = [stages.resolve(self.components, stage) for stage in how.stages(self, chosen.epochs)]
-        return planning.plan(self, resolved, encoded, chosen, augment is not None)
+        with nodes.forgotten():
+            return planning.plan(self, resolved, encoded, chosen, augment is not None)
 
     def evaluate(self, test: Any, **options: Any) -> Report:
         """A report on labelled data that the model has not seen; options as for `tfvertical.evaluation.evaluate`.
