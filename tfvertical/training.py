@@ -15,6 +15,7 @@ import numpy as np
 
 from tfvertical import (
     batches,
+    callback_state,
     chunks,
     feed,
     kernels,
@@ -63,7 +64,7 @@ def run(
     settings: Settings,
     *,
     augment: Transform | None = None,
-    callbacks: Sequence[keras.callbacks.Callback] = (),
+    callbacks: keras.callbacks.Callback | Sequence[keras.callbacks.Callback] | None = (),
     verbose: int = 1,
     events: Events | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
@@ -80,7 +81,7 @@ def run(
         adaptation: which stages.
         settings: everything else.
         augment: `(encoded, epoch) -> encoded`, before each epoch; with it the frozen part is not cached.
-        callbacks: Keras' own, called in every stage with the model that is trained in it.
+        callbacks: Keras' own, or one alone, called in every stage with the model that is trained in it.
         verbose: 0 silent, 1 progress bars, 2 a line an epoch.
         events: where to say what happens.
         checkpoint: a folder for the run's position; where one stands there, of the same run, it goes on from it, and
@@ -95,12 +96,15 @@ def run(
         CheckpointError: another process trains there, another run's position stands there, or a signal came and the
             position could not be saved.
         Interrupted: SIGTERM or SIGINT came; where the run stood is saved.
-        ConfigError: the settings need validation data and there are none, or monitor what epochs do not have.
+        ConfigError: the settings need validation data and there are none, or monitor what epochs do not have; or a
+            callback of Keras cannot work in such a run.
         DataError: no examples, or examples without labels.
         NotFiniteError: a step's loss or gradients are not finite; the weights are those from before it.
         TrainingError: a frozen weight moved, or a learning one did not.
     """
     events, began = events or Events(), time.perf_counter()
+    called = callback_state.listed(callbacks)
+    refusals.refuse_callbacks(called)
     memory.keep_freed()
     if verbose and (slower := kernels.hint()):
         print(slower)
@@ -141,7 +145,7 @@ def run(
                 kept.policy = saver.frozen
                 if verbose:
                     print(_going_on(position.about, plan))
-            _stages(job, planned, watch, kept, history, callbacks, saver)
+            _stages(job, planned, watch, kept, history, called, saver)
     finally:
         kept.drop()
     history.best_epoch = watch.best_epoch if settings.restore_best else -1

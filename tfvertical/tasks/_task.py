@@ -115,7 +115,7 @@ class BackboneTask(Task):
         adaptation: Adaptation | None = None,
         class_weight: str | Mapping[str, float] | None = None,
         augment: Any = None,
-        callbacks: Sequence[keras.callbacks.Callback] = (),
+        callbacks: keras.callbacks.Callback | Sequence[keras.callbacks.Callback] | None = (),
         verbose: int = 1,
         events: Events | None = None,
         checkpoint: str | Path | None = None,
@@ -130,7 +130,7 @@ class BackboneTask(Task):
             adaptation: how; `Frozen()` by default.
             class_weight: `"balanced"`, or label -> weight; it multiplies sample weights.
             augment: an `Augment` for pictures, new in every epoch.
-            callbacks: Keras' own.
+            callbacks: Keras' own, or one alone.
             verbose: 0 silent, 1 progress bars, 2 a line an epoch.
             events: where to say what happens.
             checkpoint: a folder in which the run's position is kept, every so often and after each epoch. When the
