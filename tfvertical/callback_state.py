@@ -1,7 +1,13 @@
-"""Keras' callbacks in a run of several `fit`s."""
+"""Keras' own callbacks in a run of several `fit`s, which may be taken up again.
+
+Keras calls `on_train_begin` in every stage, and in every process that a run goes on in; most of its callbacks begin
+anew there.
+"""
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
@@ -33,3 +39,17 @@ def listed(callbacks: Any) -> list[keras.callbacks.Callback]:
                 fix="call the class: EarlyStopping()" if isinstance(each, type) else None,
             )
     return found
+
+
+@contextlib.contextmanager
+def appending(callbacks: Sequence[keras.callbacks.Callback], on: bool) -> Iterator[None]:
+    """Within it, where `on`, each CSVLogger goes on with its file instead of emptying it; as it was made afterwards."""
+    loggers = [each for each in callbacks if on and isinstance(each, keras.callbacks.CSVLogger)]
+    before = [(each.append, each.append_header) for each in loggers]
+    for each in loggers:
+        each.append = True
+    try:
+        yield
+    finally:
+        for each, (append, header) in zip(loggers, before, strict=True):
+            each.append, each.append_header = append, header

@@ -264,7 +264,8 @@ def _fit(
             how = given.how | {"precision": policy[0], "precision_why": policy[1]}
             job.events.emit("steps", **how)
             if first < last:
-                with batches.errors_told():
+                begun = start.stage > 0 or saver.position is not None  # what callbacks write goes on
+                with batches.errors_told(), callback_state.appending(callbacks, begun):
                     model.fit(
                         given.data,
                         steps_per_epoch=given.per_epoch,

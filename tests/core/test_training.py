@@ -375,6 +375,15 @@ def test_callbacks_run_in_every_stage_with_the_model_that_is_trained(task, tmp_p
     assert len((tmp_path / "log.csv").read_text().splitlines()) == 4
 
 
+def test_a_log_holds_all_stages_of_a_run_and_of_the_last_run_only(task, tmp_path):
+    log = keras.callbacks.CSVLogger(str(tmp_path / "log.csv"))
+    for _ in range(2):
+        run(task, tiny.pictures(8), adaptation=GradualUnfreezing(blocks=1), epochs=1, callbacks=[log])
+        lines = (tmp_path / "log.csv").read_text().splitlines()
+        assert [line.split(",")[0] for line in lines] == ["epoch", "0", "1"]
+    assert not log.append
+
+
 @pytest.mark.parametrize(
     ("callback", "said"),
     [
