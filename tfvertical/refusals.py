@@ -54,8 +54,12 @@ def refuse_monitor(monitor: str, quantities: Sequence[str]) -> None:
         )
 
 
-def refuse_callbacks(callbacks: Sequence[keras.callbacks.Callback]) -> None:
+def refuse_callbacks(callbacks: Sequence[keras.callbacks.Callback], checkpointed: bool) -> None:
     """See whether Keras' callbacks can do in a run what they are for: some fail only hours in, or leave a broken file.
+
+    Args:
+        callbacks: all of them.
+        checkpointed: whether the run's position is kept.
 
     Raises:
         ConfigError: one cannot.
@@ -75,6 +79,12 @@ def refuse_callbacks(callbacks: Sequence[keras.callbacks.Callback]) -> None:
                 "task's model, compiled for the stage.",
                 fix="save_weights_only=True (and a path that ends in .weights.h5); or `checkpoint=` of fit to go on "
                 "after a kill, and `task.save` for the whole afterwards",
+            )
+        if checkpointed and isinstance(callback, of_keras.EarlyStopping) and callback.restore_best_weights:
+            raise ConfigError(
+                f"{name}(restore_best_weights=True) keeps weights that a run with `checkpoint=` cannot take up again.",
+                fix="leave it out: fit itself goes back to the best epoch (`restore_best`, `monitor`), and ends a "
+                "stage by `early_stopping=`",
             )
 
 

@@ -104,7 +104,7 @@ def run(
     """
     events, began = events or Events(), time.perf_counter()
     called = callback_state.listed(callbacks)
-    refusals.refuse_callbacks(called)
+    refusals.refuse_callbacks(called, checkpoint is not None)
     memory.keep_freed()
     if verbose and (slower := kernels.hint()):
         print(slower)
@@ -256,6 +256,7 @@ def _fit(
                 start.before,
                 policy,
                 averages=averages,
+                callbacks=callbacks,
             )
             first, skip = saver.enter(standing)
             given = feed.prepare(job, trained, way, first, last, callbacks, saver, skip)
