@@ -56,13 +56,16 @@ def _wants_batches(callback: keras.callbacks.Callback) -> bool:
     """Whether a callback has something to do at each batch. Keras' own say it by a frequency; all have the methods."""
     if type(callback).__module__.startswith("keras."):
         frequencies = [getattr(callback, name, "epoch") for name in ("save_freq", "update_freq")]
-        if any(frequency != "epoch" for frequency in frequencies):
-            return True
+        if any(frequency != "epoch" for frequency in frequencies) or getattr(callback, "_stop_batch", 0) > 0:
+            return True  # the latter where TensorBoard profiles some batches
         return any(name in vars(callback) for name in _BATCH_METHODS)  # a LambdaCallback
     return any(getattr(type(callback), name) is not getattr(keras.callbacks.Callback, name) for name in _BATCH_METHODS)
 
 
-_BATCH_METHODS = ("on_train_batch_begin", "on_train_batch_end", "on_batch_begin", "on_batch_end")
+_BATCH_METHODS = (
+    *("on_train_batch_begin", "on_train_batch_end", "on_test_batch_begin", "on_test_batch_end"),
+    *("on_batch_begin", "on_batch_end"),
+)
 
 
 class Chunks:

@@ -30,6 +30,15 @@ class EveryBatch(keras.callbacks.Callback):
         self.seen += 1
 
 
+class EveryTestBatch(keras.callbacks.Callback):
+    def __init__(self):
+        super().__init__()
+        self.seen = 0
+
+    def on_test_batch_end(self, batch, logs=None):
+        self.seen += 1
+
+
 class EveryEpoch(keras.callbacks.Callback):
     def __init__(self):
         super().__init__()
@@ -59,6 +68,12 @@ def test_chunks_are_the_same_training_as_single_steps(count: int, monkeypatch):
     together = trained([epochwise], count=count)
     assert_equal(single, together)
     assert [logs["loss"] for logs in epochwise.seen] == together[0].history["loss"]
+
+
+def test_a_callback_that_asks_for_batches_of_validation_gets_them():
+    batchwise = EveryTestBatch()
+    trained([batchwise])
+    assert batchwise.seen == 3 * 2, "five rows by four, in three epochs"
 
 
 def drawn(task) -> list[list[int]]:
@@ -157,8 +172,13 @@ def test_why_not_is_told():
         (keras.callbacks.ModelCheckpoint("x.keras", save_freq=10), True),
         (keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: None), False),
         (keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: None), True),
+        (keras.callbacks.LambdaCallback(on_test_batch_end=lambda batch, logs: None), True),
+        (keras.callbacks.TensorBoard("x"), False),
+        (keras.callbacks.TensorBoard("x", update_freq="batch"), True),
+        (keras.callbacks.TensorBoard("x", profile_batch=(2, 3)), True),
         (EveryEpoch(), False),
         (EveryBatch(), True),
+        (EveryTestBatch(), True),
     ],
 )
 def test_which_callbacks_ask_for_batches(callback, asks: bool):
