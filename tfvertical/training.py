@@ -326,10 +326,8 @@ def _going_on(about: Mapping[str, Any], plan: Sequence[Stage]) -> str:
 def _announce(resolved: stages.Resolved) -> str:
     """What a stage will do, in a line."""
     learning = [f"{part} {count:,} weights at {rate:g}" for part, rate, count in stages.describe(resolved)]
-    total = sum(int(variable.shape.num_elements() or 0) for variable in resolved.variables.values())
-    frozen = total - sum(count for _, _, count in stages.describe(resolved))
     epochs = f"{resolved.stage.epochs} epoch{'s' * (resolved.stage.epochs > 1)}"
-    return f"Stage {resolved.stage.name!r}, {epochs}: {'; '.join(learning)}; {frozen:,} frozen."
+    return f"Stage {resolved.stage.name!r}, {epochs}: {'; '.join(learning)}; {stages.frozen(resolved):,} frozen."
 
 
 def _statistics(task: Task, resolved: stages.Resolved) -> frozenset[str]:

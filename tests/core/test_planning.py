@@ -7,7 +7,7 @@ import pytest
 
 import tfvertical as tv
 from tests.core import tiny
-from tfvertical import flops, identity
+from tfvertical import flops, identity, stages
 from tfvertical.augment import Augment
 from tfvertical.backbones._text_preprocessor import WordPiecePreprocessor
 from tfvertical.codecs.text import Normalizer
@@ -21,6 +21,8 @@ def test_a_head_costs_next_to_nothing_and_the_table_says_so():
     plan = task.plan(tiny.texts(30), adaptation=tv.Frozen(), epochs=10)
     (way,) = plan.ways
     assert way.how == "kept" and way.bytes == 30 * 16 * 4 and way.frozen > 50 * way.learning
+    learning = sum(stages.describe(way.resolved)[0][2:])
+    assert f"head {learning:,} at 1; {task.model.count_params() - learning:,} frozen\n" in str(plan)
     mine, plain = plan.cost()
     assert plain / mine > 7
     assert "frontier (16) float32; the frozen part runs once" in str(plan) and "TFLOP" in str(plan)
