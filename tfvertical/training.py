@@ -71,6 +71,7 @@ def run(
     checkpoint_every: float = 120.0,
     described: Mapping[str, Any] | None = None,
     again: Again | None = None,
+    names: tuple[str, str] = ("", ""),
 ) -> History:
     """Adapt `task.model` in place.
 
@@ -89,6 +90,7 @@ def run(
         checkpoint_every: seconds between two saves within an epoch; after each epoch there is one, too.
         described: `augment` as JSON values: with another one a run is another run.
         again: what earlier runs of the same have left, and gets what this one leaves; without a checkpoint only.
+        names: what `train` and `validation` are called, for lists of what is kept on disk; empty for no name.
 
     Raises:
         AddressError: a stage's pattern matches nothing.
@@ -124,7 +126,7 @@ def run(
         again = None
     per_epoch = math.ceil(len(train) / settings.batch_size)
     total = per_epoch * sum(stage.epochs for stage in plan)
-    job = Job(task, train, validation, settings, augment, verbose, per_epoch, total, events, strategy, again)
+    job = Job(task, train, validation, settings, augment, verbose, per_epoch, total, events, strategy, again, names)
     kept = Kept(job, planned)
     moving = {
         address: each.variables[address] for each in resolved for address in (*each.rates, *_statistics(task, each))

@@ -169,6 +169,7 @@ class BackboneTask(Task):
                 checkpoint=checkpoint,
                 checkpoint_every=checkpoint_every,
                 described=self._described(augment),
+                names=(examples.report.name, "" if held_out is None else held_out.report.name),
             )
         except TrainingError as error:
             if not error.rows:
