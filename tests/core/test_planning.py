@@ -45,6 +45,12 @@ def test_stages_start_from_what_they_have_in_common():
     assert "would not fit" in str(alone)
 
 
+def test_a_plan_takes_what_fit_takes():
+    task = tiny.text_task(layers=1)
+    for given in ("Frozen", [stages.Stage("head", {"head/": 1.0}, 3)], {"name": "Frozen"}):
+        assert str(task.plan(tiny.texts(8), adaptation=given)) == str(task.plan(tiny.texts(8)))
+
+
 def own_text_task(frozen):
     """A task whose body hands `frozen(x, mask)` of a frozen table from a first block to a second."""
     inputs = {name: keras.Input((None,), dtype="int32", name=name) for name in ("token_ids", "padding_mask")}

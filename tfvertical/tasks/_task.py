@@ -14,7 +14,7 @@ import keras
 import numpy as np
 
 from tfvertical import batches, bundle, data, evaluation, planning, stages, training
-from tfvertical.adaptations.frozen import Frozen
+from tfvertical.adaptations.stages import adaptation_of
 from tfvertical.codecs import pixels
 from tfvertical.codecs.pairs import Pair
 from tfvertical.contracts import Adaptation, Backbone, Encoded, Examples, Task
@@ -112,7 +112,7 @@ class BackboneTask(Task):
         train: Any,
         validation: Any = None,
         *,
-        adaptation: Adaptation | None = None,
+        adaptation: Adaptation | Sequence[stages.Stage] | Mapping[str, Any] | str | None = None,
         class_weight: str | Mapping[str, float] | None = None,
         augment: Any = None,
         callbacks: keras.callbacks.Callback | Sequence[keras.callbacks.Callback] | None = (),
@@ -127,7 +127,7 @@ class BackboneTask(Task):
         Args:
             train: `Examples`, or anything that `tfvertical.data.load` reads.
             validation: the same, to choose the best epoch by; None ends with the last epoch.
-            adaptation: how; `Frozen()` by default.
+            adaptation: how; a list of stages, or a name or mapping as in run files, will do; `Frozen()` by default.
             class_weight: `"balanced"`, or label -> weight; it multiplies sample weights.
             augment: an `Augment` for pictures, new in every epoch.
             callbacks: Keras' own, or one alone.
@@ -146,7 +146,7 @@ class BackboneTask(Task):
             Interrupted: SIGTERM or SIGINT ended the run, and its position is saved.
             TrainingError: the loss is not finite, a frozen weight moved, or a learning one did not.
         """
-        chosen, how = _settings(settings), adaptation or Frozen()
+        chosen, how = _settings(settings), adaptation_of(adaptation)
         described = to_config(how)
         examples = self.examples(train, verbose)
         held_out = None if validation is None else self.examples(validation, verbose)
@@ -203,7 +203,7 @@ class BackboneTask(Task):
         train: Any,
         validation: Any = None,
         *,
-        adaptation: Adaptation | None = None,
+        adaptation: Adaptation | Sequence[stages.Stage] | Mapping[str, Any] | str | None = None,
         augment: Any = None,
         **settings: Any,
     ) -> planning.Plan:
@@ -219,7 +219,7 @@ class BackboneTask(Task):
             ConfigError: an unknown or impossible setting.
             DataError: rows that cannot be used.
         """
-        how, chosen = adaptation or Frozen(), _settings(settings)
+        how, chosen = adaptation_of(adaptation), _settings(settings)
         encoded = [self.encode(self.examples(part)) for part in (train, validation) if part is not None]
         resolved = [stages.resolve(self.components, stage) for stage in how.stages(self, chosen.epochs)]
         return planning.plan(self, resolved, encoded, chosen, augment is not None)
