@@ -447,8 +447,13 @@ def test_callbacks_of_keras_go_on_counting(saves: int, every: float, tmp_path, m
     whole = ended_by_a_callback()
     assert whole[1].stages == ["head"] * 3 + ["top 1"] * 3, "each stage is ended by the callback"
     run = {"kind": "text", "how": "gradual", "epochs": 5, "folder": tmp_path, "every": every}
-    assert killed_after(saves, monkeypatch, one_by_one=True, **run, callbacks=[patient()])
-    assert_same(whole, fit(**run, callbacks=[Asks(signal.SIGTERM, "never"), patient()]))
+    log = tmp_path / "log.csv"
+    killed = keras.callbacks.CSVLogger(str(log))
+    assert killed_after(saves, monkeypatch, one_by_one=True, **run, callbacks=[killed, patient()])
+    killed.csv_file.close()  # as a process' end does
+    given = [keras.callbacks.CSVLogger(str(log)), Asks(signal.SIGTERM, "never"), patient()]
+    assert_same(whole, fit(**run, callbacks=given))
+    assert [line.split(",")[0] for line in log.read_text().splitlines()] == ["epoch", "0", "1", "2", "5", "6", "7"]
 
 
 def test_the_best_of_earlier_stages_is_still_known(tmp_path, monkeypatch):
