@@ -19,6 +19,7 @@ from tfvertical.errors import ConfigError
 from tfvertical.registry import Registry
 from tfvertical.runfiles import runfile, schema
 from tfvertical.settings import Settings
+from tfvertical.stages import Stage
 
 GOOD = """\
 task:
@@ -96,6 +97,12 @@ def test_three_mistakes_are_all_told_with_line_and_nearest_name(folder: Path) ->
     assert "line 3, task.preset" in message and "'minilm_l6_v2'" in message
     assert "line 9, adaptation.block: unknown key. Nearest: 'blocks'" in message
     assert 'line 11, training.epochs: expected a whole number, received "two"' in message
+
+
+def test_stages_of_ones_own(folder: Path) -> None:
+    own = """{name: Stages, in_order: [{name: head, rates: {head/: 1.0, .*bias$: 0.1}, epochs: 3}]}"""
+    run = config.load(written(folder, GOOD.replace("{name: GradualUnfreezing, blocks: 1}", own)))
+    assert run.adaptation.stages(None, 1) == (Stage("head", {"head/": 1.0, ".*bias$": 0.1}, 3),)
 
 
 @pytest.mark.parametrize(
@@ -176,6 +183,11 @@ def test_three_mistakes_are_all_told_with_line_and_nearest_name(folder: Path) ->
         ("{format: saved_model}", "{format: litert, length: 8}", ["export.1", "a second export to litert-float32"]),
         ("training:", "trainig:", ["trainig", "unknown section. Nearest: 'training'"]),
         ("epochs: 2", "epochs: 2\n  epochs: 3", ["line 12, training.epochs", "written twice"]),
+        (
+            "{name: GradualUnfreezing, blocks: 1}",
+            "{name: Stages, in_order: [{name: head, rates: {head/: x}, epochs: 3}]}",
+            ["adaptation.in_order", "Stage 1: rates is {'head/': 'x'}"],
+        ),
         ("blocks: 1}", "blocks: 1, decay: 0.5, blok: 1}", ["has 2 mistakes", "adaptation.decay", "adaptation.blok"]),
     ],
 )

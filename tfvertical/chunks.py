@@ -56,13 +56,16 @@ def _wants_batches(callback: keras.callbacks.Callback) -> bool:
     """Whether a callback has something to do at each batch. Keras' own say it by a frequency; all have the methods."""
     if type(callback).__module__.startswith("keras."):
         frequencies = [getattr(callback, name, "epoch") for name in ("save_freq", "update_freq")]
-        if any(frequency != "epoch" for frequency in frequencies):
-            return True
+        if any(frequency != "epoch" for frequency in frequencies) or getattr(callback, "_stop_batch", 0) > 0:
+            return True  # the latter where TensorBoard profiles some batches
         return any(name in vars(callback) for name in _BATCH_METHODS)  # a LambdaCallback
     return any(getattr(type(callback), name) is not getattr(keras.callbacks.Callback, name) for name in _BATCH_METHODS)
 
 
-_BATCH_METHODS = ("on_train_batch_begin", "on_train_batch_end", "on_batch_begin", "on_batch_end")
+_BATCH_METHODS = (
+    *("on_train_batch_begin", "on_train_batch_end", "on_test_batch_begin", "on_test_batch_end"),
+    *("on_batch_begin", "on_batch_end"),
+)
 
 
 class Chunks:
@@ -80,6 +83,7 @@ class Chunks:
         left: epochs that are still to come, if some of `epochs` are done.
         skip: steps of the first of them that are done; those of a run with other chunks may end within one.
         graphs: what an earlier run of the same model, examples and settings has left here; it is left here again.
+        flops: floating-point operations of a step, by which a chunk is as long as it may be.
 
     Attributes:
         steps: steps an epoch, for `fit(steps_per_epoch=…)`.
@@ -101,13 +105,14 @@ class Chunks:
         left: int | None = None,
         skip: int = 0,
         graphs: dict[str, Any] | None = None,
+        flops: float = 0.0,
     ):
         self.stage, self.waited, self.skipped = stage, 0.0, list[dict[str, Any]]()
         self.model, self.count, self.batch_size = model, len(encoded), batch_size
         self.seed, self.first_epoch = seed, first_epoch
         self._batches = functools.partial(epoch, encoded, batch_size, seed, grouped=grouped)
         self.steps = math.ceil(len(encoded) / batch_size)
-        self.size = min(self.steps, _steps(model, batch_size))
+        self.size = min(self.steps, _steps(flops))
         self.per_epoch = -(-self.steps // self.size)
         graphs = {} if graphs is None else graphs
         new = "train" not in graphs
@@ -266,7 +271,6 @@ def _assign(variables: Sequence[Any], values: Sequence[np.ndarray]) -> None:
         variable.assign(value)
 
 
-def _steps(model: keras.Model, batch_size: int) -> int:
-    """Steps of a chunk: as many as take about half a second."""
-    weights = sum(math.prod(variable.shape) for variable in model.weights)
-    return max(1, int(SECONDS / (STEP_SECONDS + 6 * weights * batch_size / FLOPS)))
+def _steps(flops: float) -> int:
+    """Steps of a chunk, of that many floating-point operations each: as many as take about half a second."""
+    return max(1, int(SECONDS / (STEP_SECONDS + flops / FLOPS)))

@@ -62,6 +62,7 @@ def prepare(
         left=last - done,
         skip=skip,
         graphs=graphs,
+        flops=way.step(trained.inside) * settings.batch_size,
     )
     model.train_function, model.steps_per_execution = saver.train_function(many), many.size
     how = {"stage": stage.name, "chunks": True, "at_once": many.size, "compiled": many.compiled, "why": None}

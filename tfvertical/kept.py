@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +26,8 @@ Transform = Callable[[Encoded, int], Encoded]
 class Job:
     """What stays the same in all stages of a run; `steps` are those of an epoch, `total` those of the run.
 
-    `strategy` is that of the task's weights, None for one device; `again` what runs of the same leave each other.
+    `strategy` is that of the task's weights, None for one device; `again` what runs of the same leave each other;
+    `names` what training and validation data are called, for lists of what is kept.
     """
 
     task: Task
@@ -40,6 +41,7 @@ class Job:
     events: Events
     strategy: Any = None
     again: Again | None = None
+    names: tuple[str, str] = ("", "")
 
     @property
     def precision(self) -> str:
@@ -102,7 +104,7 @@ class Kept:
 
     def __init__(self, job: Job, planned: planning.Plan):
         self.job, self.planned = job, planned
-        self.keeping = features.Keeping.of(job.settings, _about(job.task))
+        self.keeping = features.Keeping.of(job.settings, {"preset": job.task.source.preset})
         self.sharing = replicas.sharing(job.strategy)
         self.base: tuple[int, list[Encoded]] | None = None
         self.policy: tuple[str, str] | None = None
@@ -162,9 +164,9 @@ class Kept:
             return Trained(base.parts.suffix, _present(train), validation)
         return self._advanced(parts, kept, memory)
 
-    def _advanced(self, parts: frontier.Split, encoded: Iterable[Encoded | None], memory: int) -> Trained:
+    def _advanced(self, parts: frontier.Split, encoded: Sequence[Encoded | None], memory: int) -> Trained:
         """Both sets of examples through a prefix."""
-        train, validation = self._through(_present(parts.prefix), encoded, memory)
+        train, validation = self._through(_present(parts.prefix), [_present(encoded[0])], encoded[1], memory)
         kept = tuple(one for one in (train, validation) if one is not None)
         return Trained(parts.suffix, _present(train), validation, kept=kept)
 
@@ -172,23 +174,27 @@ class Kept:
         """As many augmented views as are asked for, each run once; epochs take them in turn."""
         augment = _present(self.job.augment)
         count = min(self.job.settings.views, way.resolved.stage.epochs)
-        given = itertools.chain((augment(self.job.train, view) for view in range(count)), [self.job.validation])
-        *views, validation = self._through(_present(way.parts.prefix), given, memory)
+        given = (augment(self.job.train, view) for view in range(count))
+        *views, validation = self._through(_present(way.parts.prefix), given, self.job.validation, memory)
         kept = (*views, *([] if validation is None else [validation]))
         return Trained(way.parts.suffix, views[0], validation, lambda _, epoch: views[epoch % count], kept=kept)
 
-    def _through(self, prefix: keras.Model, encoded: Iterable[Encoded | None], memory: int) -> list[Any]:
+    def _through(
+        self, prefix: keras.Model, train: Iterable[Encoded], validation: Encoded | None, memory: int
+    ) -> list[Any]:
         """Sets of examples through a prefix, each in what those before it leave of `memory`."""
-        found = []
-        for one in encoded:
-            found.append(None if one is None else self._run(prefix, one, memory))
+        found: list[Encoded | None] = []
+        of_train, of_validation = self.job.names
+        for one, name in itertools.chain(((each, of_train) for each in train), [(validation, of_validation)]):
+            found.append(None if one is None else self._run(prefix, one, memory, name))
             memory -= 0 if found[-1] is None else features.held(found[-1])
         return found
 
-    def _run(self, prefix: keras.Model, encoded: Encoded, memory: int) -> Encoded:
+    def _run(self, prefix: keras.Model, encoded: Encoded, memory: int, name: str) -> Encoded:
         if self.policy is None:
             self.policy = precision.frozen(self.job.precision, prefix, encoded)
-        keeping = replace(self.keeping, memory=memory, policy=self.policy[0])
+        about = dict(self.keeping.about) | ({"data_name": name} if name else {})
+        keeping = replace(self.keeping, memory=memory, policy=self.policy[0], about=about)
         found = features.compute(prefix, encoded, keeping, self.sharing, replicas.forward(prefix, self.job.strategy))
         self.job.events.emit(
             "features",
@@ -213,10 +219,6 @@ class Kept:
 def _told(found: features.Found) -> str:
     lossy = f" (at a loss of {found.error:.1e})" if found.error else ""
     return {"computed": f"Computed{lossy}", "memory": "Still had", "disk": "Found on disk"}[found.source]
-
-
-def _about(task: Task) -> dict[str, str]:
-    return {"preset": task.source.preset}
 
 
 def _present(value: Any) -> Any:

@@ -123,7 +123,8 @@ class Plan:
             stage = way.resolved.stage
             learning = "; ".join(f"{part} {count:,} at {rate:g}" for part, rate, count in stages.describe(way.resolved))
             lines += [
-                f"{at + 1}. {stage.name!r}, {stage.epochs} epoch{'s' * (stage.epochs > 1)}: {learning}",
+                f"{at + 1}. {stage.name!r}, {stage.epochs} epoch{'s' * (stage.epochs > 1)}: {learning}; "
+                f"{stages.frozen(way.resolved):,} frozen",
                 f"   frontier {way.frontier}; {way.why}{self._sharing(way)}"
                 + (f", {way.bytes / 1e6:,.0f} MB" if way.bytes else ""),
                 f"   {self.once(at) * self.examples / 1e12:.2f} TFLOP once, "

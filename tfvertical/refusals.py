@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import keras
 import tensorflow as tf
 
 from tfvertical import remat, replicas
@@ -51,6 +52,40 @@ def refuse_monitor(monitor: str, quantities: Sequence[str]) -> None:
             expected="one of " + ", ".join(known),
             nearest=nearest(monitor, known),
         )
+
+
+def refuse_callbacks(callbacks: Sequence[keras.callbacks.Callback], checkpointed: bool) -> None:
+    """See whether Keras' callbacks can do in a run what they are for: some fail only hours in, or leave a broken file.
+
+    Args:
+        callbacks: all of them.
+        checkpointed: whether the run's position is kept.
+
+    Raises:
+        ConfigError: one cannot.
+    """
+    of_keras = keras.callbacks
+    for callback in callbacks:
+        name = type(callback).__name__
+        if isinstance(callback, of_keras.ReduceLROnPlateau | of_keras.LearningRateScheduler):
+            raise ConfigError(
+                f"{name} sets the optimizer's learning rate, which follows the run's own schedule.",
+                fix="leave it out: `schedule=` and `learning_rate=` say how the rate goes over the run, and each stage "
+                "of an adaptation has rates of its own, which multiply it",
+            )
+        if isinstance(callback, of_keras.ModelCheckpoint) and not callback.save_weights_only:
+            raise ConfigError(
+                f"{name} would save the whole model of a stage, which Keras could not load again: it is a part of the "
+                "task's model, compiled for the stage.",
+                fix="save_weights_only=True (and a path that ends in .weights.h5); or `checkpoint=` of fit to go on "
+                "after a kill, and `task.save` for the whole afterwards",
+            )
+        if checkpointed and isinstance(callback, of_keras.EarlyStopping) and callback.restore_best_weights:
+            raise ConfigError(
+                f"{name}(restore_best_weights=True) keeps weights that a run with `checkpoint=` cannot take up again.",
+                fix="leave it out: fit itself goes back to the best epoch (`restore_best`, `monitor`), and ends a "
+                "stage by `early_stopping=`",
+            )
 
 
 def refuse(

@@ -104,5 +104,19 @@ def to_config(obj: Any) -> dict[str, Any]:
     """
     if not dataclasses.is_dataclass(obj) or isinstance(obj, type):
         raise ConfigError(f"{obj!r} is no object of a dataclass.", fix="make its class a frozen dataclass, and call it")
-    fields = {field.name: getattr(obj, field.name) for field in dataclasses.fields(obj)}
-    return {"name": type(obj).__name__, **plain(fields)}
+    return {"name": type(obj).__name__, **plain(_fields(obj))}
+
+
+def _fields(obj: Any) -> dict[str, Any]:
+    return {field.name: _plain(getattr(obj, field.name)) for field in dataclasses.fields(obj)}
+
+
+def _plain(value: Any) -> Any:
+    """A field's value; objects of dataclasses inside as mappings: one that has a name (a stage) keeps it."""
+    if isinstance(value, list | tuple):
+        return type(value)(_plain(each) for each in value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    if not dataclasses.is_dataclass(value) or isinstance(value, type):
+        return value
+    return {"name": type(value).__name__} | _fields(value)

@@ -19,6 +19,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from tfvertical import callback_state
 from tfvertical.averages import Averages
 from tfvertical.checkpoint import Checkpoint, Position
 from tfvertical.errors import CheckpointError, ClusterError, Interrupted, TfverticalError
@@ -49,6 +50,8 @@ class Standing:
         taken: what takes its steps, once that is there.
         skipped: steps of the stage that were left out.
         averages: that may stand in the weights' place.
+        callbacks: the user's; of Keras' own, what they remember is saved.
+        remembered: what that was when the epoch began; what follows within one, Keras does again.
     """
 
     stage: int
@@ -63,6 +66,8 @@ class Standing:
     taken: Any = None
     skipped: list[dict[str, Any]] = field(default_factory=list)
     averages: Averages | None = None
+    callbacks: Sequence[keras.callbacks.Callback] = ()
+    remembered: list[dict[str, Any]] = field(default_factory=list)
 
     def random(self) -> list[Any]:
         """States of everything in the task's model that draws."""
@@ -178,6 +183,10 @@ class Saver:
         standing.recorder.epochs = list(about["epochs"])
         standing.recorder.history = {name: numbers(values) for name, values in about["history"].items()}
         standing.skipped[:] = about["skipped"]
+        standing.remembered = callback_state.fitting(standing.callbacks, about.get("callbacks", []))
+        callback_state.restore(
+            standing.callbacks, standing.remembered
+        )  # Keras may have nothing left to do in the stage
         self._pending = _several(arrays, "metric") if about["steps"] else None
         arrays.clear()  # else all that was put back would be held a second time until the run ends
         if about["stopped"]:
@@ -219,8 +228,16 @@ class Saver:
         return [] if self.checkpoint is None else [_Epochs(self)]
 
     # ----------------------------------------------------------------------------------------------------- saving
+    def fit_began(self) -> None:
+        """Keras' callbacks have just begun anew: where the stage goes on, they get back what they remembered."""
+        if self.standing is not None:
+            callback_state.restore(self.standing.callbacks, self.standing.remembered)
+            self.standing.remembered = callback_state.remembered(self.standing.callbacks)
+
     def epoch_ended(self, epoch: int, stopped: bool) -> None:
         """Keep the position behind an epoch."""
+        if self.standing is not None:
+            self.standing.remembered = callback_state.remembered(self.standing.callbacks)
         if self._asked is not None:
             self._save_and_leave(0, epoch + 1, stopped)
         self._save(0, epoch + 1, stopped)
@@ -279,6 +296,7 @@ class Saver:
             "frozen": self.frozen and list(self.frozen),
             "recorded": self.recorded | {"seconds": self.recorded["seconds"] + time.perf_counter() - self.recorded_at},
             "skipped": list(here.skipped),
+            "callbacks": here.remembered,
             "events": list(self.events.seen),
         }
         self._saving = self._beside.submit(self.checkpoint.save, arrays, about)
@@ -334,6 +352,9 @@ class _Epochs(keras.callbacks.Callback):
     def __init__(self, saver: Saver):
         super().__init__()
         self.saver = saver
+
+    def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
+        self.saver.fit_began()
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         self.saver.epoch_ended(epoch, bool(self.model.stop_training))

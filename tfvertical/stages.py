@@ -248,6 +248,12 @@ def apply_stage(model: keras.Model, stage: Stage) -> Resolved:
     return apply(components_of(model), stage)
 
 
+def frozen(resolved: Resolved) -> int:
+    """How many weights do not learn, moving statistics included."""
+    every = sum(int(variable.shape.num_elements() or 0) for variable in resolved.variables.values())
+    return every - sum(count for _, _, count in describe(resolved))
+
+
 def describe(resolved: Resolved) -> Sequence[tuple[str, float, int]]:
     """Per rate and component: `(component, rate, number of weights)`, for plans and logs."""
     counts: dict[tuple[str, float], int] = defaultdict(int)

@@ -148,6 +148,7 @@ class Study:
                     augment=augment,
                     verbose=0,
                     again=again,
+                    names=(self.parts["train"].report.name, self.parts["validation"].report.name),
                 )
                 if again.trained is None or again.planned is None:
                     # of entities, labels cut words that a text by itself does not

@@ -17,6 +17,7 @@ import numpy as np
 
 from tfvertical import (
     batches,
+    callback_state,
     chunks,
     feed,
     kernels,
@@ -67,13 +68,14 @@ def run(
     settings: Settings,
     *,
     augment: Transform | None = None,
-    callbacks: Sequence[keras.callbacks.Callback] = (),
+    callbacks: keras.callbacks.Callback | Sequence[keras.callbacks.Callback] | None = (),
     verbose: int = 1,
     events: Events | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_every: float = 120.0,
     described: Mapping[str, Any] | None = None,
     again: Again | None = None,
+    names: tuple[str, str] = ("", ""),
 ) -> History:
     """Adapt `task.model` in place.
 
@@ -84,7 +86,7 @@ def run(
         adaptation: which stages.
         settings: everything else.
         augment: `(encoded, epoch) -> encoded`, before each epoch; with it the frozen part is not cached.
-        callbacks: Keras' own, called in every stage with the model that is trained in it.
+        callbacks: Keras' own, or one alone, called in every stage with the model that is trained in it.
         verbose: 0 silent, 1 progress bars, 2 a line an epoch.
         events: where to say what happens.
         checkpoint: a folder for the run's position; where one stands there, of the same run, it goes on from it, and
@@ -92,6 +94,7 @@ def run(
         checkpoint_every: seconds between two saves within an epoch; after each epoch there is one, too.
         described: `augment` as JSON values: with another one a run is another run.
         again: what earlier runs of the same have left, and gets what this one leaves; without a checkpoint only.
+        names: what `train` and `validation` are called, for lists of what is kept on disk; empty for no name.
 
     Raises:
         AddressError: a stage's pattern matches nothing.
@@ -99,12 +102,15 @@ def run(
         CheckpointError: another process trains there, another run's position stands there, or a signal came and the
             position could not be saved.
         Interrupted: SIGTERM or SIGINT came; where the run stood is saved.
-        ConfigError: the settings need validation data and there are none, or monitor what epochs do not have.
+        ConfigError: the settings need validation data and there are none, or monitor what epochs do not have; or a
+            callback of Keras cannot work in such a run.
         DataError: no examples, or examples without labels.
         NotFiniteError: a step's loss or gradients are not finite; the weights are those from before it.
         TrainingError: a frozen weight moved, or a learning one did not.
     """
     events, began = events or Events(), time.perf_counter()
+    called = callback_state.listed(callbacks)
+    refusals.refuse_callbacks(called, checkpoint is not None)
     memory.keep_freed()
     if verbose and (slower := kernels.hint()):
         print(slower)
@@ -125,7 +131,7 @@ def run(
         again = None
     per_epoch = math.ceil(len(train) / settings.batch_size)
     total = per_epoch * sum(stage.epochs for stage in plan)
-    job = Job(task, train, validation, settings, augment, verbose, per_epoch, total, events, strategy, again)
+    job = Job(task, train, validation, settings, augment, verbose, per_epoch, total, events, strategy, again, names)
     kept = Kept(job, planned)
     moving = {
         address: each.variables[address] for each in resolved for address in (*each.rates, *_statistics(task, each))
@@ -147,7 +153,7 @@ def run(
                 kept.policy = saver.frozen
                 if verbose:
                     print(_going_on(position.about, plan))
-            _stages(job, planned, watch, kept, history, callbacks, saver)
+            _stages(job, planned, watch, kept, history, called, saver)
     finally:
         kept.drop()
     history.best_epoch = watch.best_epoch if settings.restore_best else -1
@@ -282,6 +288,7 @@ def _fit(
                 start.before,
                 policy,
                 averages=averages,
+                callbacks=callbacks,
             )
             first, skip = saver.enter(standing)
             given = feed.prepare(job, trained, way, first, last, callbacks, saver, skip)
@@ -290,7 +297,8 @@ def _fit(
             how = given.how | {"precision": policy[0], "precision_why": policy[1]}
             job.events.emit("steps", **how)
             if first < last:
-                with batches.errors_told():
+                begun = start.stage > 0 or saver.position is not None  # what callbacks write goes on
+                with batches.errors_told(), callback_state.appending(callbacks, begun):
                     model.fit(
                         given.data,
                         steps_per_epoch=given.per_epoch,
@@ -350,10 +358,8 @@ def _going_on(about: Mapping[str, Any], plan: Sequence[Stage]) -> str:
 def _announce(resolved: stages.Resolved) -> str:
     """What a stage will do, in a line."""
     learning = [f"{part} {count:,} weights at {rate:g}" for part, rate, count in stages.describe(resolved)]
-    total = sum(int(variable.shape.num_elements() or 0) for variable in resolved.variables.values())
-    frozen = total - sum(count for _, _, count in stages.describe(resolved))
     epochs = f"{resolved.stage.epochs} epoch{'s' * (resolved.stage.epochs > 1)}"
-    return f"Stage {resolved.stage.name!r}, {epochs}: {'; '.join(learning)}; {frozen:,} frozen."
+    return f"Stage {resolved.stage.name!r}, {epochs}: {'; '.join(learning)}; {stages.frozen(resolved):,} frozen."
 
 
 def _statistics(task: Task, resolved: stages.Resolved) -> frozenset[str]:

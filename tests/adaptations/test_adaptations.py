@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
@@ -16,8 +17,11 @@ from tfvertical.adaptations.discriminative import Discriminative
 from tfvertical.adaptations.frozen import Frozen
 from tfvertical.adaptations.full_fine_tuning import FullFineTuning
 from tfvertical.adaptations.gradual_unfreezing import GradualUnfreezing
+from tfvertical.adaptations.stages import adaptation_of
 from tfvertical.errors import ConfigError, TfverticalError
+from tfvertical.objectives.cross_entropy import CrossEntropy
 from tfvertical.registry import Registry, to_config
+from tfvertical.stages import Stage
 
 FOUR: Any = SimpleNamespace(blocks=["b0/", "b1/", "b2/", "b3/"])
 
@@ -84,6 +88,37 @@ def test_what_cannot_be_is_said(adaptation: Any, options: dict[str, Any]):
 def test_too_many_blocks_say_how_many_there_are():
     with pytest.raises(ConfigError, match=r"blocks is 5, but the backbone has 4[\s\S]*1…4"):
         GradualUnfreezing(blocks=5).stages(FOUR, 1)
+
+
+def test_stages_of_ones_own_can_be_given_as_a_list_and_written_down():
+    given = [Stage("head", {"head/": 1.0}, 1), Stage("all", {".*": 0.1}, 2, objective=CrossEntropy(focal=2.0))]
+    made = adaptation_of(given)
+    assert list(made.stages(FOUR, 9)) == given
+    written = json.loads(json.dumps(to_config(made)))
+    assert written["in_order"][1]["objective"] == {"name": "CrossEntropy", "label_smoothing": 0.0, "focal": 2.0}
+    assert adaptation_of(written) == made
+    assert adaptation_of(None) == adaptation_of("Frozen") == adaptation_of({"name": "frozen"}) == Frozen()
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ([], "no stages"),
+        ([Frozen()], "Stage 1 is none"),
+        ([{"name": "a", "rate": {}, "epochs": 1}], "no 'rate'. Nearest: 'rates'"),
+        ([{"name": "a", "rates": {"head/": 1}}], "epochs must be given"),
+        ([{"name": "a", "rates": {"head/": "1"}, "epochs": 1}], "rates is .* Expected: pattern -> number"),
+        ([{"name": "a", "rates": {"head/": 1}, "epochs": True}], "epochs is True"),
+        ([{"name": "a", "rates": {"head/": 1}, "epochs": 1, "objective": "CrosEntropy"}], "Nearest: 'CrossEntropy'"),
+        ([Stage("a", {"head/": 1}, 1, objective=object())], "dataclass"),
+        (Stage("a", {"head/": 1}, 1), "put it into a list"),
+        (Frozen, "call it"),
+        ("Frozn", "Nearest: 'Frozen'"),
+    ],
+)
+def test_what_is_no_adaptation_is_told(given: Any, said: str):
+    with pytest.raises(ConfigError, match=said):
+        adaptation_of(given)
 
 
 @pytest.mark.parametrize("name", Registry("adaptations").modules())

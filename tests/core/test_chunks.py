@@ -15,6 +15,7 @@ from tests.core import tiny
 from tests.core.test_features import assert_equal
 from tfvertical import chunks, draws, loops, training
 from tfvertical.adaptations.frozen import Frozen
+from tfvertical.adaptations.gradual_unfreezing import GradualUnfreezing
 from tfvertical.columns import Dense
 from tfvertical.errors import TrainingError
 from tfvertical.events import Events
@@ -27,6 +28,15 @@ class EveryBatch(keras.callbacks.Callback):
         self.seen = 0
 
     def on_train_batch_end(self, batch, logs=None):
+        self.seen += 1
+
+
+class EveryTestBatch(keras.callbacks.Callback):
+    def __init__(self):
+        super().__init__()
+        self.seen = 0
+
+    def on_test_batch_end(self, batch, logs=None):
         self.seen += 1
 
 
@@ -59,6 +69,12 @@ def test_chunks_are_the_same_training_as_single_steps(count: int, monkeypatch):
     together = trained([epochwise], count=count)
     assert_equal(single, together)
     assert [logs["loss"] for logs in epochwise.seen] == together[0].history["loss"]
+
+
+def test_a_callback_that_asks_for_batches_of_validation_gets_them():
+    batchwise = EveryTestBatch()
+    trained([batchwise])
+    assert batchwise.seen == 3 * 2, "five rows by four, in three epochs"
 
 
 def drawn(task) -> list[list[int]]:
@@ -157,8 +173,13 @@ def test_why_not_is_told():
         (keras.callbacks.ModelCheckpoint("x.keras", save_freq=10), True),
         (keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: None), False),
         (keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: None), True),
+        (keras.callbacks.LambdaCallback(on_test_batch_end=lambda batch, logs: None), True),
+        (keras.callbacks.TensorBoard("x"), False),
+        (keras.callbacks.TensorBoard("x", update_freq="batch"), True),
+        (keras.callbacks.TensorBoard("x", profile_batch=(2, 3)), True),
         (EveryEpoch(), False),
         (EveryBatch(), True),
+        (EveryTestBatch(), True),
     ],
 )
 def test_which_callbacks_ask_for_batches(callback, asks: bool):
@@ -177,6 +198,17 @@ def dense(rows):
     model.compile(keras.optimizers.SGD(0.1), loss, jit_compile=False)
     model.optimizer.build(model.trainable_variables)
     return model, encoded
+
+
+def test_a_chunk_is_short_where_weights_are_used_at_many_places(monkeypatch):
+    """A convolution of few weights takes its time: checkpoints and signals wait for a chunk's end."""
+    monkeypatch.setattr(chunks, "SECONDS", 2.4e-3)  # six steps that cost nothing but their calls
+    task, pictures, adaptation = tiny.image_task(), tiny.pictures(48), GradualUnfreezing(blocks=1, head_epochs=0)
+    settings = {"epochs": 1, "batch_size": 8, "precision": "float32", "cache_disk": 0}
+    (way,) = task.plan(pictures, adaptation=adaptation, **settings).ways
+    history = training.run(task, task.encode(pictures), None, adaptation, Settings(**settings), verbose=0)
+    took, seconds = history.steps[0], 4e-4 + 8 * way.step(inside=False) / 2e10
+    assert took["chunks"] and took["at_once"] == int(2.4e-3 / seconds) < 5, "by the weights alone, 5"
 
 
 def test_steps_that_were_taken_before_are_counted_before_the_first_of_its_own(monkeypatch):

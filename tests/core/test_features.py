@@ -390,3 +390,13 @@ def test_a_model_that_is_not_functional_is_refused():
 
     with pytest.raises(ConfigError, match="no functional model"):
         frontier.split(Own())
+
+
+def test_lists_of_what_is_kept_name_the_data(tmp_path, monkeypatch):
+    monkeypatch.setattr(features, "WORTH_SECONDS", -1.0)
+    monkeypatch.setenv("TFVERTICAL_HOME", str(tmp_path))
+    train, held_out = tiny.texts(9), tiny.texts(5, seed=1)
+    named = [replace(each, report=replace(each.report, name=f"{at}.csv")) for at, each in enumerate((train, held_out))]
+    tiny.text_task().fit(*named, epochs=1, verbose=0)
+    told = {entry.rows: (entry.parts["preset"], entry.parts["data_name"]) for entry in Store().entries()}
+    assert told == {9: ("tiny", "0.csv"), 5: ("tiny", "1.csv")}

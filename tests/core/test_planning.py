@@ -11,7 +11,7 @@ import pytest
 
 import tfvertical as tv
 from tests.core import tiny
-from tfvertical import flops, identity
+from tfvertical import flops, identity, stages
 from tfvertical.augment import Augment
 from tfvertical.backbones._text_preprocessor import WordPiecePreprocessor
 from tfvertical.codecs.text import Normalizer
@@ -26,6 +26,8 @@ def test_a_head_costs_next_to_nothing_and_the_table_says_so():
     plan = task.plan(tiny.texts(30), adaptation=tv.Frozen(), epochs=10)
     (way,) = plan.ways
     assert way.how == "kept" and way.bytes == 30 * 16 * 4 and way.frozen > 50 * way.learning
+    learning = sum(stages.describe(way.resolved)[0][2:])
+    assert f"head {learning:,} at 1; {task.model.count_params() - learning:,} frozen\n" in str(plan)
     mine, plain = plan.cost()
     assert plain / mine > 7
     assert "frontier (16) float32; the frozen part runs once" in str(plan) and "TFLOP" in str(plan)
@@ -46,6 +48,12 @@ def test_stages_start_from_what_they_have_in_common():
     )
     assert [way.how for way in alone.ways] == ["kept", "inside", "inside"] and not alone.bases
     assert "would not fit" in str(alone)
+
+
+def test_a_plan_takes_what_fit_takes():
+    task = tiny.text_task(layers=1)
+    for given in ("Frozen", [stages.Stage("head", {"head/": 1.0}, 3)], {"name": "Frozen"}):
+        assert str(task.plan(tiny.texts(8), adaptation=given)) == str(task.plan(tiny.texts(8)))
 
 
 def own_text_task(frozen):

@@ -21,7 +21,7 @@ from tfvertical.adaptations.gradual_unfreezing import GradualUnfreezing
 from tfvertical.augment import Augment
 from tfvertical.checkpoint import Checkpoint
 from tfvertical.contracts import Adaptation, Objective
-from tfvertical.errors import CheckpointError, Interrupted
+from tfvertical.errors import CheckpointError, ConfigError, Interrupted
 from tfvertical.objectives.cross_entropy import CrossEntropy
 from tfvertical.stages import Stage
 
@@ -430,3 +430,50 @@ def test_the_task_of_the_interrupted_process_goes_on_too(tmp_path, monkeypatch):
         task.fit(*arguments, callbacks=[Asks(signal.SIGTERM, "step")], **options)
     history = task.fit(*arguments, **options)
     assert_same(whole, (tiny.values(task.model), history))
+
+
+def patient():
+    """Ends a stage in its third epoch: none is better than the first by so much."""
+    return keras.callbacks.EarlyStopping("val_loss", min_delta=100.0, patience=2)
+
+
+@functools.cache
+def ended_by_a_callback():
+    return fit("text", "gradual", epochs=5, callbacks=[patient()])
+
+
+@pytest.mark.parametrize(("saves", "every"), [(2, 60.0), (10, 0.0)])  # behind the second epoch, within the third
+def test_callbacks_of_keras_go_on_counting(saves: int, every: float, tmp_path, monkeypatch):
+    whole = ended_by_a_callback()
+    assert whole[1].stages == ["head"] * 3 + ["top 1"] * 3, "each stage is ended by the callback"
+    run = {"kind": "text", "how": "gradual", "epochs": 5, "folder": tmp_path, "every": every}
+    log = tmp_path / "log.csv"
+    killed = keras.callbacks.CSVLogger(str(log))
+    assert killed_after(saves, monkeypatch, one_by_one=True, **run, callbacks=[killed, patient()])
+    killed.csv_file.close()  # as a process' end does
+    given = [keras.callbacks.CSVLogger(str(log)), Asks(signal.SIGTERM, "never"), patient()]
+    assert_same(whole, fit(**run, callbacks=given))
+    assert [line.split(",")[0] for line in log.read_text().splitlines()] == ["epoch", "0", "1", "2", "5", "6", "7"]
+
+
+def test_the_best_of_earlier_stages_is_still_known(tmp_path, monkeypatch):
+    """Killed behind the last epoch of a stage, for which Keras' `fit` is not called again."""
+    options = {"kind": "text", "how": "gradual", "epochs": 1, "folder": tmp_path, "every": 60.0}
+    path = str(tmp_path / "w.weights.h5")
+    made = [keras.callbacks.ModelCheckpoint(path, "loss", 0, True, True, initial_value_threshold=-1.0) for _ in "ab"]
+    made[0].best = -2.0
+    assert killed_after(1, monkeypatch, **options, callbacks=made[0])
+    fit(**options, callbacks=made[1])
+    assert made[1].best == -2.0 and not os.path.exists(path)
+
+
+def test_other_callbacks_than_before_are_told(tmp_path, monkeypatch):
+    run = {"kind": "text", "how": "frozen", "folder": tmp_path, "every": 60.0}
+    assert killed_after(1, monkeypatch, **run, callbacks=patient())
+    with pytest.warns(UserWarning, match=r"EarlyStopping\('val_loss'\) then, EarlyStopping\('loss'\) now"):
+        fit(**run, callbacks=keras.callbacks.EarlyStopping("loss"))
+
+
+def test_weights_that_a_callback_holds_are_refused(tmp_path):
+    with pytest.raises(ConfigError, match=r"restore_best_weights=True[\s\S]*restore_best"):
+        fit("text", "frozen", tmp_path, callbacks=keras.callbacks.EarlyStopping(restore_best_weights=True))

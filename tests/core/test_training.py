@@ -400,6 +400,42 @@ def test_callbacks_run_in_every_stage_with_the_model_that_is_trained(task, tmp_p
     assert len((tmp_path / "log.csv").read_text().splitlines()) == 4
 
 
+def test_a_log_holds_all_stages_of_a_run_and_of_the_last_run_only(task, tmp_path):
+    log = keras.callbacks.CSVLogger(str(tmp_path / "log.csv"))
+    for _ in range(2):
+        run(task, tiny.pictures(8), adaptation=GradualUnfreezing(blocks=1), epochs=1, callbacks=[log])
+        lines = (tmp_path / "log.csv").read_text().splitlines()
+        assert [line.split(",")[0] for line in lines] == ["epoch", "0", "1"]
+    assert not log.append
+
+
+@pytest.mark.parametrize(
+    ("callback", "said"),
+    [
+        (keras.callbacks.ReduceLROnPlateau(), "schedule=` and `learning_rate="),
+        (keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate), "schedule=` and `learning_rate="),
+        (keras.callbacks.ModelCheckpoint("x.keras"), "save_weights_only=True"),
+        (keras.callbacks.EarlyStopping, r"call the class: EarlyStopping\(\)"),
+    ],
+    ids=["plateau", "scheduler", "whole model", "a class"],
+)
+def test_callbacks_that_cannot_work_are_refused_before_anything_is_computed(task, callback, said: str):
+    events = Events()
+    with pytest.raises(ConfigError, match=said):
+        run(task, tiny.pictures(8), callbacks=[callback], events=events, epochs=1)
+    assert not events.seen
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # of Keras, where it saves weights
+@pytest.mark.parametrize("alone", [True, False])
+def test_a_callback_needs_no_list(task, alone: bool, tmp_path):
+    """And one that saves weights only works where the frozen part runs in every step, too."""
+    saves = keras.callbacks.ModelCheckpoint(str(tmp_path / "{epoch}.weights.h5"), save_weights_only=True)
+    given = saves if alone else keras.callbacks.CallbackList([saves])
+    run(task, tiny.pictures(8), callbacks=given, epochs=1, cache=False)
+    assert [each.name for each in tmp_path.iterdir()] == ["1.weights.h5"]
+
+
 def test_a_second_fit_goes_on_and_leaves_the_task_whole(task):
     before = tiny.values(task.model)
     first = run(task, tiny.pictures(8), adaptation=GradualUnfreezing(blocks=1), epochs=1)

@@ -41,12 +41,14 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "gradual_unfreezing": {"blocks": 1, "head_epochs": 1, "epochs_per_block": 1},
     "full_fine_tuning": {},
     "discriminative": {},
+    "stages": {"in_order": [{"name": "mine", "rates": {"head/": 1.0, ".*bias": 0.1}, "epochs": 1}]},
 }
 HEADS = {
     "frozen": {"dropout": 0.3},
     "gradual_unfreezing": {"pooling": "max", "hidden": [6], "last_blocks": 2, "convolutions": 2},
     "full_fine_tuning": {"normalize": True, "crf": True},
     "discriminative": {"pooling": "mean", "normalize": False, "dropout": 0.0},
+    "stages": {},
 }
 
 

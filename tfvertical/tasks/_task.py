@@ -14,7 +14,7 @@ import keras
 import numpy as np
 
 from tfvertical import batches, bundle, data, evaluation, nodes, planning, stages, training
-from tfvertical.adaptations.frozen import Frozen
+from tfvertical.adaptations.stages import adaptation_of
 from tfvertical.codecs.listing import listed
 from tfvertical.codecs.pairs import Pair
 from tfvertical.contracts import Adaptation, Backbone, Encoded, Examples, Task
@@ -122,10 +122,10 @@ class BackboneTask(Task):
         train: Any,
         validation: Any = None,
         *,
-        adaptation: Adaptation | None = None,
+        adaptation: Adaptation | Sequence[stages.Stage] | Mapping[str, Any] | str | None = None,
         class_weight: str | Mapping[str, float] | None = None,
         augment: Any = None,
-        callbacks: Sequence[keras.callbacks.Callback] = (),
+        callbacks: keras.callbacks.Callback | Sequence[keras.callbacks.Callback] | None = (),
         verbose: int = 1,
         events: Events | None = None,
         checkpoint: str | Path | None = None,
@@ -137,10 +137,10 @@ class BackboneTask(Task):
         Args:
             train: `Examples`, or anything that `tfvertical.data.load` reads.
             validation: the same, to choose the best epoch by; None ends with the last epoch.
-            adaptation: how; `Frozen()` by default.
+            adaptation: how; a list of stages, or a name or mapping as in run files, will do; `Frozen()` by default.
             class_weight: `"balanced"`, or label -> weight; it multiplies sample weights.
             augment: an `Augment` for pictures, new in every epoch.
-            callbacks: Keras' own.
+            callbacks: Keras' own, or one alone.
             verbose: 0 silent, 1 progress bars, 2 a line an epoch.
             events: where to say what happens.
             checkpoint: a folder in which the run's position is kept, every so often and after each epoch. When the
@@ -156,7 +156,7 @@ class BackboneTask(Task):
             Interrupted: SIGTERM or SIGINT ended the run, and its position is saved.
             TrainingError: the loss is not finite, a frozen weight moved, or a learning one did not.
         """
-        chosen, how = _settings(settings), adaptation or Frozen()
+        chosen, how = _settings(settings), adaptation_of(adaptation)
         described, class_weight = to_config(how), plain(class_weight)
         examples = self.examples(train, verbose)
         held_out = None if validation is None else self.examples(validation, verbose)
@@ -180,6 +180,7 @@ class BackboneTask(Task):
                 checkpoint=checkpoint,
                 checkpoint_every=checkpoint_every,
                 described=self._described(augment),
+                names=(examples.report.name, "" if held_out is None else held_out.report.name),
             )
         except TrainingError as error:
             if not error.rows:
@@ -211,7 +212,7 @@ class BackboneTask(Task):
         train: Any,
         validation: Any = None,
         *,
-        adaptation: Adaptation | None = None,
+        adaptation: Adaptation | Sequence[stages.Stage] | Mapping[str, Any] | str | None = None,
         augment: Any = None,
         **settings: Any,
     ) -> planning.Plan:
@@ -229,7 +230,7 @@ class BackboneTask(Task):
         """
         of_fit = inspect.signature(self.fit).parameters
         chosen = _settings({name: value for name, value in settings.items() if name not in of_fit})
-        how = adaptation or Frozen()
+        how = adaptation_of(adaptation)
         encoded = [self.encode(self.examples(train))]
         if validation is not None:
             encoded.append(self._held_out(self.examples(validation)))
