@@ -13,7 +13,7 @@ from PIL import Image
 from tfvertical.backbones import _image_graph
 from tfvertical.backbones._image_preprocessor import KerasImagePreprocessor
 from tfvertical.codecs import pixels
-from tfvertical.errors import ConfigError
+from tfvertical.errors import ConfigError, DataError
 
 
 def encoded(image: np.ndarray | Image.Image, kind: str, **options) -> bytes:
@@ -118,6 +118,13 @@ def test_config_brings_it_back():
     assert KerasImagePreprocessor.from_config(preprocessor.config(), preprocessor.assets()) == preprocessor
     with pytest.raises(ConfigError, match="margin"):
         KerasImagePreprocessor.from_config({"margn": 3}, {})
+
+
+def test_a_picture_that_squashing_would_blow_up_is_named(tmp_path: Path):
+    (tmp_path / "tall.png").write_bytes(encoded(np.zeros((400_000, 1, 3), np.uint8), "PNG"))
+    with pytest.raises(DataError, match=r"tall\.png: 400,000 x 1 pixels"):
+        KerasImagePreprocessor(crop="squash").pixels(tmp_path / "tall.png")
+    assert KerasImagePreprocessor().pixels(tmp_path / "tall.png").shape == (224, 224, 3)
 
 
 @pytest.mark.parametrize("fields", [{"size": (0, 5)}, {"size": (5,)}, {"crop": "x"}, {"resample": "x"}, {"margin": -2}])

@@ -59,7 +59,7 @@ def decode(item: Any, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     if isinstance(item, str | os.PathLike):
         name = str(item)
         try:
-            content = _read(Path(item))
+            content = _read(Path(item), 4 * max(max_pixels, MAX_PIXELS))
         except (OSError, ValueError) as error:
             raise DataError(f"{name}: the file cannot be read ({error}).", fix=_FIX) from error
     elif isinstance(item, bytes | bytearray | memoryview):
@@ -80,6 +80,9 @@ def crop_resize(
     crop: str = "center",
     margin: int = 0,
     resample: str = "bicubic",
+    *,
+    max_pixels: int = MAX_PIXELS,
+    name: str = "The picture",
 ) -> np.ndarray:
     """`pixels` at another size, with antialiasing.
 
@@ -91,9 +94,14 @@ def crop_resize(
         margin: pixels, measured at the wanted size, that `center` leaves out along the shorter side, both ends
             together: with 32 and 224 the part is 224/256 of the shorter side.
         resample: `bicubic` or `bilinear`.
+        max_pixels: most pixels, as `decode` takes it.
+        name: what messages call the picture.
 
     Returns:
         uint8 `(*size, 3)`.
+
+    Raises:
+        DataError: `squash` of a picture so narrow and tall that it would fill the memory on its way.
 
     Example:
         >>> crop_resize(np.zeros((300, 400, 3), np.uint8), (224, 224), margin=32).shape
@@ -101,6 +109,8 @@ def crop_resize(
     """
     check_rule(crop, margin, resample)
     height, width = pixels.shape[:2]
+    if crop == "squash":
+        _check_way(height, width, size, max_pixels, name)
     if crop == "pad":
         inner = fitted(height, width, size)
         out = np.full((*size, 3), PAD, np.uint8)
@@ -193,10 +203,12 @@ def _tiff_orientation(tiff: bytes) -> int:
     return 1
 
 
-def _read(path: Path) -> bytes:
-    """A file's bytes; raises OSError for a pipe or device, which may never end."""
+def _read(path: Path, most: int) -> bytes:
+    """A file's bytes; raises OSError for a pipe or device, which may never end, and for more than `most` bytes."""
     if os.path.exists(path) and not os.path.isfile(path):
         raise OSError("not a regular file")
+    if (size := os.path.getsize(path)) > most:
+        raise OSError(f"{size:,} bytes, more than {most:,}")
     return path.read_bytes()
 
 
@@ -218,6 +230,20 @@ def _check_size(height: int, width: int, name: str, max_pixels: int) -> None:
             f"{name}: {width:,} x {height:,} pixels; it was not decoded.",
             expected=f"at most {max_pixels:,} pixels",
             fix="scale it down, or raise max_pixels",
+        )
+
+
+def _check_way(height: int, width: int, size: tuple[int, int], max_pixels: int, name: str) -> None:
+    """Raise DataError where what `resize` makes first, of the picture's height and the wanted width, is too large.
+
+    The other crops keep the wanted shape, so that this is little larger than the picture or the wanted size.
+    """
+    most = max(max_pixels, MAX_PIXELS)  # a low limit for pictures says nothing against a wanted size
+    if height * size[1] > most:
+        raise DataError(
+            f"{name}: {height:,} x {width:,} pixels, which cannot be squashed to {size[0]:,} x {size[1]:,}.",
+            expected=f"a height of at most {most // size[1]:,} pixels",
+            fix='cut or scale it down, or take crop "center" or "pad"',
         )
 
 

@@ -220,8 +220,10 @@ def _picture(config: Mapping[str, Any]) -> Prepare:
     height, width = config["size"]
 
     def prepare(item: Any) -> list[dict[str, np.ndarray]]:
+        name = str(item) if isinstance(item, str | Path) else "The picture"
         decoded = pixels.decode(item, config["max_pixels"])
-        fitted = pixels.crop_resize(decoded, (height, width), config["crop"], config["margin"], config["resample"])
+        rule = (config["crop"], config["margin"], config["resample"])
+        fitted = pixels.crop_resize(decoded, (height, width), *rule, max_pixels=config["max_pixels"], name=name)
         return [{config["input_name"]: fitted[None].astype(np.float32)}]
 
     return prepare
