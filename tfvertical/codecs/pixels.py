@@ -1,8 +1,9 @@
 """Pictures to pixels: decoded, turned upright, cropped and resized. NumPy and Pillow only.
 
 What a SavedModel does in its graph (`backbones/_image_graph.py`) is equal to this, pixel for pixel: for JPEG, PNG, GIF,
-WebP and BMP (but for BMP with a palette, which TensorFlow reads wrongly). TIFF, PPM, TGA and JPEG 2000 are
-fine here, unknown there.
+WebP and BMP. Not for BMP with a palette, which TensorFlow reads wrongly, a GIF whose first frame is smaller than the
+picture, of which it takes the frame alone, and an animated WebP, which is refused there. TIFF, PPM, TGA and JPEG 2000
+are fine here, unknown there.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from tfvertical.errors import ConfigError, DataError
 if TYPE_CHECKING:
     from PIL import Image
 
+RULES: Final = 2  # of what a file becomes: what a model made of others is not taken for these
 MAX_PIXELS: Final = 80_000_000
 CROPS: Final = ("center", "squash", "pad")
 RESAMPLES: Final = ("bicubic", "bilinear")
@@ -40,8 +42,9 @@ def is_picture(items: Any) -> bool:
 def decode(item: Any, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """One picture as uint8 `(height, width, 3)`, red, green, blue.
 
-    Transparency is dropped, greys are repeated, 16 bits become the upper 8, of an animation the first frame is taken,
-    and a JPEG is turned as its EXIF orientation says. The size is read from the header, before anything is decoded.
+    Transparency is dropped (in a GIF it becomes black, as in TensorFlow), greys are repeated, 16 bits become the upper
+    8, of an animation the first frame is taken, and a JPEG is turned as its EXIF orientation says. The size is read
+    from the header, before anything is decoded.
 
     Args:
         item: a path, the bytes of a file, or an array: uint8 `(height, width)`, `(height, width, 1)`, 3 or 4 channels.
@@ -274,6 +277,8 @@ def _from_bytes(content: bytes, name: str, max_pixels: int) -> np.ndarray:
 
 def _rgb(image: Image.Image) -> np.ndarray:
     """Decode to uint8 `(height, width, 3)`, in the way TensorFlow's decoders do it."""
+    if image.format == "GIF" and image.mode in ("P", "L"):
+        return _gif(image)
     if image.mode.startswith("I") or image.mode == "F":  # 16-bit grey, which Pillow would clip at 255
         grey = np.asarray(image)
         if grey.dtype.kind == "f":
@@ -285,3 +290,9 @@ def _rgb(image: Image.Image) -> np.ndarray:
     if image.mode in ("LA", "RGBA", "PA", "La", "RGBa"):
         return np.ascontiguousarray(np.asarray(image.convert("RGBA"))[..., :3])
     return np.asarray(image.convert("RGB"))
+
+
+def _gif(image: Image.Image) -> np.ndarray:
+    """The first frame of a GIF, black where it is transparent."""
+    seen = np.asarray(image) != image.info.get("transparency", -1)
+    return np.where(seen[..., None], np.asarray(image.convert("RGB")), np.uint8(0))
