@@ -34,6 +34,24 @@ _HEADER: Final = 1 << 16  # bytes in which the orientation is looked for
 _FIX: Final = 'repair or remove the file, or set the policy for bad rows to "skip"'
 
 
+def rules() -> dict[str, Any]:
+    """What a reader has to know to make the same pixels of a file; `docs/edge.md` says it in words."""
+    return {
+        "version": RULES,
+        "grey": "repeated",
+        "16_bits": "upper_8",
+        "alpha": "dropped",
+        "gif_transparent": [0, 0, 0],
+        "cmyk": "ink*black//255",
+        "animation": "first_frame",
+        "orientation": {"formats": ["JPEG"], "searched_bytes": _HEADER},
+        "resize": ["across", "down"],
+        "rounded": "after_each",
+        "antialias": True,
+        "pad": PAD,
+    }
+
+
 def is_picture(items: Any) -> bool:
     """Whether this is one array as `decode` takes it, and not several: its rows would pass for grey pictures."""
     return isinstance(items, np.ndarray) and (items.ndim == 2 or (items.ndim == 3 and items.shape[-1] in (1, 3, 4)))

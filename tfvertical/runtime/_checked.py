@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tfvertical.codecs import pixels, wordpiece
 from tfvertical.errors import BundleError, ConfigError, TfverticalError
 from tfvertical.files import unique
 from tfvertical.runtime.litert import LiteRT
@@ -42,6 +43,15 @@ def described(folder: Path) -> dict[str, Any]:
             received=f"schema_version {found.get('schema_version')}",
             fix="export again with this version of tfvertical, or read it with the one that wrote it",
         )
+    for name, known in (("wordpiece", wordpiece.RULES), ("pixels", pixels.RULES)):  # older files have neither
+        told = found.get(name, {"version": known})
+        if not isinstance(told, dict) or type(told.get("version")) is not int or told["version"] > known:
+            raise BundleError(
+                f"{path}: {name} has other rules than this version of tfvertical.",
+                expected=f"version {known} or older",
+                received=f"{told!r:.80}",
+                fix="read it with the version that wrote it",
+            )
     return found
 
 

@@ -13,14 +13,13 @@ from tfvertical.codecs import pixels
 from tfvertical.codecs.alignment import stretches
 from tfvertical.codecs.pairs import Pair, fitted
 from tfvertical.codecs.text import Normalizer
-from tfvertical.codecs.wordpiece import WordPiece
+from tfvertical.codecs.wordpiece import SPECIAL, WordPiece
 from tfvertical.errors import BundleError, DataError
 from tfvertical.runtime import _checked
 from tfvertical.runtime.litert import LiteRT
 
 _READERS = {"entities": "Tagger", "answers": "Answerer"}  # of what is found in texts
 _INPUTS = ("token_ids", "padding_mask", "segment_ids")
-_SPECIAL = ("[CLS]", "[SEP]", "[PAD]", "[UNK]")
 Prepare = Callable[[Any], list[dict[str, np.ndarray]]]  # one raw item -> model inputs, batch 1, by window
 
 
@@ -146,11 +145,11 @@ class Words:
         if not (folder / "vocab.txt").is_file():
             raise BundleError(f"{folder} is no LiteRT export of a WordPiece model: vocab.txt is missing.")
         vocabulary = _vocabulary(folder)
-        if missing := [token for token in _SPECIAL if token not in vocabulary]:
+        if missing := [token for token in SPECIAL.values() if token not in vocabulary]:
             raise BundleError(f"{folder / 'vocab.txt'} lacks the special piece {missing[0]!r}.")
         self._pieces = WordPiece(vocabulary)
         self._normalize = Normalizer(config["lowercase"], config["strip_accents"], words=True, cjk=config["cjk"])
-        self._start, self._end, self._pad = (self._pieces.ids[token] for token in ("[CLS]", "[SEP]", "[PAD]"))
+        self._start, self._end, self._pad = (self._pieces.ids[SPECIAL[name]] for name in ("start", "end", "pad"))
         self._inputs, self._lengths = tuple(config["inputs"]), lengths
         if not set(self._inputs) <= set(_INPUTS):
             raise BundleError(
