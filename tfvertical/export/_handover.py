@@ -65,7 +65,7 @@ def preprocessing(task: Task, folder: Path, lengths: Sequence[int]) -> None:
     description["config"] = config
     if reads_words(preprocessor):
         pair = None if task.items != "pair" else "apart" if description["encoder"] == "bi" else "longer_first"
-        in_windows = description.get("windows", False) or task.target in ("entities", "answers")
+        in_windows = "windows" in description or task.target in ("entities", "answers")
         description["wordpiece"] = wordpiece.rules(pair, in_windows)
     elif type(preprocessor).__name__ == "KerasImagePreprocessor":
         description["pixels"] = pixels.rules()

@@ -108,13 +108,14 @@ def size(config: Mapping[str, Any]) -> tuple[int, int]:
 def inputs(folder: Path, description: Mapping[str, Any], run: LiteRT) -> None:
     """Raise BundleError unless the model takes what the description says that examples become."""
     config = description["config"]
+    made: list[dict[str, tuple[int, ...]]]
     if description["length"] is None:
         made = [{config["input_name"]: (1, *size(config), 3)}]
     else:
         apart = description.get("items") == "pair" and description.get("encoder") == "bi"
         sides = ("first_", "second_") if apart else ("",)
         names = [side + name for side in sides for name in config["inputs"]]
-        made = [dict.fromkeys(names, (1, length)) for length in lengths(description)]
+        made = [{name: (1, length) for name in names} for length in lengths(description)]
     for shapes in made:
         if not run.takes(shapes):
             raise BundleError(
