@@ -13,7 +13,7 @@ from PIL import Image
 from tfvertical.backbones import _image_graph
 from tfvertical.backbones._image_preprocessor import KerasImagePreprocessor
 from tfvertical.codecs import pixels
-from tfvertical.errors import ConfigError
+from tfvertical.errors import ConfigError, DataError
 
 
 def encoded(image: np.ndarray | Image.Image, kind: str, **options) -> bytes:
@@ -70,9 +70,31 @@ def test_every_format_decodes_the_same():
         encoded(smooth, "GIF", save_all=True, append_images=[alpha.convert("RGB").rotate(180)]),
         encoded(smooth, "BMP"),
         encoded(smooth, "WEBP"),
+        encoded(alpha, "WEBP"),
+        encoded(alpha, "WEBP", lossless=True),
+        encoded(alpha, "WEBP", lossless=True, exact=True, exif=b"Exif"),
+        encoded(smooth.quantize(16), "GIF", transparency=3),
+        encoded(smooth.quantize(16), "GIF", transparency=3, background=3, interlace=1),
+        encoded(smooth.convert("L"), "GIF", transparency=int(np.asarray(smooth.convert("L"))[0, 0])),
+        encoded(smooth.convert("1"), "GIF"),
     ]
     for at, content in enumerate(contents):
         assert np.array_equal(decode(content), pixels.decode(content)), at
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+def test_an_animated_webp_is_refused_by_the_graph_and_harms_nothing(mode):
+    """TensorFlow would write all of its frames into the room of one."""
+    decode = compiled(_image_graph.decode)
+    frames = [Image.fromarray(noise(40, 50, seed)).convert(mode) for seed in range(9)]
+    content = encoded(frames[0], "WEBP", save_all=True, append_images=frames[1:], lossless=True)
+    assert np.array_equal(pixels.decode(content), np.asarray(frames[0].convert("RGB")))
+    for _ in range(20):
+        with pytest.raises(tf.errors.InvalidArgumentError, match="Animation must be"):
+            decode(content)
+    for cut in (b"", b"RIFF", content[:12], content[:20], content[:21]):
+        with pytest.raises(tf.errors.InvalidArgumentError):
+            decode(cut)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -118,6 +140,13 @@ def test_config_brings_it_back():
     assert KerasImagePreprocessor.from_config(preprocessor.config(), preprocessor.assets()) == preprocessor
     with pytest.raises(ConfigError, match="margin"):
         KerasImagePreprocessor.from_config({"margn": 3}, {})
+
+
+def test_a_picture_that_squashing_would_blow_up_is_named(tmp_path: Path):
+    (tmp_path / "tall.png").write_bytes(encoded(np.zeros((400_000, 1, 3), np.uint8), "PNG"))
+    with pytest.raises(DataError, match=r"tall\.png: 400,000 x 1 pixels"):
+        KerasImagePreprocessor(crop="squash").pixels(tmp_path / "tall.png")
+    assert KerasImagePreprocessor().pixels(tmp_path / "tall.png").shape == (224, 224, 3)
 
 
 @pytest.mark.parametrize("fields", [{"size": (0, 5)}, {"size": (5,)}, {"crop": "x"}, {"resample": "x"}, {"margin": -2}])

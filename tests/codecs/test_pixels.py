@@ -155,6 +155,26 @@ def test_what_may_never_end_is_not_read(tmp_path: Path, name: str):
         pixels.decode(tmp_path / name)
 
 
+def test_a_file_of_any_size_is_not_read_whole(tmp_path: Path):
+    with open(tmp_path / "huge.png", "wb") as file:
+        file.truncate(4 * pixels.MAX_PIXELS + 1)
+    with pytest.raises(DataError, match=r"huge\.png(.|\n)*320,000,001 bytes, more than 320,000,000"):
+        pixels.decode(tmp_path / "huge.png")
+
+
+def test_what_squashing_makes_on_its_way_is_limited():
+    tall = np.zeros((400_000, 1, 3), np.uint8)
+    with pytest.raises(DataError, match=r"tall\.png: 400,000 x 1 pixels(.|\n)*at most 357,142 pixels"):
+        pixels.crop_resize(tall, (224, 224), "squash", name="tall.png")
+    assert pixels.crop_resize(tall, (16, 16), "squash").shape == (16, 16, 3)
+    assert pixels.crop_resize(tall, (224, 224), "pad").shape == (224, 224, 3)
+    assert pixels.crop_resize(tall[:300], (224, 224), "squash", max_pixels=300).shape == (224, 224, 3)
+    with pytest.raises(DataError, match=r"at most 357,142 pixels"):
+        pixels.crop_resize(tall, (224, 224), "squash", max_pixels=300)
+    wide = tall.reshape(1, -1, 3)
+    assert pixels.crop_resize(wide, (224, 224), "squash").shape == (224, 224, 3)
+
+
 def test_center_takes_the_middle_and_leaves_the_margin():
     assert pixels.center_box(256, 256, (224, 224), 32) == (16, 16, 224, 224)
     assert pixels.center_box(512, 1024, (224, 224), 32) == (32, 288, 448, 448)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
+import os
 import zipfile
 from pathlib import Path
 
@@ -14,8 +16,8 @@ from typer.testing import CliRunner
 from tfvertical.cli import app
 from tfvertical.errors import BundleError, ConfigError
 from tfvertical.export import _metadata, export
-from tfvertical.export._tables import Byte, Table, written
-from tfvertical.runtime.contents import contents, roles
+from tfvertical.export._tables import Byte, Float, Table, Unsigned, written
+from tfvertical.runtime.contents import Contents, Metadata, Quantization, Tensor, contents, roles
 from tfvertical.runtime.listing import lines
 from tfvertical.runtime.tables import Reader
 
@@ -39,13 +41,14 @@ def test_text_metadata_names_inputs_in_the_file_s_order(text_file: bytes):
     english, german = ("negative", "neutral", "positive"), ("negativ", "neutral", "positiv")
     assert metadata.labels == {(0, ""): english, (0, "de"): german} and metadata.missing == ()
     assert set(metadata.files) == {"labels.txt", "labels_de.txt", "vocab.txt"}
+    assert metadata.tokenizers == {"BERT": ("vocab.txt",)} and "  tokenizer BERT: vocab.txt" in lines(found)
     assert sum(found.sizes.values()) == len(text_file) and found.custom == ()
 
 
 def test_image_metadata_tells_how_pixels_become_inputs(tmp_path: Path, image_classifier):
     found = contents(export(image_classifier, tmp_path) / "model.tflite").metadata
     assert found is not None and found.normalization == {"image": ([0.0], [1.0])} and found.parser == "1.0.0"
-    assert found.labels == {(0, ""): ("cat", "dog")}
+    assert found.labels == {(0, ""): ("cat", "dog")} and found.images == {"image": (32, 32)}
 
 
 def test_files_are_stored_and_buffers_aligned(text_file: bytes):
@@ -90,6 +93,81 @@ def test_each_output_has_its_own_labels_and_a_missing_file_is_a_line(text_file: 
         "  file rest.txt: named, but not there",
     ):
         assert line in printed
+
+
+def test_what_the_metadata_of_others_says_is_shown(text_file: bytes):
+    """Who made it, under which licence, and what MediaPipe does before and after the model."""
+    pattern = Table({0: Byte(6), 1: Table({0: "[^a-z]+", 1: [Table({0: "words.txt", 2: Byte(5)})]})})
+    size = Table({0: Byte(2), 1: Table({1: Table({0: Unsigned(320), 1: Unsigned(240)})})})
+    normal = Table({0: Byte(1), 1: Table({0: [127.5] * 6, 1: [0.1] * 3})})
+    inputs = [Table({0: "image", 3: size, 4: [normal]}), Table({0: "words", 4: [pattern]})]
+    outputs = [Table({0: "place"}), Table({0: "score", 4: [Table({0: Byte(3), 1: Table({0: Float(0.3)})})]})]
+    told = {0: "finder", 1: "Finds things.", 2: "v2", 4: "Somebody", 5: "Apache-2.0", 7: "1.0.0"}
+    model = _metadata.attach(text_file, written(Table(told | {3: [Table({2: inputs, 3: outputs})]}), b"M001"), {})
+    printed = list(lines(contents(model)))
+    start = printed.index("metadata: finder, parser 1.0.0 or newer")
+    assert printed[start + 1 :] == [
+        "  description: Finds things.",
+        "  version: v2",
+        "  author: Somebody",
+        "  license: Apache-2.0",
+        "  inputs image, words; outputs place, score",
+        "  image: a picture, 240 x 320 pixels",
+        "  image: (pixel - [127.5, 127.5, 127.5, 127.5, 127.5, …]) / [0.100000001, 0.100000001, 0.100000001]",
+        "  tokenizer regular expression: words.txt",
+        "  score: scores below 0.300000012 are left out",
+        "  file words.txt: named, but not there",
+    ]
+    bare = contents(_metadata.attach(text_file, written(Table({0: "bare", 2: "v1"}), b"M001"), {})).metadata
+    assert bare is not None and (bare.name, bare.version, bare.inputs) == ("bare", "v1", ())
+
+
+HOSTILE = "\x1b[2Jclear\ncustom operators: none\u202e\u2028" + "x" * 1_000
+
+
+def test_no_string_of_a_file_moves_the_terminal_or_forges_a_line():
+    tensor = Tensor(HOSTILE, (1, -1), "FLOAT32", 0, 0)
+    several = {HOSTILE: 1}
+    metadata = Metadata(
+        *(HOSTILE,) * 2,
+        *((HOSTILE, HOSTILE),) * 2,
+        normalization={HOSTILE: ([0.0], [1.0])},
+        labels={(0, HOSTILE): (HOSTILE,)},
+        files=several,
+        missing=(HOSTILE,),
+        description=HOSTILE,
+        license=HOSTILE,
+        images={HOSTILE: (1, 1)},
+        tokenizers={"BERT": (HOSTILE,)},
+        thresholds={1: 0.5},
+    )
+    signatures = {HOSTILE: ((HOSTILE,), (HOSTILE,))}
+    found = Contents((tensor,), (tensor,), (tensor,), several, (HOSTILE,), signatures, {"graph": 1}, metadata)
+    for line in lines(found, tensors=True):
+        assert line.isprintable() and len(line) < 1_000
+    found = dataclasses.replace(found, custom=("none, the file runs on LiteRT as it is",), operators={})
+    assert "custom operators: 'none, the file runs on LiteRT as it is': a phone needs them built in" in lines(found)
+
+
+def test_quantization_is_told_in_full():
+    by_channel = Quantization(np.float32([0.1, 0.25, 1e-6, 4]), np.int64([0, 3, -1, 0]), 3)
+    whole = Quantization(np.float32([1 / 255]), np.int64([-128]), 0)
+    tensors = [Tensor("a", (2,), "INT8", 8, 4, by_channel), Tensor("b", (2,), "INT8", 0, 1, whole)]
+    tensors.append(Tensor("c", (2,), "INT8", 0, 2, Quantization(np.float32([1, 2]), np.int64([0, 0]), 0)))
+    found = Contents((tensors[1],), (), tuple(tensors), {}, (), {}, {"graph": 1}, None)
+    printed = list(lines(found, tensors=True))
+    assert printed[1] == "  b: int8 2, scale 0.003921569, zero point -128"
+    assert printed[-3] == "  a: int8 2, 8 bytes, 4 scales on axis 3: 0.1, 0.25, 1e-06, …, zero points 0, 3, -1, …"
+    assert printed[-1] == "  c: int8 2, 2 scales on axis 0: 1.0, 2.0, zero points 0"
+
+
+@pytest.mark.parametrize("name", ["/dev/zero", "pipe", "huge.tflite"])
+def test_what_is_no_model_is_not_read(tmp_path: Path, name: str):
+    os.mkfifo(tmp_path / "pipe")
+    with open(tmp_path / "huge.tflite", "wb") as file:
+        file.truncate(2**31 + 1)
+    with pytest.raises(BundleError, match=r"at most 2 GiB" if name == "huge.tflite" else "no regular file"):
+        contents(tmp_path / name)
 
 
 def test_tables_are_read_as_written():

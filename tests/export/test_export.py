@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -13,6 +14,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from tests.bundle import fakes
 from tfvertical import bundle, manifest
@@ -34,6 +36,13 @@ def test_built_in_examples_agree(tmp_path: Path, kind: str, format: str, request
     assert (folder / "labels.txt").read_text().splitlines() == list(task.labels)
     found, _ = manifest.check(folder, kind="export")
     assert {"parity.json", "labels.txt"} <= found.files.keys()
+
+
+def test_built_in_pictures_are_of_kinds_that_decoders_differ_on():
+    kinds = [(content[8:12], content[:4]) for content in _samples.large_pictures()]
+    assert [b"WEBP" in each for each in kinds].count(True) == 1 and [b"GIF8" in each for each in kinds].count(True) == 1
+    for content in _samples.large_pictures()[-2:]:
+        assert len(np.unique(np.asarray(Image.open(io.BytesIO(content)).convert("RGBA"))[..., 3])) > 1, "transparent"
 
 
 def test_built_in_texts_are_told_apart(text_classifier):

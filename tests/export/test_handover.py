@@ -9,8 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.core import tiny
+from tfvertical.codecs import pixels, wordpiece
 from tfvertical.codecs.text import table
 from tfvertical.codecs.wordpiece import WordPiece
+from tfvertical.errors import BundleError
 from tfvertical.export import _handover, _samples, export
 from tfvertical.runtime import Predictor
 
@@ -83,6 +86,8 @@ def test_the_normalizer_s_file_is_the_normalizer(text_folder: Path, text_classif
     assert np.array_equal(extras, whole.extras)
     for text in _samples.texts():
         assert normalized(text, packed) == normalizer(text)
+    for line in golden(text_folder):
+        assert line["normalized"] == normalized(line["text"], packed)
 
 
 def test_the_vocabulary_s_file_is_enough_for_ids(text_folder: Path, text_classifier):
@@ -90,3 +95,53 @@ def test_the_vocabulary_s_file_is_enough_for_ids(text_folder: Path, text_classif
     for line in golden(text_folder):
         ids = [2, *pieces(text_classifier.preprocessor.normalizer(line["text"]))[:14].tolist(), 3]
         assert line["token_ids"] == ids + [0] * (16 - len(ids))
+
+
+def test_the_vocabulary_s_rules_are_told(text_folder: Path):
+    """As an app would cut words that knows the files beside the model and nothing else."""
+    told = json.loads((text_folder / "preprocessing.json").read_text())["wordpiece"]
+    assert told["version"] == 1 and "pair" not in told and "overlap" not in told
+    ids = {piece: at for at, piece in enumerate((text_folder / "vocab.txt").read_text().split("\n")[:-1])}
+    for line in golden(text_folder):
+        found = [ids[told["start"]]]
+        for word in line["normalized"].split():
+            cut, start = [], 0
+            while start < len(word) and len(word.encode()) <= told["longest_word_bytes"]:
+                mark = told["continuation"] if start else ""
+                end = next((end for end in range(len(word), start, -1) if mark + word[start:end] in ids), None)
+                if end is None:
+                    break
+                cut.append(ids[mark + word[start:end]])
+                start = end
+            found += cut if start == len(word) else [ids[told["unknown"]]]
+        found = [*found[:15], ids[told["end"]]]
+        assert line["token_ids"] == found + [ids[told["pad"]]] * (16 - len(found))
+
+
+@pytest.mark.parametrize(
+    ("make", "more"),
+    [
+        (tiny.pair_task, {"pair": "longer_first"}),
+        (tiny.apart_task, {"pair": "apart"}),
+        (tiny.token_task, {"overlap": 0.25}),
+        (tiny.answer_task, {"pair": "longer_first", "overlap": 0.25}),
+    ],
+)
+def test_rules_of_pairs_and_windows_are_told(tmp_path: Path, make, more: dict):
+    _handover.preprocessing(make(layers=1), tmp_path, [24])
+    told = json.loads((tmp_path / "preprocessing.json").read_text())["wordpiece"]
+    assert told == wordpiece.rules(None, False) | more
+
+
+def test_rules_of_pictures_are_told_and_later_ones_refused(tmp_path: Path, image_classifier):
+    folder = export(image_classifier, tmp_path)
+    description = json.loads((folder / "preprocessing.json").read_text())
+    assert description["pixels"] == pixels.rules() and "wordpiece" not in description
+    older = {key: value for key, value in description.items() if key != "pixels"}
+    (folder / "preprocessing.json").write_text(json.dumps(older))
+    expected = Predictor(folder, verify=False).scores(_samples.pictures()[:1])
+    np.testing.assert_allclose(expected, [golden(folder)[0]["scores"]], atol=1e-6)
+    for told in ({"version": pixels.RULES + 1}, {}, []):
+        (folder / "preprocessing.json").write_text(json.dumps(description | {"pixels": told}))
+        with pytest.raises(BundleError, match="pixels has other rules"):
+            Predictor(folder, verify=False)

@@ -19,6 +19,7 @@ from tfvertical.runtime import Answerer, Predictor, Tagger, _folder
 pytestmark = pytest.mark.slow
 KOTLIN = Path(__file__).parent / "kotlin"
 LONG = "The good card never came. 中文 Very bad — the CARD! " * 6
+UNSEEN = "\ufeffgood \u200bcard\u200b \x0cne\u00adver\x0c \ue000\U000f0000came\ufffd\U000ffffe. a\u200d \u200cb \u200b"
 Ask = Callable[..., list[str]]
 
 
@@ -119,7 +120,7 @@ def test_entities(ask: Ask, tmp_path: Path, monkeypatch, crf: bool, every: bool)
     monkeypatch.setattr(tagger, "_run", run)
     monkeypatch.setattr(tagger, "_every", every)
     monkeypatch.setattr(tagger, "_steps", steps if crf else None)
-    items = [*_samples.texts(), LONG, "the " * 200, "👍🏽 good 𝒜card"]
+    items = [*_samples.texts(), LONG, "the " * 200, "👍🏽 good 𝒜card", UNSEEN]
     rows = [",".join(f"{each:.9g}" for each in row) for row in steps] if crf else []
     lines = ask("entities", folder, [12, 24], items, "all" if every else "first", *rows)
     count = 0
@@ -144,7 +145,14 @@ def test_answers(ask: Ask, tmp_path: Path, monkeypatch, threshold: float | None)
         return {"scores": (drawn(made, 2) / 1000 - 5).astype(np.float32)[None]}
 
     monkeypatch.setattr(answerer, "_run", run)
-    items = [*_samples.pairs(_samples.texts()), ("the", LONG), (LONG, LONG), ("", ""), ("the", "👍🏽 good 𝒜card")]
+    items = [
+        *_samples.pairs(_samples.texts()),
+        ("the", LONG),
+        (LONG, LONG),
+        ("", ""),
+        ("the", "👍🏽 good 𝒜card"),
+        ("the", UNSEEN),
+    ]
     more = [str(answerer._most), "3", "null" if threshold is None else str(threshold)]
     found = [line.split(" ") for line in ask("answers", folder, [20, 24], items, *more)]
     expected = answerer.predict(items)

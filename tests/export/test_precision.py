@@ -58,6 +58,8 @@ def test_full_integer_takes_ranges_from_training_pictures(tmp_path: Path, sure_i
         assert runner.inputs["images"][1] == np.uint8 and runner._signatures[0].steps["images"] == (1.0, 0), (
             "a pixel is itself"
         )
+        told = found.inputs[0].quantization, found.outputs[0].quantization
+        assert [(each.scales.tolist(), each.zero_points.tolist()) for each in told] == [([1.0], [0]), ([1 / 256], [0])]
 
 
 def kinds(path: Path) -> list[tuple[str, int]]:

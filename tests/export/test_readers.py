@@ -15,6 +15,7 @@ from PIL import Image
 
 from tests.bundle import fakes
 from tests.core import tiny
+from tfvertical import manifest
 from tfvertical.codecs.pairs import Pair
 from tfvertical.errors import BundleError, DataError
 from tfvertical.runtime import Answerer, Embedder, Predictor, Tagger
@@ -115,3 +116,78 @@ def test_a_wrong_reader_names_the_right_one(folders: dict[str, Path], tmp_path: 
     (bare / "vocab.txt").unlink()
     with pytest.raises(BundleError, match=r"vocab\.txt is missing"):
         Tagger(bare, verify=False)
+
+
+def rewritten(folder: Path, to: Path, name: str, change: Any) -> Path:
+    """A copy in which one file holds what `change` makes of its text, sealed anew."""
+    shutil.copytree(folder, to)
+    (to / name).write_text(change((to / name).read_text()))
+    (to / "manifest.json").unlink()
+    manifest.seal(to, kind="export", schema_version=1)
+    return to
+
+
+def said(**changes: Any) -> Any:
+    """Changes of `preprocessing.json`; of `config` single keys."""
+
+    def change(content: str) -> str:
+        description = json.loads(content)
+        description["config"] |= changes.pop("config", {})
+        return json.dumps({key: value for key, value in (description | changes).items() if value != "gone"})
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "change", "message"),
+    [
+        (
+            "text",
+            "labels.txt",
+            lambda text: text + "neutral\n",
+            r"labels and model(.|\n)*: 2, (.|\n)*: 3: ",
+        ),
+        ("text", "labels.txt", lambda text: "negative\n", r"labels cannot be used(.|\n)*1 names"),
+        ("token", "labels.txt", lambda text: text + "B-place\nI-place\n", r"Expected: 5(.|\n)*Received: 7"),
+        ("token", "labels.txt", lambda text: text + "O\n", "other lines than the tags"),
+        ("text", "vocab.txt", lambda text: text + "zebra\n", r"vocab\.txt and model(.|\n)*at most 41(.|\n)*42 pieces"),
+        ("answers", "vocab.txt", lambda text: text + "zebra\n", r"vocab\.txt and model"),
+        ("text", "vocab.txt", lambda text: text.replace("[CLS]", "[cls]"), r"lacks the special piece '\[CLS\]'"),
+        ("text", "vocab.txt", lambda text: text.replace("[UNK]", "[unk]"), r"lacks the special piece '\[UNK\]'"),
+        ("text", "preprocessing.json", lambda text: "[]", r"a JSON object(.|\n)*list"),
+        ("text", "preprocessing.json", lambda text: "[" * 100_000, "no readable JSON"),
+        ("text", "preprocessing.json", lambda text: '{"length": 1, "length": 2}', "'length' stands twice"),
+        ("text", "preprocessing.json", said(length=100_000_000), "3 to 65,536"),
+        ("text", "preprocessing.json", said(length=16), r"do not belong together(.|\n)*\(1, 24\)(.|\n)*\(1, 16\)"),
+        ("text", "preprocessing.json", said(lengths=[24, 16]), "ascending"),
+        ("text", "preprocessing.json", said(lengths=["24"]), "numbers of tokens"),
+        ("text", "preprocessing.json", said(length="gone"), "'length' is missing"),
+        ("text", "preprocessing.json", said(config={"inputs": ["token_ids"]}), "do not belong together"),
+        ("text", "preprocessing.json", said(config={"inputs": ["ids"]}), "inputs that texts do not become"),
+        ("text", "preprocessing.json", lambda text: '{"schema_version": 1, "length": 24}', "'config' is missing"),
+        ("text", "preprocessing.json", said(codec={"names": ["a", "b"]}), "'target' is missing"),
+        ("text", "preprocessing.json", said(codec={"nam": []}, target="labels"), "cannot be used(.|\n)*TypeError"),
+        ("text", "preprocessing.json", said(target=["labels"], codec={}), "cannot be used(.|\n)*TypeError"),
+        ("token", "preprocessing.json", said(pieces="gone"), "'pieces' is missing"),
+        ("answers", "preprocessing.json", said(max_question="gone"), "'max_question' is missing"),
+        ("answers", "preprocessing.json", said(max_question=24), "no room for a context"),
+        ("image", "preprocessing.json", said(config={"size": [100_000, 100_000]}), "each from 1 to 8192 pixels"),
+        ("image", "preprocessing.json", said(config={"size": [16, 24]}), r"do not belong together(.|\n)*16, 24, 3"),
+        ("image", "preprocessing.json", said(config={"crop": "round"}), "no crop 'round'"),
+        ("image", "preprocessing.json", said(config={"max_pixels": None}), "cannot be used"),
+        ("embedding", "preprocessing.json", said(length=16), "do not belong together"),
+    ],
+)
+def test_files_that_do_not_belong_together_are_refused(
+    folders: dict[str, Path], tmp_path: Path, kind: str, name: str, change: Any, message: str
+):
+    reader = READERS.get(kind, Predictor)
+    with pytest.raises(BundleError, match=message):
+        reader(rewritten(folders[kind], tmp_path / "other", name, change))
+
+
+def test_an_export_of_embeddings_has_no_scores(folders: dict[str, Path], tmp_path: Path):
+    other = shutil.copytree(folders["embedding"], tmp_path / "other")
+    (other / "labels.txt").write_text("negative\npositive\n")
+    with pytest.raises(BundleError, match=r"no LiteRT export of scores(.|\n)*runtime\.Embedder"):
+        Predictor(other, verify=False)

@@ -23,11 +23,29 @@ def decode(content: tf.Tensor) -> tf.Tensor:
         # The fast transform, which decode_image takes, is off by up to some grey levels.
         return upright(tf.io.decode_jpeg(content, channels=3, dct_method="INTEGER_ACCURATE"), orientation(content))
 
+    def webp() -> tf.Tensor:
+        # Asked for three channels, it refuses a picture that has four.
+        return tf.io.decode_image(content, channels=0, expand_animations=False)[..., :3]
+
     def other() -> tf.Tensor:
         return tf.io.decode_image(content, channels=3, expand_animations=False)
 
-    decoded = tf.cond(tf.io.is_jpeg(content), jpeg, other)
+    decoded = tf.cond(tf.io.is_jpeg(content), jpeg, lambda: tf.cond(_is_still_webp(content), webp, other))
     return tf.ensure_shape(decoded, (None, None, 3))
+
+
+def _is_still_webp(content: tf.Tensor) -> tf.Tensor:
+    """Whether it is WebP, and no animation: of these TensorFlow 2.21 writes beyond its buffer.
+
+    Asked for three channels it does not, and says that it cannot.
+    """
+    head = tf.pad(tf.io.decode_raw(tf.strings.substr(content, 0, 21), tf.uint8), [[0, 21]])
+
+    def stands(at: int, text: bytes) -> tf.Tensor:
+        return tf.reduce_all(head[at : at + len(text)] == tf.constant(list(text), tf.uint8))
+
+    animated = stands(12, b"VP8X") & (head[20] // 2 % 2 == 1)
+    return stands(0, b"RIFF") & stands(8, b"WEBP") & ~animated
 
 
 def crop_resize(image: tf.Tensor, size: tuple[int, int], crop: str, margin: int, resample: str) -> tf.Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, final
@@ -51,7 +52,8 @@ class KerasImagePreprocessor(ImagePreprocessor):
 
     def pixels(self, item: Any) -> np.ndarray:
         """One picture (path, bytes, or uint8 array) as uint8 `(height, width, 3)`."""
-        return self.fit(self.decode(item))
+        name = str(item) if isinstance(item, str | os.PathLike) else "The picture"
+        return self._fitted(self.decode(item), name)
 
     def decode(self, item: Any) -> np.ndarray:
         """One picture as uint8 `(its height, its width, 3)`: what augmentation starts from. Raises DataError."""
@@ -59,7 +61,7 @@ class KerasImagePreprocessor(ImagePreprocessor):
 
     def fit(self, decoded: np.ndarray) -> np.ndarray:
         """A decoded picture, cropped and resized: uint8 `(height, width, 3)`."""
-        return pixels.crop_resize(decoded, self.size, self.crop, self.margin, self.resample)
+        return self._fitted(decoded, "The picture")
 
     def inputs(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
         """The model's inputs by name, from uint8 `(batch, height, width, 3)`."""
@@ -88,6 +90,10 @@ class KerasImagePreprocessor(ImagePreprocessor):
 
     def assets(self) -> dict[str, bytes]:
         return {}
+
+    def _fitted(self, decoded: np.ndarray, name: str) -> np.ndarray:
+        rule = (self.size, self.crop, self.margin, self.resample)
+        return pixels.crop_resize(decoded, *rule, max_pixels=self.max_pixels, name=name)
 
     @classmethod
     def from_config(

@@ -1,8 +1,9 @@
 """Pictures to pixels: decoded, turned upright, cropped and resized. NumPy and Pillow only.
 
 What a SavedModel does in its graph (`backbones/_image_graph.py`) is equal to this, pixel for pixel: for JPEG, PNG, GIF,
-WebP and BMP (but for BMP with a palette, which TensorFlow reads wrongly). TIFF, PPM, TGA and JPEG 2000 are
-fine here, unknown there.
+WebP and BMP. Not for BMP with a palette, which TensorFlow reads wrongly, a GIF whose first frame is smaller than the
+picture, of which it takes the frame alone, and an animated WebP, which is refused there. TIFF, PPM, TGA and JPEG 2000
+are fine here, unknown there.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from tfvertical.errors import ConfigError, DataError
 if TYPE_CHECKING:
     from PIL import Image
 
+RULES: Final = 2  # of what a file becomes: what a model made of others is not taken for these
 MAX_PIXELS: Final = 80_000_000
 CROPS: Final = ("center", "squash", "pad")
 RESAMPLES: Final = ("bicubic", "bilinear")
@@ -33,6 +35,24 @@ _HEADER: Final = 1 << 16  # bytes in which the orientation is looked for
 _FIX: Final = 'repair or remove the file, or set the policy for bad rows to "skip"'
 
 
+def rules() -> dict[str, Any]:
+    """What a reader has to know to make the same pixels of a file; `docs/edge.md` says it in words."""
+    return {
+        "version": RULES,
+        "grey": "repeated",
+        "16_bits": "upper_8",
+        "alpha": "dropped",
+        "gif_transparent": [0, 0, 0],
+        "cmyk": "ink*black//255",
+        "animation": "first_frame",
+        "orientation": {"formats": ["JPEG"], "searched_bytes": _HEADER},
+        "resize": ["across", "down"],
+        "rounded": "after_each",
+        "antialias": True,
+        "pad": PAD,
+    }
+
+
 def is_picture(items: Any) -> bool:
     """Whether this is one array as `decode` takes it, and not several: its rows would pass for grey pictures."""
     return isinstance(items, np.ndarray) and (items.ndim == 2 or (items.ndim == 3 and items.shape[-1] in (1, 3, 4)))
@@ -41,8 +61,9 @@ def is_picture(items: Any) -> bool:
 def decode(item: Any, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """One picture as uint8 `(height, width, 3)`, red, green, blue.
 
-    Transparency is dropped, greys are repeated, 16 bits become the upper 8, of an animation the first frame is taken,
-    and a JPEG is turned as its EXIF orientation says. The size is read from the header, before anything is decoded.
+    Transparency is dropped (in a GIF it becomes black, as in TensorFlow), greys are repeated, 16 bits become the upper
+    8, of an animation the first frame is taken, and a JPEG is turned as its EXIF orientation says. The size is read
+    from the header, before anything is decoded.
 
     Args:
         item: a path, the bytes of a file, or an array: uint8 `(height, width)`, `(height, width, 1)`, 3 or 4 channels.
@@ -60,7 +81,7 @@ def decode(item: Any, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     if isinstance(item, str | os.PathLike):
         name = str(item)
         try:
-            content = _read(Path(item))
+            content = _read(Path(item), 4 * max(max_pixels, MAX_PIXELS))
         except (OSError, ValueError) as error:
             raise DataError(f"{name}: the file cannot be read ({error}).", fix=_FIX) from error
     elif isinstance(item, bytes | bytearray | memoryview):
@@ -81,6 +102,9 @@ def crop_resize(
     crop: str = "center",
     margin: int = 0,
     resample: str = "bicubic",
+    *,
+    max_pixels: int = MAX_PIXELS,
+    name: str = "The picture",
 ) -> np.ndarray:
     """`pixels` at another size, with antialiasing.
 
@@ -92,9 +116,14 @@ def crop_resize(
         margin: pixels, measured at the wanted size, that `center` leaves out along the shorter side, both ends
             together: with 32 and 224 the part is 224/256 of the shorter side.
         resample: `bicubic` or `bilinear`.
+        max_pixels: most pixels, as `decode` takes it.
+        name: what messages call the picture.
 
     Returns:
         uint8 `(*size, 3)`.
+
+    Raises:
+        DataError: `squash` of a picture so narrow and tall that it would fill the memory on its way.
 
     Example:
         >>> crop_resize(np.zeros((300, 400, 3), np.uint8), (224, 224), margin=32).shape
@@ -102,6 +131,8 @@ def crop_resize(
     """
     check_rule(crop, margin, resample)
     height, width = pixels.shape[:2]
+    if crop == "squash":
+        _check_way(height, width, size, max_pixels, name)
     if crop == "pad":
         inner = fitted(height, width, size)
         out = np.full((*size, 3), PAD, np.uint8)
@@ -194,10 +225,12 @@ def _tiff_orientation(tiff: bytes) -> int:
     return 1
 
 
-def _read(path: Path) -> bytes:
-    """A file's bytes; raises OSError for a pipe or device, which may never end."""
+def _read(path: Path, most: int) -> bytes:
+    """A file's bytes; raises OSError for a pipe or device, which may never end, and for more than `most` bytes."""
     if os.path.exists(path) and not os.path.isfile(path):
         raise OSError("not a regular file")
+    if (size := os.path.getsize(path)) > most:
+        raise OSError(f"{size:,} bytes, more than {most:,}")
     return path.read_bytes()
 
 
@@ -220,6 +253,20 @@ def _check_size(height: int, width: int, name: str, max_pixels: int) -> None:
             f"{name}: {width:,} x {height:,} pixels; it was not decoded.",
             expected=f"at most {max_pixels:,} pixels",
             fix="scale it down, or raise max_pixels",
+        )
+
+
+def _check_way(height: int, width: int, size: tuple[int, int], max_pixels: int, name: str) -> None:
+    """Raise DataError where what `resize` makes first, of the picture's height and the wanted width, is too large.
+
+    The other crops keep the wanted shape, so that this is little larger than the picture or the wanted size.
+    """
+    most = max(max_pixels, MAX_PIXELS)  # a low limit for pictures says nothing against a wanted size
+    if height * size[1] > most:
+        raise DataError(
+            f"{name}: {height:,} x {width:,} pixels, which cannot be squashed to {size[0]:,} x {size[1]:,}.",
+            expected=f"a height of at most {most // size[1]:,} pixels",
+            fix='cut or scale it down, or take crop "center" or "pad"',
         )
 
 
@@ -250,6 +297,8 @@ def _from_bytes(content: bytes, name: str, max_pixels: int) -> np.ndarray:
 
 def _rgb(image: Image.Image) -> np.ndarray:
     """Decode to uint8 `(height, width, 3)`, in the way TensorFlow's decoders do it."""
+    if image.format == "GIF" and image.mode in ("P", "L"):
+        return _gif(image)
     if image.mode.startswith("I") or image.mode == "F":  # 16-bit grey, which Pillow would clip at 255
         grey = np.asarray(image)
         if grey.dtype.kind == "f":
@@ -261,3 +310,9 @@ def _rgb(image: Image.Image) -> np.ndarray:
     if image.mode in ("LA", "RGBA", "PA", "La", "RGBa"):
         return np.ascontiguousarray(np.asarray(image.convert("RGBA"))[..., :3])
     return np.asarray(image.convert("RGB"))
+
+
+def _gif(image: Image.Image) -> np.ndarray:
+    """The first frame of a GIF, black where it is transparent."""
+    seen = np.asarray(image) != image.info.get("transparency", -1)
+    return np.where(seen[..., None], np.asarray(image.convert("RGB")), np.uint8(0))

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any, Final
 
 import numpy as np
 
+RULES: Final = 1  # version of what `rules` tells
+SPECIAL: Final = {"start": "[CLS]", "end": "[SEP]", "pad": "[PAD]", "unknown": "[UNK]"}
+CONTINUATION: Final = "##"
 LONGEST_WORD = 100  # UTF-8 bytes; a longer word is unknown, as in TensorFlow Text
 _REMEMBERED = 100_000  # words; language repeats itself, so most of them are looked up, not cut
 
@@ -26,7 +30,7 @@ class WordPiece:
         array([1, 2, 3, 0], dtype=int32)
     """
 
-    def __init__(self, vocabulary: Sequence[str], unknown: str = "[UNK]", suffix: str = "##"):
+    def __init__(self, vocabulary: Sequence[str], unknown: str = SPECIAL["unknown"], suffix: str = CONTINUATION):
         if unknown not in vocabulary:
             raise ValueError(f"The vocabulary of {len(vocabulary)} pieces lacks {unknown!r}.")
         self.ids = {piece: index for index, piece in enumerate(vocabulary)}
@@ -66,3 +70,14 @@ class WordPiece:
             else:
                 return [self.unknown_id]
         return pieces
+
+
+def rules(pair: str | None, windows: bool) -> dict[str, Any]:
+    """What a reader has to know to make a model's inputs of a vocabulary's ids; `docs/edge.md` says it in words.
+
+    Args:
+        pair: how two texts become one sequence: `longer_first` or `apart`; None for single texts.
+        windows: whether a long text is read in several.
+    """
+    found = {"version": RULES, **SPECIAL, "continuation": CONTINUATION, "longest_word_bytes": LONGEST_WORD}
+    return found | ({"pair": pair} if pair else {}) | ({"overlap": 0.25} if windows else {})

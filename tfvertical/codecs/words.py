@@ -8,13 +8,18 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from tfvertical.codecs.text import is_cjk, is_punctuation
+from tfvertical.codecs.text import JOINERS, Normalizer, is_cjk, is_punctuation
 
-_WORD = re.compile("w+|[pc]")
+_WORD = re.compile("w+(?:i+w+)*|[pc]")
+_ALIKE = Normalizer(lowercase=False, strip_accents=False)
 
 
 class _Classes(dict[int, str]):
-    """One letter in the place of each character, so that offsets stay: `w` of a word, `p` and `c` alone, `s` space."""
+    """One letter in the place of each character, so that offsets stay.
+
+    `w` of a word; `i` of what nobody sees and the normalizer drops, inside a word or beside it; `p` and `c` alone; `s`
+    space.
+    """
 
     def __missing__(self, code: int) -> str:
         character = chr(code)
@@ -22,6 +27,8 @@ class _Classes(dict[int, str]):
             found = "s"
         elif is_cjk(code):
             found = "c"
+        elif character not in JOINERS and not _ALIKE.replacement(code):
+            found = "i"
         else:
             found = "p" if is_punctuation(character) else "w"
         self[code] = found
@@ -35,7 +42,8 @@ def split(text: str, cuts: Iterable[int] = ()) -> np.ndarray:
     """The words of `text`, int64 `(words, 2)`: where each begins and ends, in characters.
 
     White space separates words; a punctuation mark or a Chinese character is one by itself; marks and joiners belong to
-    the letter before them.
+    the letter before them. What nobody sees (a byte order mark, a zero-width space, a soft hyphen) may stand inside a
+    word, but none begins or ends with it.
 
     Args:
         text: as it was written.
@@ -49,15 +57,25 @@ def split(text: str, cuts: Iterable[int] = ()) -> np.ndarray:
     borders = sorted(set(cuts))
     found: list[tuple[int, int]] = []
     at = 0
-    for match in _WORD.finditer(text.translate(_CLASSES)):
+    classes = text.translate(_CLASSES)
+    for match in _WORD.finditer(classes):
         start, end = match.span()
         while at < len(borders) and borders[at] <= start:
             at += 1
         while at < len(borders) and borders[at] < end:
-            found.append((start, borders[at]))
+            found += _seen(classes, start, borders[at])
             start, at = borders[at], at + 1
-        found.append((start, end))
+        found += _seen(classes, start, end)
     return np.array(found, np.int64).reshape(-1, 2)
+
+
+def _seen(classes: str, start: int, end: int) -> list[tuple[int, int]]:
+    """A part of a word, without what nobody sees at its edges, where a cut may have left some; none if that is all."""
+    while start < end and classes[start] == "i":
+        start += 1
+    while start < end and classes[end - 1] == "i":
+        end -= 1
+    return [(start, end)] if start < end else []
 
 
 def joined(words: Iterable[str]) -> tuple[str, np.ndarray]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from tfvertical.codecs import pixels, wordpiece
 from tfvertical.codecs.alignment import averaged
 from tfvertical.codecs.pairs import Pair
 from tfvertical.codecs.text import Table, table
@@ -62,6 +63,12 @@ def preprocessing(task: Task, folder: Path, lengths: Sequence[int]) -> None:
         description["items"] = task.items
         description["encoder"] = task.config()["head"].get("encoder", "cross")
     description["config"] = config
+    if reads_words(preprocessor):
+        pair = None if task.items != "pair" else "apart" if description["encoder"] == "bi" else "longer_first"
+        in_windows = "windows" in description or task.target in ("entities", "answers")
+        description["wordpiece"] = wordpiece.rules(pair, in_windows)
+    elif type(preprocessor).__name__ == "KerasImagePreprocessor":
+        description["pixels"] = pixels.rules()
     write_json(folder / "preprocessing.json", description)
     for name, content in preprocessor.assets().items():
         if (folder / name).exists():
@@ -94,7 +101,8 @@ def write(
         read = [fixed_inputs(task, item, lengths or None, part) for part in task.parts(item, length)]
         said = [run(each)[output][0] for each in read]
         found = task.scored(item, length, said) if output == "scores" else averaged(said)[None]
-        lines.append(_example(item, read) | _golden(task, item, output, found))
+        made = {} if normalizer is None else _normalized(normalizer, item)
+        lines.append(_example(item, read) | made | _golden(task, item, output, found))
     write_text(folder / "golden.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
     for name in _sources(task, output, words=normalizer is not None):
         (folder / "snippets").mkdir(exist_ok=True)
@@ -138,6 +146,11 @@ def _example(item: Any, read: Sequence[Mapping[str, np.ndarray]]) -> dict[str, A
     if not isinstance(item, str):
         return {"png": base64.b64encode(item).decode()}
     return {"text": item, "token_ids": inputs["token_ids"][0].tolist() if "token_ids" in inputs else []} | several
+
+
+def _normalized(normalizer: Callable[[str], str], item: Any) -> dict[str, Any]:
+    """What the normalizer makes of a text, or of both of a pair: what tells a fault of it from one of the tokenizer."""
+    return {"normalized": [normalizer(text) for text in item] if isinstance(item, Pair) else normalizer(item)}
 
 
 def _golden(task: Task, item: Any, output: str, found: np.ndarray) -> dict[str, Any]:

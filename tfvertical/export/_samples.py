@@ -97,8 +97,19 @@ def pictures() -> list[bytes]:
 
 
 def large_pictures() -> list[bytes]:
-    """Five PNG files of ordinary sizes."""
-    return [picture(*shape) for shape in _SHAPES]
+    """Five PNG files of ordinary sizes, and what decoders differ on: a WebP and a GIF with transparency."""
+    return [*(picture(*shape) for shape in _SHAPES), *_transparent(picture(97, 120))]
+
+
+def _transparent(png: bytes) -> list[bytes]:
+    from PIL import Image
+
+    drawn, webp, gif = Image.open(io.BytesIO(png)), io.BytesIO(), io.BytesIO()
+    faded = drawn.copy()
+    faded.putalpha(drawn.convert("L"))
+    faded.save(webp, "WEBP", lossless=True)
+    drawn.quantize(16).save(gif, "GIF", transparency=1)
+    return [webp.getvalue(), gif.getvalue()]
 
 
 def picture(height: int, width: int) -> bytes:

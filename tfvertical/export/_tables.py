@@ -22,10 +22,17 @@ class Unsigned:
 
 
 @dataclass(frozen=True)
+class Float:
+    """A 32-bit float."""
+
+    value: float
+
+
+@dataclass(frozen=True)
 class Table:
     """Args:
-    slots: slot -> a string, `Byte`, `Unsigned`, `Table`, or a sequence of tables, of strings or of floats. None is left
-        out.
+    slots: slot -> a string, `Byte`, `Unsigned`, `Float`, `Table`, or a sequence of tables, of strings or of floats.
+        None is left out.
     """
 
     slots: Mapping[int, Any] = field(default_factory=dict)
@@ -58,13 +65,15 @@ def _table(builder: Any, table: Table) -> int:
             builder.PrependInt8Slot(slot, value.value, 0)
         elif isinstance(value, Unsigned):
             builder.PrependUint32Slot(slot, value.value, 0)
+        elif isinstance(value, Float):
+            builder.PrependFloat32Slot(slot, value.value, 0.0)
         else:
             builder.PrependUOffsetTRelativeSlot(slot, offsets[slot], 0)
     return int(builder.EndObject())
 
 
 def _is_scalar(value: Any) -> bool:
-    return isinstance(value, Byte | Unsigned)
+    return isinstance(value, Byte | Unsigned | Float)
 
 
 def _reference(builder: Any, value: Any) -> int:

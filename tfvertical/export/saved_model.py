@@ -105,7 +105,7 @@ class SavedModel(Exporter):
                 name = item if isinstance(item, str | os.PathLike) else "A picture that was given as bytes"
                 raise ExportError(
                     f"{name} is no picture that TensorFlow's graph can read; nothing was written.",
-                    expected="JPEG, PNG, GIF, WebP or BMP",
+                    expected="JPEG, PNG, GIF, WebP (no animation) or BMP",
                     fix="leave it out, or save it as PNG",
                 ) from error
 

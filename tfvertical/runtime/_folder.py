@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,12 +13,13 @@ from tfvertical.codecs import pixels
 from tfvertical.codecs.alignment import stretches
 from tfvertical.codecs.pairs import Pair, fitted
 from tfvertical.codecs.text import Normalizer
-from tfvertical.codecs.wordpiece import WordPiece
+from tfvertical.codecs.wordpiece import SPECIAL, WordPiece
 from tfvertical.errors import BundleError, DataError
+from tfvertical.runtime import _checked
 from tfvertical.runtime.litert import LiteRT
 
 _READERS = {"entities": "Tagger", "answers": "Answerer"}  # of what is found in texts
-_VERSION = 1  # of `preprocessing.json`
+_INPUTS = ("token_ids", "padding_mask", "segment_ids")
 Prepare = Callable[[Any], list[dict[str, np.ndarray]]]  # one raw item -> model inputs, batch 1, by window
 
 
@@ -35,7 +35,8 @@ def opened(folder: Path, needed: Sequence[str], threads: int, verify: bool) -> t
         verify: check every file's SHA-256 first.
 
     Raises:
-        BundleError: the folder is no such export, a file of it was changed, or its preprocessing has no NumPy form.
+        BundleError: the folder is no such export, a file of it was changed, its files do not belong together, or its
+            preprocessing has no NumPy form.
     """
     missing = [name for name in ("model.tflite", "preprocessing.json", *needed) if not (folder / name).is_file()]
     if missing:
@@ -46,12 +47,14 @@ def opened(folder: Path, needed: Sequence[str], threads: int, verify: bool) -> t
         )
     if verify:
         manifest.check(folder, kind="export")
-    description = described(folder)
-    if (found := description.get("target")) in _READERS:
+    description = _checked.described(folder)
+    if (found := str(description.get("target"))) in _READERS:
         raise BundleError(
             f"{folder} is an export that finds {found}.", fix=f"read it with tfvertical.runtime.{_READERS[found]}"
         )
-    return _prepare(folder, description), LiteRT(folder / "model.tflite", threads=threads), description
+    with _checked.understood(folder):
+        prepare = _prepare(folder, description)
+    return prepare, _model(folder, description, threads), description
 
 
 def opened_places(
@@ -63,33 +66,27 @@ def opened_places(
         raise BundleError(f"{folder} is no LiteRT export that finds {target}: {missing[0]} is missing.")
     if verify:
         manifest.check(folder, kind="export")
-    description = described(folder)
-    if (found := description.get("target")) != target:
-        reader = _READERS.get(str(found), "Predictor")
+    description = _checked.described(folder)
+    if (found := str(description.get("target"))) != target:
+        reader = _READERS.get(found, "Predictor")
         raise BundleError(
             f"{folder} is no export that finds {target}.", fix=f"read it with tfvertical.runtime.{reader}"
         )
-    if description["config"]["class"] != "WordPiecePreprocessor":
-        raise _no_form(description["config"])
-    words = Words(folder, description["config"], lengths_of(description))
-    return words, LiteRT(folder / "model.tflite", threads=threads), description
+    with _checked.understood(folder):
+        if description["config"]["class"] != "WordPiecePreprocessor":
+            raise _no_form(description["config"])
+        words = Words(folder, description["config"], _checked.lengths(description))
+    return words, _model(folder, description, threads), description
 
 
-def described(folder: Path) -> dict[str, Any]:
-    """What `preprocessing.json` says.
-
-    Raises:
-        BundleError: another version of this package wrote it, by other rules.
-    """
-    found: dict[str, Any] = json.loads((folder / "preprocessing.json").read_text(encoding="utf-8"))
-    if found.get("schema_version") != _VERSION:
-        raise BundleError(
-            f"{folder / 'preprocessing.json'} is of another version.",
-            expected=f"schema_version {_VERSION}",
-            received=f"schema_version {found.get('schema_version')}",
-            fix="export again with this version of tfvertical, or read it with the one that wrote it",
-        )
-    return found
+def _model(folder: Path, description: Mapping[str, Any], threads: int) -> LiteRT:
+    """What runs the model; BundleError if the other files are not of this model."""
+    run = LiteRT(folder / "model.tflite", threads=threads)
+    with _checked.understood(folder):
+        _checked.inputs(folder, description, run)
+        if description["length"] is not None:
+            _checked.vocabulary(folder, _vocabulary(folder), run)
+    return run
 
 
 def kind_of(description: Mapping[str, Any]) -> str:
@@ -112,15 +109,9 @@ def pair_of(item: Any) -> Pair:
     return Pair(*item)
 
 
-def lengths_of(description: Mapping[str, Any]) -> list[int]:
-    """Tokens that the file takes, in ascending order; none for pictures."""
-    length = description["length"]
-    return description.get("lengths") or ([] if length is None else [length])
-
-
 def _prepare(folder: Path, description: Mapping[str, Any]) -> Prepare:
     """What the preprocessor of the same name does in training."""
-    config, lengths = description["config"], lengths_of(description)
+    config, lengths = description["config"], _checked.lengths(description)
     if config["class"] == "WordPiecePreprocessor" and lengths:
         words = Words(folder, config, lengths)
         if description.get("items") == "pair":
@@ -147,17 +138,25 @@ class Words:
         lengths: tokens that the file takes, in ascending order.
 
     Raises:
-        BundleError: there is no `vocab.txt`.
+        BundleError: there is no `vocab.txt`, or it lacks a special piece.
     """
 
     def __init__(self, folder: Path, config: Mapping[str, Any], lengths: Sequence[int]):
         if not (folder / "vocab.txt").is_file():
             raise BundleError(f"{folder} is no LiteRT export of a WordPiece model: vocab.txt is missing.")
-        vocabulary = (folder / "vocab.txt").read_bytes().decode().split("\n")[:-1]
+        vocabulary = _vocabulary(folder)
+        if missing := [token for token in SPECIAL.values() if token not in vocabulary]:
+            raise BundleError(f"{folder / 'vocab.txt'} lacks the special piece {missing[0]!r}.")
         self._pieces = WordPiece(vocabulary)
         self._normalize = Normalizer(config["lowercase"], config["strip_accents"], words=True, cjk=config["cjk"])
-        self._start, self._end, self._pad = (self._pieces.ids[token] for token in ("[CLS]", "[SEP]", "[PAD]"))
-        self._inputs, self._lengths = config["inputs"], lengths
+        self._start, self._end, self._pad = (self._pieces.ids[SPECIAL[name]] for name in ("start", "end", "pad"))
+        self._inputs, self._lengths = tuple(config["inputs"]), lengths
+        if not set(self._inputs) <= set(_INPUTS):
+            raise BundleError(
+                f"{folder / _checked.NAME} names inputs that texts do not become.",
+                expected=", ".join(_INPUTS),
+                received=f"{', '.join(map(str, self._inputs)):.200}",
+            )
         self.room = lengths[-1] - 2
 
     def __call__(self, text: str) -> np.ndarray:
@@ -192,8 +191,12 @@ class Words:
         segments = np.zeros_like(padded)
         if border is not None:
             segments[0, border : len(wrapped)] = 1
-        made = {"token_ids": padded, "padding_mask": mask, "segment_ids": segments}
+        made = dict(zip(_INPUTS, (padded, mask, segments), strict=True))
         return {name: made[name] for name in self._inputs}
+
+
+def _vocabulary(folder: Path) -> list[str]:
+    return (folder / "vocab.txt").read_bytes().decode().split("\n")[:-1]
 
 
 def _pairs(words: Words, apart: bool) -> Prepare:
@@ -217,11 +220,13 @@ def _texts(words: Words, in_windows: bool) -> Prepare:
 
 
 def _picture(config: Mapping[str, Any]) -> Prepare:
-    height, width = config["size"]
+    size, most = _checked.size(config), int(config["max_pixels"])
+    rule = (config["crop"], config["margin"], config["resample"])
+    pixels.check_rule(*rule)
 
     def prepare(item: Any) -> list[dict[str, np.ndarray]]:
-        decoded = pixels.decode(item, config["max_pixels"])
-        fitted = pixels.crop_resize(decoded, (height, width), config["crop"], config["margin"], config["resample"])
+        name = str(item) if isinstance(item, str | Path) else "The picture"
+        fitted = pixels.crop_resize(pixels.decode(item, most), size, *rule, max_pixels=most, name=name)
         return [{config["input_name"]: fitted[None].astype(np.float32)}]
 
     return prepare

@@ -11,6 +11,8 @@ from tfvertical.codecs import alignment
 from tfvertical.codecs.alignment import Sentence
 from tfvertical.codecs.answers import FAR, Answer, AnswerCodec
 from tfvertical.codecs.listing import listed
+from tfvertical.errors import BundleError
+from tfvertical.runtime import _checked
 from tfvertical.runtime._folder import opened_places, pair_of
 
 
@@ -23,7 +25,8 @@ class Answerer:
         verify: check every file's SHA-256 against `manifest.json` first.
 
     Raises:
-        BundleError: the folder is no such export, a file of it was changed, or its preprocessing has no NumPy form.
+        BundleError: the folder is no such export, a file of it was changed, its files do not belong
+            together, or its preprocessing has no NumPy form.
         MissingPackageError: ai-edge-litert is not installed.
 
     Example:
@@ -33,9 +36,18 @@ class Answerer:
     """
 
     def __init__(self, folder: str | Path, *, threads: int = 1, verify: bool = True):
-        self._words, self._run, description = opened_places(Path(folder), "answers", (), threads, verify)
-        self._most: int = description["max_question"]
-        self._codec = AnswerCodec(**description["codec"])
+        folder = Path(folder)
+        self._words, self._run, description = opened_places(folder, "answers", (), threads, verify)
+        with _checked.understood(folder):
+            self._most: int = description["max_question"]
+            self._codec = AnswerCodec(**description["codec"])
+        if type(self._most) is not int or not 1 <= self._most <= self._words.room - 2:
+            raise BundleError(
+                f"{folder / _checked.NAME}: max_question leaves no room for a context.",
+                expected=f"1 to {self._words.room - 2} pieces",
+                received=f"{self._most!r:.80}",
+            )
+        _checked.outputs(folder, self._run, ("begin", "end"))
 
     def scores(self, question: str, context: str) -> np.ndarray:
         """How much likelier each word begins or ends the answer than that there is none: float32 `(1 + words, 2)`."""

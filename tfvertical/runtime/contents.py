@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import stat
 import zipfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -10,13 +12,34 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from tfvertical.errors import BundleError, MissingPackageError, nearest_paths
 from tfvertical.runtime.tables import Budget, Reader, text
 
 ENTRY = "TFLITE_METADATA"
 _LABELS = (2, 3)  # AssociatedFileType: of the places of an axis; of the values, as of a detector's categories
+_NORMALIZATION, _THRESHOLD = 1, 3  # ProcessUnitOptions
+_TOKENIZERS = {4: ("BERT", (0,)), 5: ("SentencePiece", (0, 1)), 6: ("regular expression", (1,))}  # and slots of files
+_IMAGE = 2  # ContentProperties
 _MOST_TEXT = 2**20  # bytes of a file of label names
+_MOST_BYTES = 2**31  # of a model; TFLite's offsets reach no further
 _MOST_FILES, _MOST_UNPACKED = 100, 64 * 2**20  # of the ZIP
+
+
+@dataclass(frozen=True)
+class Quantization:
+    """How a tensor's integers stand for numbers: `scale * (integer - zero point)`.
+
+    Args:
+        scales: float32, one of the whole tensor or one a channel.
+        zero_points: int64, as many.
+        axis: of the channels; it says nothing where there is one scale.
+    """
+
+    scales: np.ndarray
+    zero_points: np.ndarray
+    axis: int
 
 
 @dataclass(frozen=True)
@@ -27,6 +50,7 @@ class Tensor:
     dtype: `FLOAT32`, `INT8` …
     bytes: of constant data; 0 for what is computed.
     scales: how many quantization scales it has; 0 for none, more than one for one a channel.
+    quantization: None where it has none.
     """
 
     name: str
@@ -34,6 +58,7 @@ class Tensor:
     dtype: str
     bytes: int
     scales: int
+    quantization: Quantization | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -47,7 +72,11 @@ class Metadata:
         normalization: input name -> mean and standard deviation of pixels.
         labels: number of the output (names may be missing, or stand twice) and locale -> label names.
         files: name -> bytes, of what is kept in the file.
-        missing: names of files with labels that are not there.
+        missing: names of files with labels, and of tokenizers, that are not there.
+        description, version, author, license: as they were written.
+        images: input name -> height and width.
+        tokenizers: kind -> names of its files.
+        thresholds: number of the output -> least score that it tells.
     """
 
     name: str
@@ -58,6 +87,13 @@ class Metadata:
     labels: Mapping[tuple[int, str], tuple[str, ...]] = field(default_factory=dict)
     files: Mapping[str, int] = field(default_factory=dict)
     missing: tuple[str, ...] = ()
+    description: str = ""
+    version: str = ""
+    author: str = ""
+    license: str = ""
+    images: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    tokenizers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    thresholds: Mapping[int, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -89,7 +125,7 @@ def contents(model: bytes | str | Path) -> Contents:
         model: the file's path or its bytes.
 
     Raises:
-        BundleError: it is none, or it is damaged.
+        BundleError: it is none, larger than 2 GiB, or damaged.
         MissingPackageError: ai-edge-litert is not installed.
     """
     content = model if isinstance(model, bytes) else _read(Path(model))
@@ -107,7 +143,16 @@ def contents(model: bytes | str | Path) -> Contents:
 
 def _read(path: Path) -> bytes:
     try:
+        found = os.stat(path)
+        if not stat.S_ISREG(found.st_mode):  # a pipe or device may never end
+            raise BundleError(f"{path} is no regular file.", expected="a .tflite file")
+        if found.st_size > _MOST_BYTES:
+            raise BundleError(
+                f"{path} is no TFLite file.", expected="at most 2 GiB", received=f"{found.st_size / 2**30:.1f} GiB"
+            )
         return path.read_bytes()
+    except BundleError:
+        raise
     except OSError as error:
         raise BundleError(f"{path} cannot be read: {error.strerror}.", nearest=nearest_paths(path)) from error
 
@@ -170,13 +215,27 @@ def _tensor(tensor: Any, dtypes: Mapping[int, str], sizes: list[int], budget: Bu
     count = tensor.ShapeSignatureLength() if free else tensor.ShapeLength()
     name = text(tensor.Name() or b"", budget)
     budget.spend(count)
-    quantization = tensor.Quantization()
+    quantization = _quantization(tensor.Quantization(), budget)
     return Tensor(
         name,
         tuple(int((tensor.ShapeSignature if free else tensor.Shape)(axis)) for axis in range(count)),
         dtypes.get(tensor.Type(), str(tensor.Type())),
         sizes[tensor.Buffer()],
-        0 if quantization is None else quantization.ScaleLength(),
+        0 if quantization is None else quantization.scales.size,
+        quantization,
+    )
+
+
+def _quantization(found: Any, budget: Budget) -> Quantization | None:
+    if found is None or not found.ScaleLength():
+        return None
+    count, zeros = found.ScaleLength(), found.ZeroPointLength()
+    budget.spend((count + zeros) // 16)  # many tensors may share one vector, and each has a copy
+    if zeros not in (0, 1, count):
+        raise ValueError(f"{zeros} zero points for {count} scales")
+    zero_points = np.array(found.ZeroPointAsNumpy()) if zeros else np.zeros(1, np.int64)
+    return Quantization(
+        np.array(found.ScaleAsNumpy()), np.broadcast_to(zero_points, count), int(found.QuantizedDimension())
     )
 
 
@@ -209,14 +268,26 @@ def _metadata(content: bytes, entries: Sequence[Any], root: Any, budget: Budget)
 
 
 def _read_metadata(root: Reader, content: bytes) -> Metadata:
-    (graph, *_) = root.tables(3) or [root]
-    inputs, outputs = graph.tables(2), graph.tables(3)
+    graphs = root.tables(3)
+    inputs, outputs = (graphs[0].tables(2), graphs[0].tables(3)) if graphs else ([], [])
     normalization = {
         each.string(0): (options.floats(0), options.floats(1))
         for each in inputs
-        for unit in each.tables(4)
-        if unit.byte(0) == 1 and (options := unit.table(1)) is not None
+        for kind, options in _units(each.tables(4))
+        if kind == _NORMALIZATION
     }
+    thresholds = {
+        number: options.number(0)
+        for number, each in enumerate(outputs)
+        for kind, options in _units(each.tables(4))
+        if kind == _THRESHOLD
+    }
+    tokenizers: dict[str, tuple[str, ...]] = {}
+    before = [unit for each in inputs for unit in each.tables(4)] + (graphs[0].tables(5) if graphs else [])
+    for kind, options in _units(before):
+        if kind in _TOKENIZERS:
+            name, slots = _TOKENIZERS[kind]
+            tokenizers[name] = tuple(file.string(0) for slot in slots for file in options.tables(slot))
     named = {
         (number, file.string(3)): file.string(0)
         for number, each in enumerate(outputs)
@@ -224,6 +295,8 @@ def _read_metadata(root: Reader, content: bytes) -> Metadata:
         if file.byte(2) in _LABELS
     }
     files, texts = _files(content, set(named.values()))
+    absent = [name for name in named.values() if name not in texts]
+    absent += [name for several in tokenizers.values() for name in several if name not in files]
     return Metadata(
         root.string(0),
         root.string(7),
@@ -232,8 +305,28 @@ def _read_metadata(root: Reader, content: bytes) -> Metadata:
         normalization,
         {place: texts[name] for place, name in named.items() if name in texts},
         files,
-        tuple(dict.fromkeys(name for name in named.values() if name not in texts)),
+        tuple(dict.fromkeys(absent)),
+        description=root.string(1),
+        version=root.string(2),
+        author=root.string(4),
+        license=root.string(5),
+        images={each.string(0): found for each in inputs if (found := _image(each)) is not None},
+        tokenizers=tokenizers,
+        thresholds=thresholds,
     )
+
+
+def _units(units: Sequence[Reader]) -> list[tuple[int, Reader]]:
+    """The kind and the options of what is done before or after a model."""
+    return [(unit.byte(0), options) for unit in units if (options := unit.table(1)) is not None]
+
+
+def _image(tensor: Reader) -> tuple[int, int] | None:
+    """Height and width, if it is told to be a picture of one size."""
+    content = tensor.table(3)
+    properties = content.table(1) if content is not None and content.byte(0) == _IMAGE else None
+    size = properties.table(1) if properties is not None else None
+    return None if size is None else (size.unsigned(1), size.unsigned(0))
 
 
 def _files(content: bytes, wanted: set[str]) -> tuple[dict[str, int], dict[str, tuple[str, ...]]]:

@@ -67,15 +67,26 @@ class LiteRT:
         for name in self.inputs:
             if name not in inputs:
                 raise DataError(f"The model's input {name!r} is missing.", received=", ".join(sorted(inputs)))
+        shapes = {name: np.shape(inputs[name]) for name in self.inputs}
         for signature in self._signatures:
-            if signature.takes(inputs):
+            if signature.takes(shapes):
                 with self._lock:
                     return signature(inputs)
         raise DataError(
             "The inputs have other shapes than the file takes.",
             expected=" or ".join(_shapes({n: s for n, (s, _) in each.inputs.items()}) for each in self._signatures),
-            received=_shapes({name: np.shape(inputs[name]) for name in self.inputs}),
+            received=_shapes(shapes),
         )
+
+    @property
+    def rows(self) -> int:
+        """Of the file's largest table: its tensors of two axes."""
+        shapes = (each["shape"] for each in self._interpreter.get_tensor_details())
+        return max((int(shape[0]) for shape in shapes if len(shape) == 2), default=0)
+
+    def takes(self, shapes: Mapping[str, tuple[int, ...]]) -> bool:
+        """Whether inputs of these shapes can be given; there may be more of them than the file uses."""
+        return self.inputs.keys() <= shapes.keys() and any(each.takes(shapes) for each in self._signatures)
 
 
 class _Signature:
@@ -97,10 +108,10 @@ class _Signature:
         self.outputs = {name: each["quantization"] for name, each in given.items()}
         self.shapes = {name: tuple(map(int, each["shape_signature"])) for name, each in given.items()}
 
-    def takes(self, inputs: Mapping[str, Any]) -> bool:
-        """Whether the arrays have its shapes; a size of -1 is any."""
+    def takes(self, shapes: Mapping[str, tuple[int, ...]]) -> bool:
+        """Whether arrays of these shapes have its own; a size of -1 is any."""
         for name, (shape, _) in self.inputs.items():
-            found = np.shape(inputs[name])
+            found = shapes[name]
             if len(found) != len(shape) or any(want not in (-1, size) for want, size in zip(shape, found, strict=True)):
                 return False
         return True

@@ -13,6 +13,7 @@ from tfvertical.codecs.labels import LabelCodec
 from tfvertical.codecs.listing import listed
 from tfvertical.codecs.numbers import NumberCodec
 from tfvertical.errors import BundleError
+from tfvertical.runtime import _checked
 from tfvertical.runtime._folder import Prepare, kind_of, opened
 from tfvertical.runtime.litert import LiteRT
 
@@ -44,7 +45,8 @@ class Predictor(_Reader):
             `.tflite` file goes unnoticed more often than not.
 
     Raises:
-        BundleError: the folder is no LiteRT export, a file of it was changed, or its preprocessing has no NumPy form.
+        BundleError: the folder is no LiteRT export, a file of it was changed, its files do not belong
+            together, or its preprocessing has no NumPy form.
         MissingPackageError: ai-edge-litert is not installed.
 
     Example:
@@ -58,11 +60,13 @@ class Predictor(_Reader):
         self._prepare, self._run, described = opened(folder, ("labels.txt",), threads, verify)
         self._kind = kind_of(described)
         self._codec: LabelCodec | LabelSetCodec | NumberCodec
-        if "codec" in described:
-            of_target = {"labels": LabelSetCodec, "numbers": NumberCodec}
-            self._codec = of_target[described["target"]](**described["codec"])
-        else:
-            self._codec = LabelCodec((folder / "labels.txt").read_text(encoding="utf-8").splitlines())
+        with _checked.understood(folder):
+            if "codec" in described:
+                of_target = {"labels": LabelSetCodec, "numbers": NumberCodec}
+                self._codec = of_target[described["target"]](**described["codec"])
+            else:
+                self._codec = LabelCodec((folder / "labels.txt").read_text(encoding="utf-8").splitlines())
+        _checked.outputs(folder, self._run, self._codec.outputs)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -99,7 +103,8 @@ class Embedder(_Reader):
         verify: check every file's SHA-256 first.
 
     Raises:
-        BundleError: the folder is no such export, a file of it was changed, or its preprocessing has no NumPy form.
+        BundleError: the folder is no such export, a file of it was changed, its files do not belong
+            together, or its preprocessing has no NumPy form.
         MissingPackageError: ai-edge-litert is not installed.
 
     Example:

@@ -68,6 +68,18 @@ class Reader:
 
         return self._guarded(lambda at: self._table.Get(number_types.Int8Flags, at + self._table.Pos), slot, 0)
 
+    def unsigned(self, slot: int) -> int:
+        """A 32-bit number; 0 if it is not there."""
+        from flatbuffers import number_types
+
+        return self._guarded(lambda at: self._table.Get(number_types.Uint32Flags, at + self._table.Pos), slot, 0)
+
+    def number(self, slot: int) -> float:
+        """A 32-bit float; 0 if it is not there."""
+        from flatbuffers import number_types
+
+        return self._guarded(lambda at: self._table.Get(number_types.Float32Flags, at + self._table.Pos), slot, 0.0)
+
     def table(self, slot: int) -> Reader | None:
         """A table, also that of a union; None if it is not there."""
         return self._guarded(lambda at: self._at(self._table.Indirect(at + self._table.Pos)), slot, None)

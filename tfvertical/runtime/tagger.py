@@ -12,6 +12,7 @@ from tfvertical.codecs.alignment import Sentence
 from tfvertical.codecs.entities import Entity, EntityCodec, mean_scores
 from tfvertical.codecs.listing import listed
 from tfvertical.errors import BundleError
+from tfvertical.runtime import _checked
 from tfvertical.runtime._folder import opened_places
 
 
@@ -24,7 +25,8 @@ class Tagger:
         verify: check every file's SHA-256 against `manifest.json` first.
 
     Raises:
-        BundleError: the folder is no such export, a file of it was changed, or its preprocessing has no NumPy form.
+        BundleError: the folder is no such export, a file of it was changed, its files do not belong
+            together, or its preprocessing has no NumPy form.
         MissingPackageError: ai-edge-litert is not installed.
 
     Example:
@@ -36,11 +38,19 @@ class Tagger:
     def __init__(self, folder: str | Path, *, threads: int = 1, verify: bool = True):
         folder = Path(folder)
         self._words, self._run, description = opened_places(folder, "entities", ("labels.txt",), threads, verify)
-        self._every = description["pieces"] == "all"
-        tags = (folder / "labels.txt").read_text(encoding="utf-8").splitlines()
-        self._codec = EntityCodec([tag[2:] for tag in tags if tag.startswith("B-")])
+        with _checked.understood(folder):
+            self._every = description["pieces"] == "all"
+            tags = (folder / "labels.txt").read_text(encoding="utf-8").splitlines()
+            self._codec = EntityCodec([tag[2:] for tag in tags if tag.startswith("B-")])
+        if tags != list(self._codec.tags):
+            raise BundleError(
+                f"{folder / 'labels.txt'} has other lines than the tags of its types.",
+                expected=", ".join(self._codec.tags[:7]),
+                received=", ".join(tags[:7]),
+            )
+        _checked.outputs(folder, self._run, tags)
         steps = description.get("steps")  # of a model with a conditional random field
-        self._steps = None if steps is None else _checked(steps, len(self._codec.tags), folder)
+        self._steps = None if steps is None else _between(steps, len(self._codec.tags), folder)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -76,7 +86,7 @@ class Tagger:
         return [self._codec.decode(self.scores(item), [Sentence.of(item)], self._steps)[0] for item in given]
 
 
-def _checked(steps: object, tags: int, folder: Path) -> np.ndarray:
+def _between(steps: object, tags: int, folder: Path) -> np.ndarray:
     """What the steps between tags are worth, as an array of the right shape."""
     try:
         found = np.asarray(steps, np.float32)

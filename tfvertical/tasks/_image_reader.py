@@ -13,6 +13,7 @@ import numpy as np
 import PIL
 
 from tfvertical.augment import Augment
+from tfvertical.codecs.pixels import RULES
 from tfvertical.columns import Dense
 from tfvertical.contracts import Encoded, Examples, ImagePreprocessor
 from tfvertical.errors import ConfigError, DataError
@@ -101,7 +102,7 @@ class _Pictures:
 
     def digest(self) -> str:
         """Of the files' bytes and of what makes pixels of them: to decode all would take as long as the model does."""
-        made = {"by": type(self.preprocessor).__name__, "view": self.view, "pillow": PIL.__version__}
+        made = {"by": type(self.preprocessor).__name__, "view": self.view, "pillow": PIL.__version__, "rules": RULES}
         found = hashlib.sha256(json.dumps([made, self.preprocessor.config()], sort_keys=True).encode())
         for item in self.items:
             found.update(_item_digest(item))

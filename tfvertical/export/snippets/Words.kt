@@ -8,15 +8,20 @@ private val MARKS = setOf(
     Character.END_PUNCTUATION, Character.INITIAL_QUOTE_PUNCTUATION, Character.FINAL_QUOTE_PUNCTUATION,
     Character.OTHER_PUNCTUATION
 )
+private val UNSEEN = setOf(Character.CONTROL, Character.FORMAT, Character.PRIVATE_USE, Character.SURROGATE)
 private val CHINESE = listOf(
     0x3400..0x4DBF, 0x4E00..0x9FFF, 0xF900..0xFAFF, 0x20000..0x2A6DF,
     0x2A700..0x2B73F, 0x2B740..0x2B81F, 0x2B820..0x2CEAF, 0x2F800..0x2FA1F
 )
 
-/** Where each word begins and ends; a punctuation mark or a Chinese character is one by itself. */
+/**
+ * Where each word begins and ends; a punctuation mark or a Chinese character is one by itself. What nobody sees, joiners
+ * excepted, may stand inside a word, but none begins or ends with it.
+ */
 fun words(text: String): List<Pair<Int, Int>> {
     val found = ArrayList<Pair<Int, Int>>()
     var start = -1 // of the word that goes on
+    var end = -1 // behind what is seen of it
     var at = 0
     while (at < text.length) {
         val point = text.codePointAt(at)
@@ -25,16 +30,19 @@ fun words(text: String): List<Pair<Int, Int>> {
         val space = point == 9 || point == 10 || point == 13 || kind in SPACES
         val alone = CHINESE.any { point in it } ||
             (if (point < 128) point in 33..126 && !point.toChar().isLetterOrDigit() else kind in MARKS)
+        val unseen = point != 0x200C && point != 0x200D &&
+            (kind in UNSEEN || point == 0xFFFD || point >= 0xF0000)
         if (space || alone) {
-            if (start >= 0) found.add(start to at)
+            if (start >= 0) found.add(start to end)
             start = -1
             if (alone) found.add(at to next)
-        } else if (start < 0) {
-            start = at
+        } else if (!unseen) {
+            if (start < 0) start = at
+            end = next
         }
         at = next
     }
-    if (start >= 0) found.add(start to text.length)
+    if (start >= 0) found.add(start to end)
     return found
 }
 

@@ -7,24 +7,27 @@ private let chinese: [ClosedRange<UInt32>] = [
     0x2A700...0x2B73F, 0x2B740...0x2B81F, 0x2B820...0x2CEAF, 0x2F800...0x2FA1F,
 ]
 
-/// Where each word begins and ends; a punctuation mark or a Chinese character is one by itself.
+/// Where each word begins and ends; a punctuation mark or a Chinese character is one by itself. What nobody sees, joiners
+/// excepted, may stand inside a word, but none begins or ends with it.
 public func words(_ text: String) -> [Range<String.Index>] {
     let scalars = text.unicodeScalars
-    var found: [Range<String.Index>] = [], start: String.Index? = nil, at = scalars.startIndex
+    var found: [Range<String.Index>] = [], at = scalars.startIndex
+    var start: String.Index? = nil, end = at  // of the word that goes on: where it begins, and behind what is seen of it
     while at < scalars.endIndex {
         let scalar = scalars[at], next = scalars.index(after: at)
         let space = scalar == "\t" || scalar == "\n" || scalar == "\r" || isSpace(scalar)
         let alone = !space && (chinese.contains { $0.contains(scalar.value) } || isMark(scalar))
         if space || alone {
-            if let begun = start { found.append(begun..<at) }
+            if let begun = start { found.append(begun..<end) }
             start = nil
             if alone { found.append(at..<next) }
-        } else if start == nil {
-            start = at
+        } else if !isUnseen(scalar) {
+            if start == nil { start = at }
+            end = next
         }
         at = next
     }
-    if let begun = start { found.append(begun..<scalars.endIndex) }
+    if let begun = start { found.append(begun..<end) }
     return found
 }
 
@@ -32,6 +35,14 @@ private func isSpace(_ scalar: Unicode.Scalar) -> Bool {
     switch scalar.properties.generalCategory {
     case .spaceSeparator, .lineSeparator, .paragraphSeparator: return true
     default: return false
+    }
+}
+
+private func isUnseen(_ scalar: Unicode.Scalar) -> Bool {
+    if scalar.value == 0x200C || scalar.value == 0x200D { return false }
+    switch scalar.properties.generalCategory {
+    case .control, .format, .privateUse, .surrogate: return true
+    default: return scalar.value == 0xFFFD || scalar.value >= 0xF0000
     }
 }
 
