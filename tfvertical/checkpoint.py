@@ -25,7 +25,7 @@ from tfvertical import files
 from tfvertical.errors import BundleError, CheckpointError
 from tfvertical.places import Place, place
 
-VERSION = 1
+VERSION = 2  # 1 numbered the weights in an order that was another in each process
 GENERATIONS = 2
 LARGEST_ABOUT = 256 * 2**20  # bytes of about.json that are read
 _NAME = re.compile(r"position-(\d{8})")
@@ -106,7 +106,7 @@ class Checkpoint:
         """The newest position that is whole; None where there is none. A damaged one is told, and passed over.
 
         Raises:
-            CheckpointError: the newest is of a newer version of this package, or cannot be read just now.
+            CheckpointError: the newest is of a newer or an older version of this package, or cannot be read just now.
         """
         for number in sorted(self._numbers(), reverse=True):
             try:
@@ -150,12 +150,14 @@ def _position(folder: Path, number: int, where: str) -> Position:
     content = written["content"]
     if written["sha256"] != _digest(content):
         raise ValueError("about.json is not what was written")
-    if content["version"] > VERSION:
+    if content["version"] != VERSION:
+        newer = content["version"] > VERSION
         raise CheckpointError(
-            f"{where} was written by a newer version of tfvertical.",
-            expected=f"version {VERSION} or older",
+            f"{where} was written by {'a newer' if newer else 'an older'} version of tfvertical.",
+            expected=f"version {VERSION} of what is written",
             received=str(content["version"]),
-            fix="upgrade tfvertical, or begin anew in another folder",
+            fix=("upgrade tfvertical" if newer else "go on with that one")
+            + ", or begin anew: in another folder, or without what stands there (--fresh)",
         )
     if files.sha256(folder / "arrays.npz") != content["arrays"]:
         raise ValueError("arrays.npz is not what was written")

@@ -32,7 +32,7 @@ def of_run(
     Args:
         task: what is trained; what its head begins with follows from its configuration.
         resolved: the run's stages, worked out.
-        moving: address -> variable of all that some stage moves; its values are in the position.
+        moving: address -> variable of all that some stage moves, in the order in which a position has their values.
         train, validation: the examples.
         settings: all of them.
         augment: how examples are augmented.
@@ -40,7 +40,8 @@ def of_run(
     everything = {address: variable for each in resolved for address, variable in each.variables.items()}
     still = sorted(set(everything) - set(moving))
     frozen = hashlib.sha256(b"".join(identity.of_variables([everything[address] for address in still])))
-    shapes = hashlib.sha256(repr([(name, tuple(each.shape)) for name, each in sorted(moving.items())]).encode())
+    # in their order, by which a position numbers them
+    shapes = hashlib.sha256(repr([(name, tuple(each.shape)) for name, each in moving.items()]).encode())
     chosen = {name: value for name, value in asdict(settings).items() if name not in INDIFFERENT}
     data = {"train": identity.of_examples(train)}
     if validation is not None:

@@ -122,8 +122,10 @@ def run(
     total = per_epoch * sum(stage.epochs for stage in plan)
     job = Job(task, train, validation, settings, augment, verbose, per_epoch, total, events, strategy, again)
     kept = Kept(job, planned)
-    moving = {
-        address: each.variables[address] for each in resolved for address in (*each.rates, *_statistics(task, each))
+    moving = {  # in an order that is the same in every process: positions number them
+        address: each.variables[address]
+        for each in resolved
+        for address in (*each.rates, *sorted(_statistics(task, each)))
     }
     watch = Watch(list(moving.values()), monitor, settings.early_stopping, settings.restore_best)
     config = (

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from tests.core import tiny
+from tests.forking import Forked
 from tfvertical import chunks, features, kept, resume, steps
 from tfvertical.adaptations.discriminative import Discriminative
 from tfvertical.adaptations.frozen import Frozen
@@ -188,6 +189,34 @@ def test_layers_that_a_stage_freezes_go_on_drawing_where_they_were(tmp_path, mon
         patch.setattr(resume.Saver, "_save", save)
         fit("image", "shrinking", tmp_path)
     assert_same(whole, fit("image", "shrinking", tmp_path))
+
+
+NORMS = FullFineTuning(batch_norm=True)
+ANOTHER_PROCESS = """
+import os, sys
+import numpy as np
+from tests.core import test_resume, tiny
+from tfvertical.checkpoint import Checkpoint
+
+folder, found = sys.argv[1:]
+if not found:
+    real = Checkpoint.save
+    Checkpoint.save = lambda *arguments: (real(*arguments), os._exit(9))
+test_resume.ADAPTATIONS["norms"] = test_resume.NORMS
+np.savez(found, **test_resume.fit("image", "norms", folder)[0])
+"""
+
+
+def test_statistics_go_on_in_a_process_that_hashes_strings_otherwise(tmp_path, monkeypatch):
+    monkeypatch.setitem(ADAPTATIONS, "norms", NORMS)
+    whole, found = fit("image", "norms")[0], tmp_path / "found.npz"
+    for name, status in (("", 9), (str(found), 0)):  # two servers that fork take turns: each has a hash seed
+        process = Forked(["-c", ANOTHER_PROCESS, str(tmp_path / "run"), name])
+        said = process.communicate(timeout=120)[1]
+        assert process.returncode == status, said
+    with np.load(found) as again:
+        assert sorted(again) == sorted(whole)
+        assert [name for name in whole if not np.array_equal(whole[name], again[name])] == []
 
 
 def test_what_was_put_back_is_not_held_until_the_run_ends(tmp_path, monkeypatch):
