@@ -46,6 +46,8 @@ class Standing:
         epochs: how many it has.
         before: address -> hash of each variable, from before the stage.
         policy: the dtype policy that it trains with, and why.
+        way: how it comes by its batches, as flat JSON values: in another order, some rows of an epoch that goes on
+            would come twice and others not at all.
         taken: what takes its steps, once that is there.
         skipped: steps of the stage that were left out.
         averages: that may stand in the weights' place.
@@ -60,6 +62,7 @@ class Standing:
     epochs: int
     before: Mapping[str, bytes]
     policy: tuple[str, str] = ("", "")
+    way: Mapping[str, Any] = field(default_factory=dict)
     taken: Any = None
     skipped: list[dict[str, Any]] = field(default_factory=list)
     averages: Averages | None = None
@@ -163,12 +166,17 @@ class Saver:
         """A stage begins, or goes on: planned number of its next epoch, and how many of that epoch's steps are done.
 
         Where it goes on, weights, optimizer, random states and the watch are as they were.
+
+        Raises:
+            CheckpointError: it comes by its batches in another way than before.
         """
         self.standing = standing
         position = self.back(standing.stage)
         if position is None or self.watch is None:
             return standing.first, 0
         arrays, about = position.arrays, position.about
+        if self.checkpoint is not None and not about["stopped"]:
+            _refuse_other(about["way"], standing.way, self.checkpoint)
         _assign(standing.optimizer.variables, _several(arrays, "optimizer"))
         _assign(standing.random(), _several(arrays, "random"))
         self.watch.start = _several(arrays, "start")
@@ -276,6 +284,7 @@ class Saver:
             "optimizer": here.optimizer.get_config(),
             "before": {address: value.hex() for address, value in here.before.items()},
             "policy": list(here.policy),
+            "way": dict(here.way),
             "frozen": self.frozen and list(self.frozen),
             "recorded": self.recorded | {"seconds": self.recorded["seconds"] + time.perf_counter() - self.recorded_at},
             "skipped": list(here.skipped),
@@ -365,7 +374,8 @@ def _refuse_other(saved: Mapping[str, Any], now: Mapping[str, Any], checkpoint: 
     more = [f"  … and {len(differ) - SHOWN} more"] if len(differ) > SHOWN else []
     raise CheckpointError(
         f"{checkpoint.place} holds an unfinished run of another configuration:\n" + "\n".join(lines + more),
-        fix="go on with the old configuration, choose another folder, or remove this one to begin anew",
+        fix="go on with the old configuration, also of the cache; or choose another folder, or remove this one to begin"
+        " anew",
     )
 
 

@@ -14,7 +14,7 @@ from tfvertical import identity, stages
 from tfvertical.contracts import Encoded, Objective, Task
 from tfvertical.settings import Settings
 
-INDIFFERENT = ("cache_bytes", "cache_disk")  # where outputs are kept changes none of them
+INDIFFERENT = ("cache_bytes", "cache_disk")  # where outputs are kept changes none; whether they are, positions know
 DECIDED = ("threshold", "thresholds")  # what a run chooses at its end
 
 

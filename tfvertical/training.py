@@ -253,6 +253,7 @@ def _fit(
                 stage.epochs,
                 start.before,
                 policy,
+                _taken_in(trained, stage, settings),
                 averages=averages,
             )
             first, skip = saver.enter(standing)
@@ -289,6 +290,15 @@ def _fit(
         if job.again is None or job.again.trained is None:
             trained.release()
     return recorder, now, how | _of_steps(given.taken)
+
+
+def _taken_in(trained: Trained, stage: Stage, settings: Settings) -> dict[str, str]:
+    """How a stage comes by its batches: what was kept may be dense where the task's own inputs differ in length."""
+    grouped = batches.differ(trained.train) if settings.group_by_length is None else settings.group_by_length
+    return {
+        f"stage {stage.name!r}, its frozen part": "runs in every step" if trained.inside else "runs once",
+        f"stage {stage.name!r}, its batches": "grouped by length" if grouped else "of any lengths",
+    }
 
 
 def _of_steps(taken: chunks.Chunks | steps.Steps) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from tfvertical.adaptations.gradual_unfreezing import GradualUnfreezing
 from tfvertical.augment import Augment
 from tfvertical.checkpoint import Checkpoint
 from tfvertical.contracts import Adaptation, Objective
-from tfvertical.errors import CheckpointError, Interrupted
+from tfvertical.errors import CheckpointError, Interrupted, StoreError
 from tfvertical.objectives.cross_entropy import CrossEntropy
 from tfvertical.stages import Stage
 
@@ -282,6 +282,25 @@ def test_another_configuration_is_refused_with_the_difference(change, said: str,
     with pytest.raises(CheckpointError, match=said):
         fit(**run | change)
     assert Checkpoint(tmp_path).load() is not None
+
+
+def test_outputs_that_are_no_longer_kept_are_another_configuration(tmp_path, monkeypatch):
+    """Kept, they are of one shape and in any order; inside, texts of a length share a batch."""
+    run = {"kind": "text", "how": "frozen", "folder": tmp_path, "group_by_length": None}
+    assert killed_after(1, monkeypatch, **run)
+    assert Checkpoint(tmp_path).load().about["steps"]
+    said = r"'of any lengths' then, 'grouped by length' now(.|\n)*: 'runs once' then, 'runs in every step' now"
+    with pytest.raises(CheckpointError, match=said):
+        fit(**run, cache_bytes=0)
+    with monkeypatch.context() as patch:
+        patch.setattr(features, "compute", _full)
+        with pytest.warns(UserWarning, match="in every step: No space"), pytest.raises(CheckpointError, match=said):
+            fit(**run)
+    assert_same(uninterrupted("text", "frozen"), fit(**run))
+
+
+def _full(*_):
+    raise StoreError("No space left.")
 
 
 @pytest.mark.parametrize(
