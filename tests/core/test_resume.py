@@ -406,6 +406,55 @@ def test_a_signal_while_the_frozen_part_runs_ends_the_run_at_once(tmp_path, monk
     assert_same(whole, fit("text", "gradual", tmp_path, every=60.0))
 
 
+class Kills(keras.layers.Layer):
+    """Is called when a signal comes: of an exception, Keras makes another."""
+
+    def call(self, inputs):
+        os.kill(os.getpid(), signal.SIGTERM)
+        raise AssertionError("the run went on")
+
+
+class Dies:
+    """Goes when a signal comes: what is thrown there, Python shows and forgets."""
+
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+        len(self.__dict__)  # where it is thrown
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("where", [lambda: Kills()(np.zeros((1, 2))), Dies], ids=["Keras", "__del__"])
+def test_a_signal_is_not_lost_in_what_it_finds(where, tmp_path, monkeypatch):
+    whole, calls, real = uninterrupted("text", "gradual"), itertools.count(), kept.Kept.trained
+    at = []
+
+    def trained(self, way):
+        at.append(way)
+        if next(calls) == 1:  # of the second stage
+            where()
+        return real(self, way)
+
+    with monkeypatch.context() as patch, pytest.raises(Interrupted, match="SIGTERM"):
+        patch.setattr(kept.Kept, "trained", trained)
+        fit("text", "gradual", tmp_path, every=60.0)
+    assert at == [0, 1] and Checkpoint(tmp_path).load().about["stage"] == 0
+    assert_same(whole, fit("text", "gradual", tmp_path, every=60.0))
+
+
+@pytest.mark.parametrize(
+    ("how", "module", "name"), [("frozen", chunks, "make_metrics"), ("full", steps.Steps, "_several")]
+)
+def test_a_signal_while_a_stage_is_built_ends_the_run_at_once(how: str, module, name: str, tmp_path, monkeypatch):
+    def built(*_):
+        os.kill(os.getpid(), signal.SIGTERM)
+        raise AssertionError("the run went on")
+
+    with monkeypatch.context() as patch, pytest.raises(Interrupted, match="SIGTERM"):
+        patch.setattr(module, name, built)
+        fit("text", how, tmp_path)
+    assert_same(uninterrupted("text", how), fit("text", how, tmp_path))
+
+
 @pytest.mark.parametrize(
     ("when", "number"),
     [("epoch", signal.SIGTERM), ("validation", signal.SIGTERM), ("step", signal.SIGINT), ("end", signal.SIGINT)],
