@@ -15,11 +15,18 @@ import tensorflow as tf
 from tfvertical import frontier
 from tfvertical.contracts import Encoded
 
+UNNAMED = ("name", "build_config")  # options that do not count
 
-def of_model(model: keras.Model) -> str | None:
+
+def of_graph(model: keras.Model) -> str | None:
+    """`of_model` without the weights, and whether they learn, which is another thing in each stage of a run."""
+    return of_model(model, weighed=False)
+
+
+def of_model(model: keras.Model, weighed: bool = True) -> str | None:
     """SHA-256 of a functional model, equal in every process; None where an operation cannot be written down.
 
-    Names that Keras made up do not count; order, connections, options and weights do.
+    Names that Keras made up do not count; order, connections, options and (where `weighed`) weights do.
 
     Example:
         >>> inputs = keras.Input((2,))
@@ -27,6 +34,7 @@ def of_model(model: keras.Model) -> str | None:
         >>> of_model(keras.Model(inputs, ones[0](inputs))) == of_model(keras.Model(inputs, ones[1](inputs)))
         True
     """
+    without = UNNAMED if weighed else (*UNNAMED, "trainable")
     calls, inputs, outputs = frontier.replay(model)
     numbers: dict[int, int] = {}
 
@@ -46,13 +54,13 @@ def of_model(model: keras.Model) -> str | None:
             kind = f"{type(operation).__module__}.{type(operation).__name__}"
             arriving = keras.tree.map_structure(numbered, [list(args), dict(kwargs)])
             leaving = [numbered(tensor) for tensor in keras.tree.flatten(output)]
-            written.append([kind, _anonymous(operation.get_config()), arriving, leaving])
+            written.append([kind, _anonymous(operation.get_config(), without), arriving, leaving])
             weights |= {id(variable): variable for variable in getattr(operation, "weights", ())}
         written.append([numbered(tensor) for tensor in keras.tree.flatten(outputs)])
         digest = hashlib.sha256(json.dumps(written, sort_keys=True).encode())
     except (TypeError, ValueError, NotImplementedError):  # a function of somebody's own, say
         return None
-    for each in of_variables(list(weights.values())):
+    for each in of_variables(list(weights.values())) if weighed else ():
         digest.update(each)
     return digest.hexdigest()
 
@@ -95,10 +103,10 @@ def of_examples(encoded: Encoded) -> str:
     return digest.hexdigest()
 
 
-def _anonymous(config: Any) -> Any:
+def _anonymous(config: Any, without: Sequence[str] = UNNAMED) -> Any:
     """A layer's options without names, which count up over the life of a process."""
     if isinstance(config, Mapping):
-        return {str(key): _anonymous(value) for key, value in config.items() if key not in ("name", "build_config")}
+        return {str(key): _anonymous(value, without) for key, value in config.items() if key not in without}
     if isinstance(config, list | tuple):
-        return [_anonymous(value) for value in config]
+        return [_anonymous(value, without) for value in config]
     return config

@@ -49,6 +49,7 @@ def of_run(
     described = task.config()
     described["head"] = {name: value for name, value in described["head"].items() if name not in DECIDED}
     described["source"] = {name: value for name, value in described["source"].items() if name != "versions"}
+    graph = identity.of_graph(task.model)  # None where an operation cannot be written down: nothing is known then
     content = {
         "task": {"class": type(task).__name__, **described},
         "augment": augment,
@@ -56,7 +57,7 @@ def of_run(
         "stages": {f"{at} {each.stage.name}": _described(each.stage) for at, each in enumerate(resolved)},
         "order": " ".join(each.stage.name for each in resolved),
         "data": data,
-        "model": {"frozen": frozen.hexdigest(), "learning": shapes.hexdigest()},
+        "model": {"frozen": frozen.hexdigest(), "learning": shapes.hexdigest()} | ({"graph": graph} if graph else {}),
     }
     return flat(json.loads(json.dumps(content)))
 

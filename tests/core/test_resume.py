@@ -14,7 +14,7 @@ import pytest
 
 from tests.core import tiny
 from tests.forking import Forked
-from tfvertical import chunks, features, kept, resume, steps
+from tfvertical import chunks, features, identity, kept, resume, steps
 from tfvertical.adaptations.discriminative import Discriminative
 from tfvertical.adaptations.frozen import Frozen
 from tfvertical.adaptations.full_fine_tuning import FullFineTuning
@@ -313,6 +313,20 @@ def test_another_head_is_another_configuration(head, said: str, tmp_path, monkey
         tiny.text_task(**head).fit(tiny.texts(18), tiny.texts(8, seed=1), verbose=0, checkpoint=tmp_path, **SETTINGS)
 
 
+def test_another_graph_of_the_same_weights_is_another_configuration(tmp_path, monkeypatch):
+    """What a backbone drops is no weight, and its preset may be of the same name."""
+    assert killed_after(2, monkeypatch, kind="text", how="full", folder=tmp_path)
+    options = {"verbose": 0, "checkpoint": tmp_path, "adaptation": ADAPTATIONS["full"], **SETTINGS}
+    with pytest.raises(CheckpointError, match=r"model\.graph: '\w{64}' then, '\w{64}' now"):
+        tiny.text_task(dropout=0.2, body_dropout=0.5).fit(tiny.texts(18), tiny.texts(8, seed=1), **options)
+
+
+def test_a_model_that_cannot_be_written_down_goes_on(tmp_path, monkeypatch):
+    monkeypatch.setattr(identity, "of_model", lambda *_, **__: None)
+    assert killed_after(2, monkeypatch, kind="text", how="full", folder=tmp_path)
+    assert_same(uninterrupted("text", "full"), fit("text", "full", tmp_path))
+
+
 def test_another_augmentation_is_another_configuration(tmp_path):
     options = {"verbose": 0, "checkpoint": tmp_path, **SETTINGS, "epochs": 1}
     tiny.image_task().fit(tiny.pictures(8), augment=Augment(), **options)
@@ -475,6 +489,15 @@ def test_a_signal_ends_the_run_behind_the_step_and_it_goes_on(number: int, when:
         )
     assert before == [signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)]
     assert_same(whole, fit("text", "gradual", tmp_path))
+
+
+def test_the_task_that_was_interrupted_goes_on_itself(tmp_path):
+    task = tiny.text_task(dropout=0.2)
+    run = {"adaptation": ADAPTATIONS["gradual"], "verbose": 0, "checkpoint": tmp_path, **SETTINGS}
+    with pytest.raises(Interrupted):
+        task.fit(tiny.texts(18), tiny.texts(8, seed=1), callbacks=[Asks(signal.SIGTERM, "epoch")], **run)
+    again = task.fit(tiny.texts(18), tiny.texts(8, seed=1), **run)
+    assert_same(uninterrupted("text", "gradual"), (tiny.values(task.model), again))
 
 
 def test_a_disk_that_is_full_is_told_and_the_run_goes_on(tmp_path, monkeypatch):
