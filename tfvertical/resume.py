@@ -136,7 +136,8 @@ class Saver:
         if self.writes:
             self.checkpoint.place.make()
         try:
-            with Lock(self.checkpoint.place) if self.writes else contextlib.nullcontext() as lock:
+            held = self.checkpoint.lock
+            with Lock(self.checkpoint.place) if self.writes and not held else contextlib.nullcontext(held) as lock:
                 self._lock = lock
                 with self._signals.listening():
                     self._look(self.checkpoint, watch)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from tfvertical.errors import Interrupted
@@ -62,11 +62,11 @@ class Listener:
 
 
 @contextlib.contextmanager
-def interrupted(folder: str) -> Iterator[Listener]:
+def interrupted(folder: Callable[[], str]) -> Iterator[Listener]:
     """Hear signals, and let the first one end the block by `Interrupted`, whatever else has become of it.
 
     Args:
-        folder: that holds the run's position.
+        folder: gives the one that holds the run's position; empty for none.
 
     Raises:
         Interrupted: a signal came.
@@ -78,4 +78,4 @@ def interrupted(folder: str) -> Iterator[Listener]:
     except BaseException as error:
         if not heard.thrown or heard.asked is None:
             raise
-        raise Interrupted(heard.asked, folder) from error
+        raise Interrupted(heard.asked, folder()) from error

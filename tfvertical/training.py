@@ -66,7 +66,7 @@ def run(
     callbacks: Sequence[keras.callbacks.Callback] = (),
     verbose: int = 1,
     events: Events | None = None,
-    checkpoint: str | os.PathLike[str] | None = None,
+    checkpoint: str | os.PathLike[str] | Checkpoint | None = None,
     checkpoint_every: float = 120.0,
     described: Mapping[str, Any] | None = None,
     again: Again | None = None,
@@ -133,7 +133,7 @@ def run(
         if checkpoint is None
         else run_identity.of_run(task, resolved, moving, train, validation, settings, described)
     )
-    kept_at = None if checkpoint is None else Checkpoint(checkpoint)
+    kept_at = checkpoint if checkpoint is None or isinstance(checkpoint, Checkpoint) else Checkpoint(checkpoint)
     saver = Saver(kept_at, checkpoint_every, config, events, replicas.several(strategy))
     try:
         with saver.open(watch) as position, replicas.together(strategy):

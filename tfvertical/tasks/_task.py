@@ -15,6 +15,7 @@ import numpy as np
 
 from tfvertical import batches, bundle, data, evaluation, planning, stages, training
 from tfvertical.adaptations.frozen import Frozen
+from tfvertical.checkpoint import Checkpoint
 from tfvertical.codecs import pixels
 from tfvertical.codecs.pairs import Pair
 from tfvertical.contracts import Adaptation, Backbone, Encoded, Examples, Task
@@ -118,7 +119,7 @@ class BackboneTask(Task):
         callbacks: Sequence[keras.callbacks.Callback] = (),
         verbose: int = 1,
         events: Events | None = None,
-        checkpoint: str | Path | None = None,
+        checkpoint: str | Path | Checkpoint | None = None,
         checkpoint_every: float = 120.0,
         **settings: Any,
     ) -> History:
@@ -133,9 +134,10 @@ class BackboneTask(Task):
             callbacks: Keras' own.
             verbose: 0 silent, 1 progress bars, 2 a line an epoch.
             events: where to say what happens.
-            checkpoint: a folder in which the run's position is kept, every so often and after each epoch. When the
-                same call is made again, in another process too, it goes on from there and ends as if it had never been
-                interrupted; of a run that had ended, it takes the result.
+            checkpoint: a folder (or a `Checkpoint`, which may be held for longer) in which the run's position is kept,
+                every so often and after each epoch. When the same call is made again, in another process too, it goes
+                on from there and ends as if it had never been interrupted; of a run that had ended, it takes the
+                result.
             checkpoint_every: seconds between two saves within an epoch.
             **settings: fields of `tfvertical.settings.Settings` (`epochs`, `learning_rate`, …).
 
