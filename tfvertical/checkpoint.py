@@ -14,7 +14,7 @@ import os
 import re
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,11 +23,13 @@ import numpy as np
 
 from tfvertical import files
 from tfvertical.errors import BundleError, CheckpointError
+from tfvertical.lock import Lock
 from tfvertical.places import Place, place
 
-VERSION = 1
+VERSION = 2  # 1 numbered the weights in an order that was another in each process
 GENERATIONS = 2
 LARGEST_ABOUT = 256 * 2**20  # bytes of about.json that are read
+_WRITTEN_TO = "written_to.json"  # beside the positions: where the run's result is being written
 _NAME = re.compile(r"position-(\d{8})")
 _GONE = (FileNotFoundError, NotADirectoryError, IsADirectoryError)  # damage; other errors may pass
 
@@ -56,6 +58,9 @@ class Checkpoint:
     Raises:
         ConfigError: an address that cannot be opened.
 
+    Attributes:
+        lock: on the folder, while `held()` has it.
+
     Example:
         >>> import tempfile
         >>> kept = Checkpoint(tempfile.mkdtemp())
@@ -66,7 +71,23 @@ class Checkpoint:
 
     def __init__(self, folder: str | os.PathLike[str]):
         self.place: Place = place(folder)
+        self.lock: Lock | None = None
         self._damaged: set[int] = set()
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Be the only one who writes there while the block runs, for longer than a run trains; what is empty then goes.
+
+        Raises:
+            CheckpointError: another process writes there, or the folder cannot be made.
+        """
+        self.place.make()
+        try:
+            with Lock(self.place) as self.lock:
+                yield
+        finally:
+            self.lock = None
+            self.place.leave()
 
     def save(self, arrays: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> None:
         """Keep a position; the one before it that is whole stays, others go. It is on the disk when this returns.
@@ -106,7 +127,7 @@ class Checkpoint:
         """The newest position that is whole; None where there is none. A damaged one is told, and passed over.
 
         Raises:
-            CheckpointError: the newest is of a newer version of this package, or cannot be read just now.
+            CheckpointError: the newest is of a newer or an older version of this package, or cannot be read just now.
         """
         for number in sorted(self._numbers(), reverse=True):
             try:
@@ -123,10 +144,29 @@ class Checkpoint:
                 warnings.warn(f"{self.place.at(_name(number))} is damaged and passed over: {error}", stacklevel=2)
         return None
 
+    def writes_to(self, folder: str) -> None:
+        """Remember that the run's result is written to `folder` from now on. Raises OSError."""
+        self.place.write(_WRITTEN_TO, json.dumps(folder).encode())
+
+    def written_to(self) -> str | None:
+        """The folder that `writes_to` was given; None where it was not, or cannot be read."""
+        try:
+            found = json.loads(self.place.read(_WRITTEN_TO, 2**16))
+        except (OSError, ValueError):
+            return None
+        return found if isinstance(found, str) else None
+
     def clear(self) -> None:
-        """Forget every position, what a kill has left of one, and the folder where nothing else is in it."""
+        """Forget every position, what a kill has left of one, and the folder where nothing else is in it.
+
+        Raises:
+            CheckpointError: another process has taken over, or what is there cannot be removed.
+        """
+        if self.lock is not None:
+            self.lock.check()
         for name in [*map(_name, self._numbers()), *filter(_NAME.fullmatch, self.place.halves())]:
             self.place.remove(name)
+        self.place.remove(_WRITTEN_TO)
         self.place.leave()
 
     def _read(self, number: int) -> Position:
@@ -150,12 +190,14 @@ def _position(folder: Path, number: int, where: str) -> Position:
     content = written["content"]
     if written["sha256"] != _digest(content):
         raise ValueError("about.json is not what was written")
-    if content["version"] > VERSION:
+    if content["version"] != VERSION:
+        newer = content["version"] > VERSION
         raise CheckpointError(
-            f"{where} was written by a newer version of tfvertical.",
-            expected=f"version {VERSION} or older",
+            f"{where} was written by {'a newer' if newer else 'an older'} version of tfvertical.",
+            expected=f"version {VERSION} of what is written",
             received=str(content["version"]),
-            fix="upgrade tfvertical, or begin anew in another folder",
+            fix=("upgrade tfvertical" if newer else "go on with that one")
+            + ", or begin anew: in another folder, or without what stands there (--fresh)",
         )
     if files.sha256(folder / "arrays.npz") != content["arrays"]:
         raise ValueError("arrays.npz is not what was written")

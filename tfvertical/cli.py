@@ -111,11 +111,9 @@ def train(
     A run that was interrupted goes on where it stood, when the same command is given again.
     """
     from tfvertical import config as run_files
-    from tfvertical.files import refuse_filled
 
     with _console.quiet():  # a preset with a typing error makes it look among KerasHub's own
         run = run_files.load(config, settings or ())
-    refuse_filled(out, overwrite=overwrite)
     from tfvertical import distribution, jobs
     from tfvertical.data._advice import as_settings
 

@@ -15,12 +15,19 @@ import tensorflow as tf
 from tfvertical import code_identity, frontier
 from tfvertical.contracts import Encoded
 
+UNNAMED = ("name", "build_config")  # options that do not count
 
-def of_model(model: keras.Model) -> str | None:
+
+def of_graph(model: keras.Model) -> str | None:
+    """`of_model` without the weights, and whether they learn, which is another thing in each stage of a run."""
+    return of_model(model, weighed=False)
+
+
+def of_model(model: keras.Model, weighed: bool = True) -> str | None:
     """SHA-256 of a functional model, equal in every process; None where an operation cannot be written down.
 
-    Names that Keras made up do not count; order, connections, options, weights, arrays among the arguments, and the
-    code of layers and functions that no library has do.
+    Names that Keras made up do not count; order, connections, options, arrays among the arguments, the code of layers
+    and functions that no library has, and (where `weighed`) weights do.
 
     Example:
         >>> inputs = keras.Input((2,))
@@ -28,6 +35,7 @@ def of_model(model: keras.Model) -> str | None:
         >>> of_model(keras.Model(inputs, ones[0](inputs))) == of_model(keras.Model(inputs, ones[1](inputs)))
         True
     """
+    without = UNNAMED if weighed else (*UNNAMED, "trainable")
     calls, inputs, outputs = frontier.read(model)
     numbers: dict[int, int] = {}
 
@@ -48,13 +56,13 @@ def of_model(model: keras.Model) -> str | None:
             arriving = keras.tree.map_structure(numbered, [list(args), dict(kwargs)])
             leaving = [numbered(tensor) for tensor in keras.tree.flatten(output)]
             code = code_identity.of_operation(operation)
-            written.append([kind, _anonymous(operation.get_config()), code, arriving, leaving])
+            written.append([kind, _anonymous(operation.get_config(), without), code, arriving, leaving])
             weights |= {id(variable): variable for variable in getattr(operation, "weights", ())}
         written.append([numbered(tensor) for tensor in keras.tree.flatten(outputs)])
         digest = hashlib.sha256(json.dumps(written, sort_keys=True).encode())
     except (TypeError, ValueError, AttributeError, NotImplementedError, RecursionError):
         return None  # a layer without a configuration, or one whose code cannot be told
-    for each in of_variables(list(weights.values())):
+    for each in of_variables(list(weights.values())) if weighed else ():
         digest.update(each)
     return digest.hexdigest()
 
@@ -97,10 +105,10 @@ def of_examples(encoded: Encoded) -> str:
     return digest.hexdigest()
 
 
-def _anonymous(config: Any) -> Any:
+def _anonymous(config: Any, without: Sequence[str] = UNNAMED) -> Any:
     """A layer's options without names, which count up over the life of a process."""
     if isinstance(config, Mapping):
-        return {str(key): _anonymous(value) for key, value in config.items() if key not in ("name", "build_config")}
+        return {str(key): _anonymous(value, without) for key, value in config.items() if key not in without}
     if isinstance(config, list | tuple):
-        return [_anonymous(value) for value in config]
+        return [_anonymous(value, without) for value in config]
     return config

@@ -113,6 +113,7 @@ class Folder(Place):
 
     def __init__(self, path: str | os.PathLike[str]):
         self.path = Path(path)
+        self._made: list[Path] = []  # folders above that were not there, the lowest first
 
     def __str__(self) -> str:
         return str(self.path)
@@ -122,6 +123,7 @@ class Folder(Place):
 
     def make(self) -> None:
         try:
+            self._made += [folder for folder in self.path.parents if not folder.exists()]
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise CheckpointError(
@@ -161,6 +163,8 @@ class Folder(Place):
         with contextlib.suppress(OSError):
             files.remove_abandoned(self.path)
             self.path.rmdir()
+            for folder in self._made:
+                folder.rmdir()
 
     def fill(self, name: str) -> contextlib.AbstractContextManager[Path]:
         return files.new_folder(self.path / name)

@@ -7,8 +7,6 @@ random layers draw next, the metrics of the epoch so far, the best weights so fa
 from __future__ import annotations
 
 import contextlib
-import signal
-import threading
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,6 +26,7 @@ from tfvertical.history import Recorder, numbers, words
 from tfvertical.lock import Lock
 from tfvertical.optimizer import StagedAdamW
 from tfvertical.replicas import Share
+from tfvertical.signals import Ends, Listener
 from tfvertical.watch import Watch
 
 SHOWN = 10  # differences between two configurations that a message names
@@ -47,6 +46,8 @@ class Standing:
         epochs: how many it has.
         before: address -> hash of each variable, from before the stage.
         policy: the dtype policy that it trains with, and why.
+        way: how it comes by its batches, as flat JSON values: in another order, some rows of an epoch that goes on
+            would come twice and others not at all.
         taken: what takes its steps, once that is there.
         skipped: steps of the stage that were left out.
         averages: that may stand in the weights' place.
@@ -63,6 +64,7 @@ class Standing:
     epochs: int
     before: Mapping[str, bytes]
     policy: tuple[str, str] = ("", "")
+    way: Mapping[str, Any] = field(default_factory=dict)
     taken: Any = None
     skipped: list[dict[str, Any]] = field(default_factory=list)
     averages: Averages | None = None
@@ -111,7 +113,8 @@ class Saver:
         self.recorded_at = time.perf_counter()
         self.frozen: tuple[str, str] | None = None
         self._lock: Lock | None = None
-        self._asked: int | None = None
+        self._signals = Listener()
+        self._called = self._stepped = False  # the stage's training function; and it took steps
         self._saved_at = time.monotonic()
         self._beside = ThreadPoolExecutor(1)
         self._saving: Future[None] | None = None
@@ -137,27 +140,45 @@ class Saver:
         self.watch = watch
         if self.writes:
             self.checkpoint.place.make()
-        with Lock(self.checkpoint.place) if self.writes else contextlib.nullcontext() as lock, self._listening():
-            self._lock = lock
-            self.position = self.checkpoint.load()
-            if self.position is not None:
-                _refuse_other(self.position.about["config"], self.config, self.checkpoint)
-                _assign(watch.variables, _several(self.position.arrays, "weight"))
-                if frozen := self.position.about.get("frozen"):
-                    self.frozen = tuple(frozen)
-                self.events.take_up(self.position.about["events"])
-                self.events.emit("resumed", stage=self.position.about["stage"], epoch=self.position.about["epoch"])
-            try:
-                yield self.position
-            except ClusterError as error:
-                if self._asked is None:
-                    raise
-                # all workers were asked, and another one left first: this one's step can no longer be finished
-                raise self._ended(signal.Signals(self._asked).name) from error
-            except Interrupted as error:
-                raise self._ended(error.name) from error
-            finally:
+        try:
+            held = self.checkpoint.lock
+            with Lock(self.checkpoint.place) if self.writes and not held else contextlib.nullcontext(held) as lock:
+                self._lock = lock
+                with self._signals.listening():
+                    self._look(self.checkpoint, watch)
+                    with self._ending():
+                        yield self.position
+        except Ends as error:  # before the run went on, or asked twice
+            raise Interrupted(error.name, _where(self.checkpoint)) from error
+
+    def _look(self, checkpoint: Checkpoint, watch: Watch) -> None:
+        """Load the position, if there is one, and put its weights back."""
+        self.position = checkpoint.load()
+        if self.position is None:
+            return
+        _refuse_other(self.position.about["config"], self.config, checkpoint)
+        _assign(watch.variables, _several(self.position.arrays, "weight"))
+        if frozen := self.position.about.get("frozen"):
+            self.frozen = tuple(frozen)
+        self.events.take_up(self.position.about["events"])
+        self.events.emit("resumed", stage=self.position.about["stage"], epoch=self.position.about["epoch"])
+
+    @contextlib.contextmanager
+    def _ending(self) -> Iterator[None]:
+        """Wait for the last save, and tell a run that a signal ends from one that fails.
+
+        What a signal threw may come back as another exception of whoever it was thrown through; and where all workers
+        were asked and another one left first, this one's step can no longer be finished.
+        """
+        try:
+            yield
+            self._told()
+        except BaseException as error:
+            asked = self._signals.asked
+            if asked is None or not (self._signals.thrown or isinstance(error, Interrupted | ClusterError)):
                 self._told()
+                raise
+            raise self._ended(asked) from error
 
     # ------------------------------------------------------------------------------------------- putting things back
     def back(self, stage: int) -> Position | None:
@@ -168,12 +189,19 @@ class Saver:
         """A stage begins, or goes on: planned number of its next epoch, and how many of that epoch's steps are done.
 
         Where it goes on, weights, optimizer, random states and the watch are as they were.
+
+        Raises:
+            CheckpointError: it comes by its batches in another way than before.
+            Interrupted: a signal came.
         """
-        self.standing = standing
+        self._go_on()
+        self.standing, self._called, self._stepped = standing, False, False
         position = self.back(standing.stage)
         if position is None or self.watch is None:
             return standing.first, 0
         arrays, about = position.arrays, position.about
+        if self.checkpoint is not None and not about["stopped"]:
+            _refuse_other(about["way"], standing.way, self.checkpoint)
         _assign(standing.optimizer.variables, _several(arrays, "optimizer"))
         _assign(standing.random(), _several(arrays, "random"))
         self.watch.start = _several(arrays, "start")
@@ -199,9 +227,17 @@ class Saver:
         Raises:
             Interrupted: a signal came after the last step.
         """
+        self._signals.waits = False
         self.standing = None
-        if self._asked is not None:
-            raise Interrupted(signal.Signals(self._asked).name, _where(self.checkpoint))
+        self._go_on()
+
+    def begun(self) -> None:
+        """The stage's model is built: from now on a signal waits until the step at hand is saved."""
+        self._signals.waits = True
+
+    def _go_on(self) -> None:
+        if self._signals.asked is not None:
+            raise Interrupted(self._signals.asked, _where(self.checkpoint))
 
     def train_function(self, taken: Any) -> Any:
         """What Keras calls for `taken`, with a look at clock and signals after each call."""
@@ -213,8 +249,14 @@ class Saver:
                 _assign(self.standing.metrics(), self._pending)
                 self._pending = None
             before = taken.epoch, taken.in_epoch
+            self._signals.waits = self._stepped  # making the first steps' graph takes long, and nothing is lost by it
+            if self._signals.asked is not None and not self._called:  # later, what is taken may be all of an epoch
+                self._save_and_leave(taken.in_epoch, taken.epoch)
+            self._called = True
             logs = taken(iterator)
-            if self._asked is not None:
+            self._signals.waits = True
+            self._stepped = self._stepped or (taken.epoch, taken.in_epoch) != before
+            if self._signals.asked is not None:
                 self._save_and_leave(taken.in_epoch, taken.epoch)
             due = time.monotonic() - self._saved_at >= self.every and (self._saving is None or self._saving.done())
             if due and (taken.epoch, taken.in_epoch) != before:  # Keras also counts steps that an earlier process took
@@ -238,7 +280,7 @@ class Saver:
         """Keep the position behind an epoch."""
         if self.standing is not None:
             self.standing.remembered = callback_state.remembered(self.standing.callbacks)
-        if self._asked is not None:
+        if self._signals.asked is not None:
             self._save_and_leave(0, epoch + 1, stopped)
         self._save(0, epoch + 1, stopped)
 
@@ -249,7 +291,7 @@ class Saver:
 
     def validating(self) -> None:
         """Between two batches of validation: all steps of the epoch are taken, and it is not judged yet."""
-        if self._asked is not None and self.standing is not None:
+        if self._signals.asked is not None and self.standing is not None:
             taken = self.standing.taken
             if self.standing.averages is not None:
                 self.standing.averages.outside()
@@ -259,7 +301,7 @@ class Saver:
         self, steps: int, epoch: int, stopped: bool = False, metrics: list[np.ndarray] | None = None
     ) -> None:
         self._save(steps, epoch, stopped, metrics)
-        raise Interrupted(signal.Signals(self._asked or signal.SIGTERM).name, _where(self.checkpoint))
+        raise Interrupted(self._signals.asked or "SIGTERM", _where(self.checkpoint))
 
     def _save(self, steps: int, epoch: int, stopped: bool = False, metrics: list[np.ndarray] | None = None) -> None:
         """Take a copy now, and write it while the run goes on."""
@@ -293,6 +335,7 @@ class Saver:
             "optimizer": here.optimizer.get_config(),
             "before": {address: value.hex() for address, value in here.before.items()},
             "policy": list(here.policy),
+            "way": dict(here.way),
             "frozen": self.frozen and list(self.frozen),
             "recorded": self.recorded | {"seconds": self.recorded["seconds"] + time.perf_counter() - self.recorded_at},
             "skipped": list(here.skipped),
@@ -304,13 +347,13 @@ class Saver:
 
     def _told(self, goes_on: bool = True) -> None:
         """Wait for the save under way; one that failed is told where the run goes on."""
-        saving, self._saving = self._saving, None
         try:
-            if saving is not None:
-                saving.result()
+            if self._saving is not None:
+                self._saving.result()  # asked twice, the run ends here
                 self._failed = None
+            self._saving = None
         except CheckpointError as error:
-            self._failed = error
+            self._saving, self._failed = None, error
             self.events.emit("checkpoint_failed", error=str(error))
             if goes_on:
                 warnings.warn(f"The run goes on, but could not be taken up again from here. {error}", stacklevel=2)
@@ -325,26 +368,6 @@ class Saver:
             fix="mend that first: the same call goes on from an earlier position, or begins anew where there is none",
         )
 
-    @contextlib.contextmanager
-    def _listening(self) -> Iterator[None]:
-        """Let SIGTERM and SIGINT end the run after the step at hand; only a main thread can."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-
-        def asked(number: int, frame: Any) -> None:
-            if self.standing is None or self._asked is not None:  # nothing is learned just now, or asked twice
-                raise Interrupted(signal.Signals(number).name, _where(self.checkpoint))
-            self._asked = number
-
-        before = {number: signal.signal(number, asked) for number in (signal.SIGTERM, signal.SIGINT)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                if handler is not None:  # one that was not set from Python cannot be
-                    signal.signal(number, handler)
-
 
 class _Epochs(keras.callbacks.Callback):
     """Calls the saver; behind all others, so that what they decide is saved too."""
@@ -355,6 +378,7 @@ class _Epochs(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         self.saver.fit_began()
+        self.saver.begun()
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         self.saver.epoch_ended(epoch, bool(self.model.stop_training))
@@ -386,7 +410,8 @@ def _refuse_other(saved: Mapping[str, Any], now: Mapping[str, Any], checkpoint: 
     more = [f"  … and {len(differ) - SHOWN} more"] if len(differ) > SHOWN else []
     raise CheckpointError(
         f"{checkpoint.place} holds an unfinished run of another configuration:\n" + "\n".join(lines + more),
-        fix="go on with the old configuration, choose another folder, or remove this one to begin anew",
+        fix="go on with the old configuration, also of the cache; or choose another folder, or remove this one to begin"
+        " anew",
     )
 
 

@@ -14,7 +14,7 @@ from tfvertical import identity, stages
 from tfvertical.contracts import Encoded, Objective, Task
 from tfvertical.settings import Settings
 
-INDIFFERENT = ("cache_bytes", "cache_disk")  # where outputs are kept changes none of them
+INDIFFERENT = ("cache_bytes", "cache_disk")  # where outputs are kept changes none; whether they are, positions know
 DECIDED = ("threshold", "thresholds")  # what a run chooses at its end
 
 
@@ -32,7 +32,7 @@ def of_run(
     Args:
         task: what is trained; what its head begins with follows from its configuration.
         resolved: the run's stages, worked out.
-        moving: address -> variable of all that some stage moves; its values are in the position.
+        moving: address -> variable of all that some stage moves, in the order in which a position has their values.
         train, validation: the examples.
         settings: all of them.
         augment: how examples are augmented.
@@ -40,7 +40,8 @@ def of_run(
     everything = {address: variable for each in resolved for address, variable in each.variables.items()}
     still = sorted(set(everything) - set(moving))
     frozen = hashlib.sha256(b"".join(identity.of_variables([everything[address] for address in still])))
-    shapes = hashlib.sha256(repr([(name, tuple(each.shape)) for name, each in sorted(moving.items())]).encode())
+    # in their order, by which a position numbers them
+    shapes = hashlib.sha256(repr([(name, tuple(each.shape)) for name, each in moving.items()]).encode())
     chosen = {name: value for name, value in asdict(settings).items() if name not in INDIFFERENT}
     data = {"train": identity.of_examples(train)}
     if validation is not None:
@@ -48,6 +49,7 @@ def of_run(
     described = task.config()
     described["head"] = {name: value for name, value in described["head"].items() if name not in DECIDED}
     described["source"] = {name: value for name, value in described["source"].items() if name != "versions"}
+    graph = identity.of_graph(task.model)  # None where an operation cannot be written down: nothing is known then
     content = {
         "task": {"class": type(task).__name__, **described},
         "augment": augment,
@@ -55,7 +57,7 @@ def of_run(
         "stages": {f"{at} {each.stage.name}": _described(each.stage) for at, each in enumerate(resolved)},
         "order": " ".join(each.stage.name for each in resolved),
         "data": data,
-        "model": {"frozen": frozen.hexdigest(), "learning": shapes.hexdigest()},
+        "model": {"frozen": frozen.hexdigest(), "learning": shapes.hexdigest()} | ({"graph": graph} if graph else {}),
     }
     return flat(json.loads(json.dumps(content)))
 

@@ -71,7 +71,7 @@ def run(
     callbacks: keras.callbacks.Callback | Sequence[keras.callbacks.Callback] | None = (),
     verbose: int = 1,
     events: Events | None = None,
-    checkpoint: str | os.PathLike[str] | None = None,
+    checkpoint: str | os.PathLike[str] | Checkpoint | None = None,
     checkpoint_every: float = 120.0,
     described: Mapping[str, Any] | None = None,
     again: Again | None = None,
@@ -133,8 +133,10 @@ def run(
     total = per_epoch * sum(stage.epochs for stage in plan)
     job = Job(task, train, validation, settings, augment, verbose, per_epoch, total, events, strategy, again, names)
     kept = Kept(job, planned)
-    moving = {
-        address: each.variables[address] for each in resolved for address in (*each.rates, *_statistics(task, each))
+    moving = {  # in an order that is the same in every process: positions number them
+        address: each.variables[address]
+        for each in resolved
+        for address in (*each.rates, *sorted(_statistics(task, each)))
     }
     watch = Watch(list(moving.values()), monitor, settings.early_stopping, settings.restore_best)
     config = (
@@ -142,7 +144,7 @@ def run(
         if checkpoint is None and shared is None
         else run_identity.of_run(task, resolved, moving, train, validation, settings, described)
     )
-    kept_at = None if checkpoint is None else Checkpoint(checkpoint)
+    kept_at = checkpoint if checkpoint is None or isinstance(checkpoint, Checkpoint) else Checkpoint(checkpoint)
     saver = Saver(kept_at, checkpoint_every, config, events, replicas.several(strategy))
     try:
         with saver.open(watch) as position, replicas.together(strategy):
@@ -287,6 +289,7 @@ def _fit(
                 stage.epochs,
                 start.before,
                 policy,
+                _taken_in(trained, stage, settings),
                 averages=averages,
                 callbacks=callbacks,
             )
@@ -325,6 +328,15 @@ def _fit(
         if job.again is None or job.again.trained is None:
             trained.release()
     return recorder, now, how | _of_steps(given.taken)
+
+
+def _taken_in(trained: Trained, stage: Stage, settings: Settings) -> dict[str, str]:
+    """How a stage comes by its batches: what was kept may be dense where the task's own inputs differ in length."""
+    grouped = batches.differ(trained.train) if settings.group_by_length is None else settings.group_by_length
+    return {
+        f"stage {stage.name!r}, its frozen part": "runs in every step" if trained.inside else "runs once",
+        f"stage {stage.name!r}, its batches": "grouped by length" if grouped else "of any lengths",
+    }
 
 
 def _of_steps(taken: chunks.Chunks | steps.Steps) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from tests.forking import Forked
 from tfvertical.checkpoint import Checkpoint
 from tfvertical.cli import main
 from tfvertical.errors import CheckpointError
+from tfvertical.tasks._task import BackboneTask
 
 PROGRAM = "import sys; from tfvertical.cli import main; sys.exit(main())"
 LONG = ["--set", "adaptation.head_epochs=40", "--set", "export=[]"]  # time enough to be interrupted
@@ -94,14 +95,74 @@ def test_another_configuration_is_refused_and_fresh_begins_anew(place: Place, tm
     assert main([*other, "--fresh"]) == 0
 
 
+SHORT = ["--set", "adaptation.head_epochs=1", "--set", "adaptation.epochs_per_block=1"]
+ENDS = """
+import os, signal, sys
+from tfvertical import _swap, cli
+from tfvertical.tasks._task import BackboneTask
+
+how, number, *command = sys.argv[1:]
+
+def end(*_, **__):
+    os.kill(os.getpid(), int(number))
+    raise AssertionError("the command went on")
+
+if how == "saving":
+    real = _swap.swap
+    _swap.swap = lambda new, path: end() if path.name == "bundle" else real(new, path)
+else:
+    setattr(BackboneTask, how, end)
+sys.exit(cli.main(command))
+"""
+
+
+@pytest.mark.parametrize(
+    ("how", "number"), [("saving", signal.SIGKILL), ("export", signal.SIGKILL), ("evaluate", signal.SIGTERM)]
+)
+def test_what_ends_behind_the_training_goes_on(
+    how: str, number: int, place: Place, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, unfinished = tmp_path / "run", tmp_path / "run.unfinished"
+    command = ["train", str(place.run), "--out", str(out), *SHORT]
+    environment = os.environ | {"PYTHONPATH": str(Path(tv.__file__).parent.parent)}
+    started = Forked(["-c", ENDS, how, str(int(number)), *command], env=environment)
+    said = started.communicate(timeout=120)[1]
+    assert started.returncode == (75 if number == signal.SIGTERM else -number), said
+    assert list(unfinished.glob("position-*")) and (unfinished / "writer.json").exists() == (number == signal.SIGKILL)
+    if how == "saving":
+        assert [each.suffix for each in out.iterdir()] == [".new"]
+    if how == "export":
+        (out / "notes.txt").write_text("not the run's")
+        assert main(command) == 2
+        assert f"{out} is not empty" in capsys.readouterr().err
+        (out / "notes.txt").unlink()
+    assert main(command) == 0
+    assert "Going on in stage" in capsys.readouterr().err and not unfinished.exists()
+    assert (out / "exports" / "litert-float32" / "model.tflite").is_file()
+    assert main(command) == 2, "what is done is not done again"
+
+
+def test_another_process_is_refused_until_the_exports_are_written(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, real, held = tmp_path / "run", BackboneTask.evaluate, []
+
+    def evaluate(self, *arguments, **keywords):
+        held.append((tmp_path / "run.unfinished" / "writer.json").is_file())
+        return real(self, *arguments, **keywords)
+
+    monkeypatch.setattr(BackboneTask, "evaluate", evaluate)
+    assert main(["train", str(place.run), "--out", str(out), *SHORT, "--set", "export=[]"]) == 0
+    assert held == [True] and not (tmp_path / "run.unfinished").exists()
+
+
 def test_a_bucket_that_fails_in_the_end_costs_no_export(place: Place, tmp_path: Path, capsys, monkeypatch) -> None:
     def gone(self) -> None:
         raise CheckpointError("503 from the bucket")
 
     monkeypatch.setattr(Checkpoint, "clear", gone)
-    short = ["--set", "adaptation.head_epochs=1", "--set", "adaptation.epochs_per_block=1"]
     kept = ["--checkpoint", "memory://fails-in-the-end"]
-    assert main(["train", str(place.run), "--out", str(tmp_path / "run"), *short, *kept]) == 0
+    assert main(["train", str(place.run), "--out", str(tmp_path / "run"), *SHORT, *kept]) == 0
     said = capsys.readouterr().err
     assert "position stays in memory://fails-in-the-end" in said and "503 from the bucket" in said
     assert (tmp_path / "run" / "exports" / "litert-float32" / "model.tflite").is_file()

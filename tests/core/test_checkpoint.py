@@ -143,6 +143,16 @@ def test_one_of_a_newer_version_is_refused(tmp_path, monkeypatch):
         Checkpoint(tmp_path).load()
 
 
+def test_one_of_an_older_version_is_refused_and_may_be_cleared(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "VERSION", checkpoint.VERSION - 1)
+        saved(tmp_path, 1)
+    with pytest.raises(CheckpointError, match=r"an older version(.|\n)*--fresh"):
+        Checkpoint(tmp_path).load()
+    Checkpoint(tmp_path).clear()
+    assert Checkpoint(tmp_path).load() is None
+
+
 def test_objects_are_refused(tmp_path):
     with pytest.raises(CheckpointError, match="holds object"):
         Checkpoint(tmp_path).save({"x": np.array([{}])}, {})

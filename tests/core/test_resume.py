@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from tests.core import tiny
-from tfvertical import chunks, features, kept, resume, steps
+from tests.forking import Forked
+from tfvertical import chunks, features, identity, kept, resume, steps
 from tfvertical.adaptations.discriminative import Discriminative
 from tfvertical.adaptations.frozen import Frozen
 from tfvertical.adaptations.full_fine_tuning import FullFineTuning
@@ -21,7 +22,7 @@ from tfvertical.adaptations.gradual_unfreezing import GradualUnfreezing
 from tfvertical.augment import Augment
 from tfvertical.checkpoint import Checkpoint
 from tfvertical.contracts import Adaptation, Objective
-from tfvertical.errors import CheckpointError, ConfigError, Interrupted
+from tfvertical.errors import CheckpointError, ConfigError, Interrupted, StoreError
 from tfvertical.objectives.cross_entropy import CrossEntropy
 from tfvertical.stages import Stage
 
@@ -190,6 +191,34 @@ def test_layers_that_a_stage_freezes_go_on_drawing_where_they_were(tmp_path, mon
     assert_same(whole, fit("image", "shrinking", tmp_path))
 
 
+NORMS = FullFineTuning(batch_norm=True)
+ANOTHER_PROCESS = """
+import os, sys
+import numpy as np
+from tests.core import test_resume, tiny
+from tfvertical.checkpoint import Checkpoint
+
+folder, found = sys.argv[1:]
+if not found:
+    real = Checkpoint.save
+    Checkpoint.save = lambda *arguments: (real(*arguments), os._exit(9))
+test_resume.ADAPTATIONS["norms"] = test_resume.NORMS
+np.savez(found, **test_resume.fit("image", "norms", folder)[0])
+"""
+
+
+def test_statistics_go_on_in_a_process_that_hashes_strings_otherwise(tmp_path, monkeypatch):
+    monkeypatch.setitem(ADAPTATIONS, "norms", NORMS)
+    whole, found = fit("image", "norms")[0], tmp_path / "found.npz"
+    for name, status in (("", 9), (str(found), 0)):  # two servers that fork take turns: each has a hash seed
+        process = Forked(["-c", ANOTHER_PROCESS, str(tmp_path / "run"), name])
+        said = process.communicate(timeout=120)[1]
+        assert process.returncode == status, said
+    with np.load(found) as again:
+        assert sorted(again) == sorted(whole)
+        assert [name for name in whole if not np.array_equal(whole[name], again[name])] == []
+
+
 def test_what_was_put_back_is_not_held_until_the_run_ends(tmp_path, monkeypatch):
     whole, run = uninterrupted("text", "gradual"), {"kind": "text", "how": "gradual", "folder": tmp_path}
     assert killed_after(2, monkeypatch, **run)
@@ -255,6 +284,25 @@ def test_another_configuration_is_refused_with_the_difference(change, said: str,
     assert Checkpoint(tmp_path).load() is not None
 
 
+def test_outputs_that_are_no_longer_kept_are_another_configuration(tmp_path, monkeypatch):
+    """Kept, they are of one shape and in any order; inside, texts of a length share a batch."""
+    run = {"kind": "text", "how": "frozen", "folder": tmp_path, "group_by_length": None}
+    assert killed_after(1, monkeypatch, **run)
+    assert Checkpoint(tmp_path).load().about["steps"]
+    said = r"'of any lengths' then, 'grouped by length' now(.|\n)*: 'runs once' then, 'runs in every step' now"
+    with pytest.raises(CheckpointError, match=said):
+        fit(**run, cache_bytes=0)
+    with monkeypatch.context() as patch:
+        patch.setattr(features, "compute", _full)
+        with pytest.warns(UserWarning, match="in every step: No space"), pytest.raises(CheckpointError, match=said):
+            fit(**run)
+    assert_same(uninterrupted("text", "frozen"), fit(**run))
+
+
+def _full(*_):
+    raise StoreError("No space left.")
+
+
 @pytest.mark.parametrize(
     ("head", "said"), [({"seed": 3, "dropout": 0.2}, r"task\.head\.seed"), ({"dropout": 0.5}, r"task\.head\.dropout")]
 )
@@ -263,6 +311,20 @@ def test_another_head_is_another_configuration(head, said: str, tmp_path, monkey
     assert killed_after(2, monkeypatch, kind="text", how="frozen", folder=tmp_path)
     with pytest.raises(CheckpointError, match=said):
         tiny.text_task(**head).fit(tiny.texts(18), tiny.texts(8, seed=1), verbose=0, checkpoint=tmp_path, **SETTINGS)
+
+
+def test_another_graph_of_the_same_weights_is_another_configuration(tmp_path, monkeypatch):
+    """What a backbone drops is no weight, and its preset may be of the same name."""
+    assert killed_after(2, monkeypatch, kind="text", how="full", folder=tmp_path)
+    options = {"verbose": 0, "checkpoint": tmp_path, "adaptation": ADAPTATIONS["full"], **SETTINGS}
+    with pytest.raises(CheckpointError, match=r"model\.graph: '\w{64}' then, '\w{64}' now"):
+        tiny.text_task(dropout=0.2, body_dropout=0.5).fit(tiny.texts(18), tiny.texts(8, seed=1), **options)
+
+
+def test_a_model_that_cannot_be_written_down_goes_on(tmp_path, monkeypatch):
+    monkeypatch.setattr(identity, "of_model", lambda *_, **__: None)
+    assert killed_after(2, monkeypatch, kind="text", how="full", folder=tmp_path)
+    assert_same(uninterrupted("text", "full"), fit("text", "full", tmp_path))
 
 
 def test_another_augmentation_is_another_configuration(tmp_path):
@@ -358,6 +420,55 @@ def test_a_signal_while_the_frozen_part_runs_ends_the_run_at_once(tmp_path, monk
     assert_same(whole, fit("text", "gradual", tmp_path, every=60.0))
 
 
+class Kills(keras.layers.Layer):
+    """Is called when a signal comes: of an exception, Keras makes another."""
+
+    def call(self, inputs):
+        os.kill(os.getpid(), signal.SIGTERM)
+        raise AssertionError("the run went on")
+
+
+class Dies:
+    """Goes when a signal comes: what is thrown there, Python shows and forgets."""
+
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+        len(self.__dict__)  # where it is thrown
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("where", [lambda: Kills()(np.zeros((1, 2))), Dies], ids=["Keras", "__del__"])
+def test_a_signal_is_not_lost_in_what_it_finds(where, tmp_path, monkeypatch):
+    whole, calls, real = uninterrupted("text", "gradual"), itertools.count(), kept.Kept.trained
+    at = []
+
+    def trained(self, way):
+        at.append(way)
+        if next(calls) == 1:  # of the second stage
+            where()
+        return real(self, way)
+
+    with monkeypatch.context() as patch, pytest.raises(Interrupted, match="SIGTERM"):
+        patch.setattr(kept.Kept, "trained", trained)
+        fit("text", "gradual", tmp_path, every=60.0)
+    assert at == [0, 1] and Checkpoint(tmp_path).load().about["stage"] == 0
+    assert_same(whole, fit("text", "gradual", tmp_path, every=60.0))
+
+
+@pytest.mark.parametrize(
+    ("how", "module", "name"), [("frozen", chunks, "make_metrics"), ("full", steps.Steps, "_several")]
+)
+def test_a_signal_while_a_stage_is_built_ends_the_run_at_once(how: str, module, name: str, tmp_path, monkeypatch):
+    def built(*_):
+        os.kill(os.getpid(), signal.SIGTERM)
+        raise AssertionError("the run went on")
+
+    with monkeypatch.context() as patch, pytest.raises(Interrupted, match="SIGTERM"):
+        patch.setattr(module, name, built)
+        fit("text", how, tmp_path)
+    assert_same(uninterrupted("text", how), fit("text", how, tmp_path))
+
+
 @pytest.mark.parametrize(
     ("when", "number"),
     [("epoch", signal.SIGTERM), ("validation", signal.SIGTERM), ("step", signal.SIGINT), ("end", signal.SIGINT)],
@@ -378,6 +489,15 @@ def test_a_signal_ends_the_run_behind_the_step_and_it_goes_on(number: int, when:
         )
     assert before == [signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)]
     assert_same(whole, fit("text", "gradual", tmp_path))
+
+
+def test_the_task_that_was_interrupted_goes_on_itself(tmp_path):
+    task = tiny.text_task(dropout=0.2)
+    run = {"adaptation": ADAPTATIONS["gradual"], "verbose": 0, "checkpoint": tmp_path, **SETTINGS}
+    with pytest.raises(Interrupted):
+        task.fit(tiny.texts(18), tiny.texts(8, seed=1), callbacks=[Asks(signal.SIGTERM, "epoch")], **run)
+    again = task.fit(tiny.texts(18), tiny.texts(8, seed=1), **run)
+    assert_same(uninterrupted("text", "gradual"), (tiny.values(task.model), again))
 
 
 def test_a_disk_that_is_full_is_told_and_the_run_goes_on(tmp_path, monkeypatch):

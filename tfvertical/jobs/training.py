@@ -26,12 +26,13 @@ from tfvertical.export import _parity, _summary, check_labels
 from tfvertical.files import check_place, check_room, refuse_address, refuse_filled, write_text
 from tfvertical.jobs import reading
 from tfvertical.jobs.declared import kind_of, target_of
-from tfvertical.lock import Lock
 from tfvertical.registry import Registry
 from tfvertical.report import Report
 from tfvertical.runfiles.run import ExportPlan, Run
+from tfvertical.signals import interrupted
 
 Say = Callable[[str], None]
+WRITTEN = ("bundle", "exports", "events.jsonl")  # what a run leaves in its folder
 
 
 def train(
@@ -59,7 +60,7 @@ def train(
         not the first: that one alone saves.
 
     Raises:
-        BundleError: `out` is filled, or an address.
+        BundleError: `out` is an address, or filled, and not by this run, killed while it wrote its bundle and exports.
         CheckpointError: an unfinished run of another configuration stands there, another process trains, or a signal
             came and the position could not be saved.
         ClusterError: the strategy's devices or workers are not there, or a worker is gone.
@@ -73,6 +74,7 @@ def train(
     refuse_address(Path(out))
     out = Path(out).expanduser()
     unfinished = _kept_at(out, checkpoint)
+    overwrite = overwrite or (not fresh and _own(Path(out), unfinished))
     refuse_filled(Path(out), overwrite=overwrite)
     check_place(Path(out))
     where = None
@@ -88,78 +90,89 @@ def train(
         _same_rows(where, _rows(run, parts))
     if not where.first:
         say = _silent
-    if fresh and where.first:
-        _forget(unfinished)
-    elif unfinished.there():
-        say(f"An unfinished run stands in {unfinished.place} (--fresh begins anew).")
-    events = Events()  # in memory until there is a bundle to stand beside
-    for name, part in parts.items():
-        events.emit("data_read", part=name, rows=len(part), **_account(part))
-    for account in dict.fromkeys(data.describe(part.report, show=run.evaluation.examples) for part in parts.values()):
-        say(account)
-    say("Rows: " + ", ".join(f"{name} {len(part):,}" for name, part in parts.items()) + ".")
-    # of all parts: a rare label of one divided file may stand in the test part alone
-    labels = reading.names_of(run.data, run.labels, target_of(run.task), *parts.values())
-    if any(plan.options.get("output", "scores") == "scores" for plan in run.export):
-        check_labels(labels)
-    if line := reading.unlearned(labels, target_of(run.task), parts["train"]):
-        say(line)
-    say(where.describe(run.training.batch_size, len(parts["train"])))
-    say(f"Loading {run.preset} for {len(labels)} labels.")
-    with distribution.together(where.strategy), where.scope():
-        task = Registry("tasks").get(run.task).from_preset(run.preset, labels=labels, **run.options)
-    check_room(Path(out), 4 * sum(math.prod(variable.shape) for variable in task.model.variables))
-    if run.data.load.get("strict"):
-        reading.refuse_unknown_tokens(task, parts)
-    before = None
-    if run.evaluation.before and "test" in parts and where.first:
-        task._prepare(
-            parts["train"]
-        )  # what `fit` begins with: numbers have their units, and only the model is untrained
-        before = task.probabilities(task.scores(parts["test"]), parts["test"].inputs)
-    settings = {name: getattr(run.training, name) for name in run.training.__dataclass_fields__}
-    with contextlib.redirect_stdout(sys.stderr):  # Keras' progress is no result
-        task.fit(
-            parts["train"],
-            parts.get("validation"),
-            adaptation=run.adaptation,
-            class_weight=run.data.class_weight,
-            augment=run.augment,
-            verbose=0 if not where.first else 1 if sys.stderr.isatty() else 2,  # bars for people, lines for files
-            events=events,
-            checkpoint=str(unfinished.place),
-            checkpoint_every=run.checkpoint_every,
-            **settings,
-        )
-    if not where.first:
-        return None
-    task.run["config"] = dict(run.written)
-    report: Report | None = None
-    if "test" in parts:
-        report = task.evaluate(parts["test"], before=before, show_examples=run.evaluation.examples)
-    saved = task.save(out, overwrite=overwrite)
-    seal = bundle.verify(out).hash
-    events.emit("bundle_saved", hash=seal)
-    _write(events, out)
-    say(f"Saved: {saved}")
-    try:
-        unfinished.clear()
-    except CheckpointError as error:  # the bundle is there, and its exports are still to be written
-        say(f"The run's last position stays in {unfinished.place}. {error}")
-    refused = []
-    for plan in run.export:
-        try:
-            measured_on = _for_export(plan, parts, task)
-            with quiet():
-                written = task.export(
-                    out, plan.format, overwrite=overwrite, bundle_hash=seal, **plan.options, **measured_on
+    with unfinished.held() if where.first else contextlib.nullcontext():
+        goes_on = not fresh and unfinished.there()
+        if where.first and (fresh or (not goes_on and unfinished.written_to() is not None)):
+            unfinished.clear()
+        elif goes_on:
+            say(f"An unfinished run stands in {unfinished.place} (--fresh begins anew).")
+        events = Events()  # in memory until there is a bundle to stand beside
+        for name, part in parts.items():
+            events.emit("data_read", part=name, rows=len(part), **_account(part))
+        for account in dict.fromkeys(
+            data.describe(part.report, show=run.evaluation.examples) for part in parts.values()
+        ):
+            say(account)
+        say("Rows: " + ", ".join(f"{name} {len(part):,}" for name, part in parts.items()) + ".")
+        # of all parts: a rare label of one divided file may stand in the test part alone
+        labels = reading.names_of(run.data, run.labels, target_of(run.task), *parts.values())
+        if any(plan.options.get("output", "scores") == "scores" for plan in run.export):
+            check_labels(labels)
+        if line := reading.unlearned(labels, target_of(run.task), parts["train"]):
+            say(line)
+        say(where.describe(run.training.batch_size, len(parts["train"])))
+        say(f"Loading {run.preset} for {len(labels)} labels.")
+        with distribution.together(where.strategy), where.scope():
+            task = Registry("tasks").get(run.task).from_preset(run.preset, labels=labels, **run.options)
+        check_room(Path(out), 4 * sum(math.prod(variable.shape) for variable in task.model.variables))
+        if run.data.load.get("strict"):
+            reading.refuse_unknown_tokens(task, parts)
+        before = None
+        if run.evaluation.before and "test" in parts and where.first:
+            task._prepare(parts["train"])  # as `fit` begins: numbers have their units, and only the model is untrained
+            before = task.probabilities(task.scores(parts["test"]), parts["test"].inputs)
+        settings = {name: getattr(run.training, name) for name in run.training.__dataclass_fields__}
+        verbose = 0 if not where.first else 1 if sys.stderr.isatty() else 2  # bars for people, lines for files
+        with interrupted(lambda: str(unfinished.place) if unfinished.there() else "") as heard:
+            with contextlib.redirect_stdout(sys.stderr):  # Keras' progress is no result
+                task.fit(
+                    parts["train"],
+                    parts.get("validation"),
+                    adaptation=run.adaptation,
+                    class_weight=run.data.class_weight,
+                    augment=run.augment,
+                    verbose=verbose,
+                    events=events,
+                    checkpoint=unfinished,
+                    checkpoint_every=run.checkpoint_every,
+                    **settings,
                 )
-        except TfverticalError as error:  # the bundle is there, and other exports may be good
-            refused.append(f"{plan.format}: {error}")
-            continue
-        events.emit("exported", name=written.name)
-        _write(events, out)
-        say(f"Exported and compared with Keras: {written}")
+            if not where.first:
+                return None
+            task.run["config"] = dict(run.written)
+            report: Report | None = None
+            if "test" in parts:
+                report = task.evaluate(parts["test"], before=before, show_examples=run.evaluation.examples)
+            if unfinished.lock is not None:
+                unfinished.lock.check()
+            if overwrite or not (Path(out) / "bundle").exists():
+                with contextlib.suppress(OSError):  # without it, what is half written has to be cleared by hand
+                    unfinished.writes_to(os.path.realpath(out))
+            saved = task.save(out, overwrite=overwrite)
+            seal = bundle.verify(out).hash
+            events.emit("bundle_saved", hash=seal)
+            _write(events, out)
+            say(f"Saved: {saved}")
+            refused = []
+            for plan in run.export:
+                try:
+                    measured_on = _for_export(plan, parts, task)
+                    with quiet():
+                        written = task.export(
+                            out, plan.format, overwrite=overwrite, bundle_hash=seal, **plan.options, **measured_on
+                        )
+                except TfverticalError as error:  # the bundle is there, and other exports may be good
+                    if heard.asked is not None:
+                        raise
+                    refused.append(f"{plan.format}: {error}")
+                    continue
+                events.emit("exported", name=written.name)
+                _write(events, out)
+                say(f"Exported and compared with Keras: {written}")
+            try:
+                unfinished.clear()
+            except CheckpointError as error:  # the bundle is there, and so are its exports
+                say(f"The run's last position stays in {unfinished.place}. {error}")
     if run.export and report is not None:
         report = replace(report, exports=_summary.rows(Path(out) / "exports", seal))
     if refused:
@@ -241,6 +254,15 @@ def _kept_at(out: str | Path, checkpoint: str | Path | None = None) -> Checkpoin
     return kept
 
 
+def _own(out: Path, unfinished: Checkpoint) -> bool:
+    """Whether all that stands in `out` was written by the run that is to go on, which was killed while it wrote."""
+    if not out.is_dir() or not any(out.iterdir()):
+        return False
+    names = [name.name for name in out.iterdir()]
+    known = all(name in WRITTEN or name.startswith(tuple(f".{each}." for each in WRITTEN)) for name in names)
+    return known and unfinished.written_to() == os.path.realpath(out) and unfinished.there()
+
+
 def begin_anew(out: str | Path, *, overwrite: bool = False) -> None:
     """For what takes long before it calls `train(…, out)`: have no unfinished run stand there, or say so now.
 
@@ -267,10 +289,8 @@ def _forget(unfinished: Checkpoint) -> None:
     Raises:
         CheckpointError: it is not unfinished, but under way.
     """
-    unfinished.place.make()
-    with Lock(unfinished.place):
+    with unfinished.held():
         unfinished.clear()
-    unfinished.place.leave()
 
 
 def _silent(line: str) -> None:

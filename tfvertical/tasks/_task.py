@@ -15,6 +15,7 @@ import numpy as np
 
 from tfvertical import batches, bundle, data, evaluation, nodes, planning, stages, training
 from tfvertical.adaptations.stages import adaptation_of
+from tfvertical.checkpoint import Checkpoint
 from tfvertical.codecs.listing import listed
 from tfvertical.codecs.pairs import Pair
 from tfvertical.contracts import Adaptation, Backbone, Encoded, Examples, Task
@@ -128,7 +129,7 @@ class BackboneTask(Task):
         callbacks: keras.callbacks.Callback | Sequence[keras.callbacks.Callback] | None = (),
         verbose: int = 1,
         events: Events | None = None,
-        checkpoint: str | Path | None = None,
+        checkpoint: str | Path | Checkpoint | None = None,
         checkpoint_every: float = 120.0,
         **settings: Any,
     ) -> History:
@@ -143,9 +144,10 @@ class BackboneTask(Task):
             callbacks: Keras' own, or one alone.
             verbose: 0 silent, 1 progress bars, 2 a line an epoch.
             events: where to say what happens.
-            checkpoint: a folder in which the run's position is kept, every so often and after each epoch. When the
-                same call is made again, in another process too, it goes on from there and ends as if it had never been
-                interrupted; of a run that had ended, it takes the result.
+            checkpoint: a folder (or a `Checkpoint`, which may be held for longer) in which the run's position is kept,
+                every so often and after each epoch. When the same call is made again, in another process too, it goes
+                on from there and ends as if it had never been interrupted; of a run that had ended, it takes the
+                result.
             checkpoint_every: seconds between two saves within an epoch.
             **settings: fields of `tfvertical.settings.Settings` (`epochs`, `learning_rate`, …).
 
