@@ -96,9 +96,14 @@ def train(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Write over the file: training.epochs=5.")
     ] = None,
     overwrite: Overwrite = False,
-    fresh: Annotated[
-        bool, typer.Option("--fresh", help="Begin anew, though an unfinished run of the same stands there.")
-    ] = False,
+    resume: Annotated[
+        bool | None,
+        typer.Option(
+            "--resume/--fresh",
+            show_default=False,
+            help="Only go on with an unfinished run, or begin anew though one stands there (default: go on if one does).",
+        ),
+    ] = None,
     checkpoint: Annotated[
         str | None,
         typer.Option(
@@ -118,7 +123,7 @@ def train(
     from tfvertical.data._advice import as_settings
 
     with _fixes_told(as_settings):
-        report = jobs.train(run, out, overwrite=overwrite, fresh=fresh, checkpoint=checkpoint, say=say)
+        report = jobs.train(run, out, overwrite=overwrite, resume=resume, checkpoint=checkpoint, say=say)
     if not distribution.saves():
         say("\nTrained together with the first worker, which measures and saves.")
         return

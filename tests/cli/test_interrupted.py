@@ -93,6 +93,8 @@ def test_another_configuration_is_refused_and_fresh_begins_anew(place: Place, tm
     said = capsys.readouterr().err
     assert "settings.learning_rate: 0.03 then, 0.001 now" in said and "Going on" not in said
     assert main([*other, "--fresh"]) == 0
+    assert main([*other, "--overwrite", "--resume"]) == 2, "the run has ended: there is nothing to go on with"
+    assert "No unfinished run stands in" in capsys.readouterr().err
 
 
 SHORT = ["--set", "adaptation.head_epochs=1", "--set", "adaptation.epochs_per_block=1"]

@@ -40,7 +40,7 @@ def train(
     out: str | Path,
     *,
     overwrite: bool = False,
-    fresh: bool = False,
+    resume: bool | None = None,
     checkpoint: str | Path | None = None,
     say: Say = print,
 ) -> Report | None:
@@ -50,7 +50,8 @@ def train(
         run: a checked run file.
         out: the folder that gets `bundle/`, `exports/` and `events.jsonl`, which says what happened in the run.
         overwrite: replace what stands there.
-        fresh: begin anew, though an unfinished run of the same stands there.
+        resume: True only goes on with an unfinished run, False begins anew though one of the same stands there; None
+            goes on where one does.
         checkpoint: where the run's position is kept until the bundle is saved: a folder, or an address such as
             `gs://bucket/run`; None for `OUT.unfinished`, beside `out`.
         say: gets a line for the person now and then.
@@ -61,8 +62,8 @@ def train(
 
     Raises:
         BundleError: `out` is an address, or filled, and not by this run, killed while it wrote its bundle and exports.
-        CheckpointError: an unfinished run of another configuration stands there, another process trains, or a signal
-            came and the position could not be saved.
+        CheckpointError: there is none to go on with, though `resume` asks for it; an unfinished run of another
+            configuration stands there, another process trains, or a signal came and the position could not be saved.
         ClusterError: the strategy's devices or workers are not there, or a worker is gone.
         ConfigError: `checkpoint` lies in `out`.
         DataError: rows that cannot be used.
@@ -74,9 +75,15 @@ def train(
     refuse_address(Path(out))
     out = Path(out).expanduser()
     unfinished = _kept_at(out, checkpoint)
+    fresh = resume is False
     overwrite = overwrite or (not fresh and _own(Path(out), unfinished))
     refuse_filled(Path(out), overwrite=overwrite)
     check_place(Path(out))
+    if resume and not unfinished.there():
+        raise CheckpointError(
+            f"No unfinished run stands in {unfinished.place}.",
+            fix="leave out resume (--resume) to begin one, or name the folder of its position (--checkpoint)",
+        )
     where = None
     if distribution.several(run.strategy) and any(source.startswith("tfds:") for source in run.data.sources.values()):
         load_tensorflow()  # tfds computes while it reads, and nothing may before the workers have met
