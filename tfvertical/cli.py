@@ -101,7 +101,7 @@ def train(
         typer.Option(
             "--resume/--fresh",
             show_default=False,
-            help="Only go on with an unfinished run, or begin anew though one stands there (default: go on if one does).",
+            help="Only go on with an unfinished run, or begin anew though one stands there.",
         ),
     ] = None,
     checkpoint: Annotated[
