@@ -54,6 +54,8 @@ def choose(
         return "float32", "bfloat16 is not faster here" if ratio else "no bfloat16 products are known of this processor"
     try:
         apart = difference(model, encoded, head)
+    except TfverticalError:  # of the data, which are read here
+        raise
     except (tf.errors.OpError, TypeError, ValueError) as error:  # what a layer makes of numbers that it did not expect
         told = " ".join(f"{error}".split())
         return "float32", f"a layer does not compute in bfloat16: {told:.300}"
