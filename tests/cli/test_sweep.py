@@ -340,7 +340,6 @@ def test_a_signal_in_the_last_training_does_not_promise_that_the_same_command_go
     assert "asked to end (SIGTERM)" in said and "--overwrite" in said and "go on from" not in said
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # KerasTuner's own
 def test_settings_may_be_numbers_of_numpy_and_nothing_that_a_file_cannot_hold() -> None:
     assert grid.settings({"training.epochs": np.int64(3), "task.hidden": [np.int32(64)]}) == [
         "training.epochs=3",
@@ -350,6 +349,7 @@ def test_settings_may_be_numbers_of_numpy_and_nothing_that_a_file_cannot_hold() 
         grid.settings({"training.epochs": {3}})
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # KerasTuner's own
 def test_keras_tuner_searches_with_trials(written: Written, tmp_path: Path, counted: dict[str, int]) -> None:
     import keras_tuner  # in the `test` extra: absent, this fails
 
