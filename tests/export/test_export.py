@@ -39,9 +39,9 @@ def test_built_in_examples_agree(tmp_path: Path, kind: str, format: str, request
 
 
 def test_built_in_pictures_are_of_kinds_that_decoders_differ_on():
-    kinds = [(content[8:12], content[:4]) for content in _samples.large_pictures()]
+    kinds = [(content[8:12], content[:4]) for content in [*_samples.large_pictures(), *_samples.transparent_pictures()]]
     assert [b"WEBP" in each for each in kinds].count(True) == 1 and [b"GIF8" in each for each in kinds].count(True) == 1
-    for content in _samples.large_pictures()[-2:]:
+    for content in _samples.transparent_pictures():
         assert len(np.unique(np.asarray(Image.open(io.BytesIO(content)).convert("RGBA"))[..., 3])) > 1, "transparent"
 
 

@@ -231,7 +231,12 @@ def default_items(task: Task) -> list[Any]:
     """Texts of many scripts and sizes; or pictures with edges, gradients and noise, as PNG, in several shapes."""
     if task.items == "pair":
         return list(_samples.pairs(_samples.TEXTS))
-    return list(_samples.TEXTS) if task.items == "text" else _samples.large_pictures()
+    if task.items == "text":
+        return list(_samples.TEXTS)
+    found = _samples.large_pictures()
+    if type(task.preprocessor).__module__.startswith("tfvertical."):
+        found += _samples.transparent_pictures()  # one of somebody's own may not read them, nor say that it does
+    return found
 
 
 def _fits(task: Task, exporter: Exporter, items: Sequence[Any]) -> list[bool]:
