@@ -41,7 +41,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "gradual_unfreezing": {"blocks": 1, "head_epochs": 1, "epochs_per_block": 1},
     "full_fine_tuning": {},
     "discriminative": {},
-    "stages": {"in_order": [{"name": "mine", "rates": {"head/": 1.0, ".*bias": 0.1}, "epochs": 1}]},
+    "stages": {"in_order": [{"name": "mine", "rates": {"head/": 0.5}, "epochs": 1}]},
 }
 HEADS = {
     "frozen": {"dropout": 0.3},
