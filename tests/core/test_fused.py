@@ -86,10 +86,10 @@ def test_encoders_are_found_by_the_graph_passes(held: bool):
     assert not operations & {"Tanh", "SquaredDifference", "Rsqrt", "Einsum"}, "what they are made of elsewhere"
 
 
-def trained(step_of) -> tuple[dict[str, np.ndarray], float, list[str]]:
-    """Weights and loss after three steps with dropout, and the operations of the step's graph."""
+def trained(step_of, drops: bool = True) -> tuple[dict[str, np.ndarray], float, list[str]]:
+    """Weights and loss after three steps, with dropout or without, and the operations of the step's graph."""
     keras.utils.set_random_seed(0)
-    task = tiny.text_task(dropout=0.2)
+    task = tiny.text_task(body_dropout=0.1 * drops, dropout=0.2 * drops)
     model, encoded = task.model, task.encode(tiny.texts(24))
     model.compile(keras.optimizers.SGD(0.5), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     model.optimizer.build(model.trainable_variables)
@@ -104,8 +104,9 @@ def trained(step_of) -> tuple[dict[str, np.ndarray], float, list[str]]:
 
 @pytest.mark.parametrize("compiled", [False, True])
 def test_training_steps_are_those_of_keras(compiled: bool):
-    ours, loss, found = trained(functools.partial(steps.taken_by, compiled=compiled))
-    plain, want, before = trained(lambda model: lambda batch: model.train_step(batch))
+    drops = not compiled  # what is compiled drops by a hash, at other places than TensorFlow's generator
+    ours, loss, found = trained(functools.partial(steps.taken_by, compiled=compiled), drops)
+    plain, want, before = trained(lambda model: lambda batch: model.train_step(batch), drops)
     np.testing.assert_allclose(loss, want, rtol=1e-5)
     assert tiny.largest_difference(ours, plain) < 1e-5
     if kernels.onednn():
