@@ -226,9 +226,9 @@ def _dropout(layer: Any, held: bool) -> Callable[..., Any] | None:
 
 def _lookup(layer: Any, held: bool) -> Callable[..., Any] | None:
     """Rows as the variable gives them: Keras reads the whole table, which is copied where single rows are moved."""
-    rows, plain = layer.embeddings.value, layer.call  # within the call, Keras converts all of it to another precision
     if _adapted(layer) or layer.mask_zero:
         return None
+    rows, plain = layer.embeddings.value, layer.call  # within the call, Keras converts all of it to another precision
 
     def call(inputs: Any, **options: Any) -> Any:
         if options or not isinstance(rows, tf.Variable):

@@ -173,6 +173,17 @@ def test_lora_is_added_to_its_layer():
     np.testing.assert_allclose(batches.graph(model, held=True)(x)[0], model(x), rtol=1e-5)
 
 
+def test_training_looks_up_a_table_with_lora_as_keras_does():
+    layer = keras.layers.Embedding(10, 4)
+    layer.build((None,))
+    layer.enable_lora(2)
+    layer.lora_embeddings_b.assign(np.ones(layer.lora_embeddings_b.shape))
+    model, ids = keras.Sequential([keras.Input((3,), dtype="int32"), layer]), tf.constant([[1, 2, 3]])
+    want = model(ids)
+    with fused.fused(model, trained=True):
+        np.testing.assert_array_equal(model(ids), want)
+
+
 @pytest.mark.parametrize(("weights", "held"), [(10**8, True), (0, False)])
 def test_matrices_are_held_where_a_graph_has_room_for_them(weights: int, held: bool, monkeypatch):
     task = tiny.text_task()

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tfvertical.codecs.alignment import Sentence
-from tfvertical.codecs.labels import listed
+from tfvertical.codecs.labels import numbered
 from tfvertical.codecs.tagging import OUTSIDE, Span
 from tfvertical.errors import ConfigError, DataError, nearest
 
@@ -56,7 +56,7 @@ class EntityCodec:
     """
 
     def __init__(self, names: Sequence[str]):
-        self.names = listed(names, "types of entities")
+        self.names = numbered(names, "types of entities")
         wrong = [repr(name) for name in self.names if not isinstance(name, str) or not name.strip()]
         twice = [repr(name) for name, count in Counter(self.names).items() if count > 1]
         if not self.names or wrong or twice:

@@ -26,7 +26,7 @@ class Prediction:
     scores: np.ndarray = field(repr=False, compare=False)
 
 
-def listed(names: Iterable[str], what: str = "names") -> tuple[str, ...]:
+def numbered(names: Iterable[str], what: str = "names") -> tuple[str, ...]:
     """Labels in the order in which they are numbered.
 
     Raises:
@@ -59,7 +59,7 @@ class LabelCodec:
     """
 
     def __init__(self, names: Sequence[str]):
-        self.names = listed(names)
+        self.names = numbered(names)
         wrong = [repr(name) for name in self.names if not isinstance(name, str) or not name.strip()]
         twice = [repr(name) for name, count in Counter(self.names).items() if count > 1]
         if len(self.names) < 2 or wrong or twice:

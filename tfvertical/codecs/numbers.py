@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from tfvertical.codecs.labels import listed
+from tfvertical.codecs.labels import numbered
 from tfvertical.errors import ConfigError, DataError, nearest
 
 LOSSES = ("mse", "huber", "quantile", "ordinal")
@@ -66,7 +66,7 @@ class NumberCodec:
         interval: float | None = None,
         levels: Sequence[float] = (),
     ):
-        self.names, self.units = listed(names), tuple(units)
+        self.names, self.units = numbered(names), tuple(units)
         wrong = [repr(name) for name in self.names if not isinstance(name, str) or not name.strip()]
         twice = [repr(name) for name, count in Counter(self.names).items() if count > 1]
         if not self.names or wrong or twice:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from tfvertical.codecs.labels import numbered
 from tfvertical.codecs.pixels import MAX_PIXELS
 from tfvertical.contracts import DataReport, DataWarning, Examples, Source, Target
 from tfvertical.data import _check, _policy, _warnings
@@ -174,16 +175,13 @@ def _kinds() -> list[Any]:
 
 
 def known_labels(labels: Sequence[Any]) -> tuple[str, ...]:
-    """Label names as rows are compared with them; raises ConfigError for an empty list, an empty name, or two alike."""
-    if isinstance(labels, set | frozenset):
-        raise ConfigError(
-            "labels is a set, whose order is another in each process.", expected="a list", fix="labels=sorted(…)"
-        )
+    """Label names as rows are compared with them; raises ConfigError for none, an empty name, two alike, or no list."""
+    labels = list(numbered(labels))
     try:
         known = tuple(_check.label(label)[0] for label in labels)
     except _check.Fault as fault:
-        raise ConfigError(f"labels={list(labels)!r}: {fault}.", expected="names") from fault
-    if not known or len(set(known)) < len(known) or isinstance(labels, str):
+        raise ConfigError(f"labels={labels!r}: {fault}.", expected="names") from fault
+    if not known or len(set(known)) < len(known):
         raise ConfigError(f"labels={labels!r}.", expected="a list of distinct names")
     return known
 
