@@ -50,6 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--again", action="store_true", help="draw the sections of the named races, or of all, from what was kept"
     )
+    parser.add_argument("--only", nargs="+", default=[], metavar="CONTENDER", help="keys of contenders of one race")
     options = parser.parse_args(arguments)
     unknown = [name for name in options.names if name not in NAMES]
     if unknown:
@@ -57,8 +58,10 @@ def main(arguments: list[str] | None = None) -> int:
     well = True
     if options.again:
         return again(options.names or [name for name in NAMES if measured.every(name)])
+    asked = ["--rounds", options.rounds, *(["--whole"] if options.whole else [])]
+    asked += ["--only", *options.only] if options.only else []
     for name in options.names or NAMES:
-        section, good = run(name, ["--rounds", options.rounds, *(["--whole"] if options.whole else [])], options.more)
+        section, good = run(name, asked, options.more)
         well = well and good
         renew(name, section, "\n\n".join([machine.describe(), *machine.versions()]))
         print(f"Renewed: {name} in {RESULTS.name}", flush=True)
