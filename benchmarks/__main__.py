@@ -31,6 +31,7 @@ NAMES = (
     "cold_probe_image",
     "ner",
     "tags",
+    "answers",
     "numbers",
     "growth",
     "edge",
@@ -73,7 +74,7 @@ def run(name: str, arguments: list[str], more: bool = False) -> tuple[str, bool]
     module = importlib.import_module(f"benchmarks.{name}")
     if name == "quality":
         return module.main(), True
-    if name in ("tags", "numbers", "growth", "edge", "faults", "distribution"):
+    if name in ("tags", "answers", "numbers", "growth", "edge", "faults", "distribution"):
         return module.main(arguments)
     return show.main(module.RACE, arguments, keeping=True, more=more)
 

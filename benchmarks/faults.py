@@ -64,11 +64,13 @@ def main(arguments: Sequence[str] | None = None) -> tuple[str, bool]:
         *(_closing(f"faults[{each.fault} at a call]", each.whole, each.trials) for each in spoilt),
         _closing("faults[damage]", damaged["refused"], damaged["trials"]),
     ]
-    well = all(each.whole == each.trials for each in spoilt)
+    well = bool(spoilt) and all(each.whole == each.trials for each in spoilt)
     well = well and killed["equal"] == runs and damaged["refused"] == damaged["trials"] and killed["repeated"] <= 1
+    well = well and killed["kills"] > runs * (KILLS - 1)  # else they came when all was done
     if not options.smoke:
         ratios = _costs(options.rounds)
         median, least, most = statistics.median(ratios), min(ratios), max(ratios)
+        well = well and median >= LEAST
         lines.append(
             f"faults[speed with saves]: ratio={median:.3f}  range={least:.3f}–{most:.3f}  quality=–  target={LEAST}"
         )

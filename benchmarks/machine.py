@@ -16,8 +16,18 @@ from benchmarks import processes
 
 BFLOAT16 = ("avx512_bf16", "amx_bf16", "bf16")  # flags of processors that compute in bfloat16
 WIDE = ("amx_bf16", "avx512_bf16", "avx512f", "avx2")  # from the fastest on
-PACKAGES = ("tfvertical", "tensorflow", "keras", "keras-hub", "keras-cv", "numpy", "scikit-learn")
-PEERS = ("torch", "transformers", "accelerate", "sentence-transformers", "timm", "scikit-learn")
+PACKAGES = (
+    "tfvertical",
+    "tensorflow",
+    "keras",
+    "keras-hub",
+    "keras-cv",
+    "numpy",
+    "scikit-learn",
+    "ai-edge-litert",
+    "mediapipe",
+)
+PEERS = ("torch", "transformers", "accelerate", "sentence-transformers", "timm", "scikit-learn", "onnxruntime")
 _LIST = "import importlib.metadata as m, json; print(json.dumps({n: m.version(n) for n in %r}))"
 
 

@@ -89,7 +89,26 @@ def main() -> None:
     write("statements.csv", ["record", "statement", "label"], statements)
     write("ages.csv", ["one", "other", "years"], pairs)
     questions(names, rows, draw)
+    relations(names, rows)
     digits()
+
+
+def relations(names: Sequence[str], rows: np.ndarray) -> None:
+    """Texts about two patients in which two values are marked: are they of one patient?"""
+    draw, told = np.random.default_rng(1), []
+    for row in rows:
+        other = rows[int(draw.integers(len(rows)))]
+        text, places = "", []
+        for begins, one in (("One patient: ", row), ("The other: ", other)):
+            text += begins
+            for at, name in enumerate(draw.permutation(["age", "bmi", "bp", "s3"])):
+                value = said(name, one[names.index(name)])
+                places.append((len(text), len(text) + len(value)))
+                text += value + (". " if at == 3 else ", ")
+        first, second = sorted(draw.choice(8, 2, replace=False).tolist())
+        marks = [f"{start}:{end}" for start, end in (places[first], places[second])]
+        told.append([text.strip(), *marks, "same patient" if first // 4 == second // 4 else "different patients"])
+    write("relations.csv", ["text", "head", "tail", "label"], told)
 
 
 def questions(names: Sequence[str], rows: np.ndarray, draw: np.random.Generator) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 from pathlib import Path
 
 import pytest
 
-from tfvertical import config
+from tfvertical import config, jobs
 from tfvertical.errors import ConfigError
 from tfvertical.registry import Registry
 
@@ -21,6 +22,38 @@ def test_an_example_has_no_mistake(path: Path, request: pytest.FixtureRequest):
         request.getfixturevalue("shared_data")
     if "sweep" not in path.stem:
         assert config.load(path).task
+
+
+TOLD = {  # its file, how many rows that has, and what a prediction says
+    "ages": ("ages.csv", 442, "numbers"),
+    "conditions": ("conditions.csv", 442, "labels"),
+    "diabetes": ("diabetes.csv", 442, "numbers"),
+    "digits_darkness": ("digits.parquet", 400, "numbers"),
+    "digits_marks": ("digits.parquet", 400, "labels"),
+    "questions": ("questions.json", 884, "answer"),
+    "relations": ("relations.csv", 442, "label"),
+    "statements": ("statements.csv", 442, "label"),
+}
+
+
+def test_every_example_with_data_is_run():
+    assert set(TOLD) == {path.stem for path in EXAMPLES.glob("*.yaml") if not path.stem.startswith(OF_SHARED)}
+
+
+@pytest.mark.real
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(TOLD))
+def test_an_example_trains_is_measured_exported_and_predicts(name: str, tmp_path: Path):
+    """As it stands, but for one epoch of the head alone."""
+    file, count, field = TOLD[name]
+    run = config.load(EXAMPLES / f"{name}.yaml", ["training.epochs=1", "adaptation={name: Frozen}"])
+    report = jobs.train(run, tmp_path / "out", say=lambda line: None)
+    assert report is not None and report.rows > 50
+    (parity,) = (tmp_path / "out").glob("exports/*/parity.json")
+    told = json.loads(parity.read_text())
+    assert told["n"] > 50 and told["max_difference"] <= 1e-5
+    found = list(jobs.predict(tmp_path / "out", str(EXAMPLES / "data" / file)))
+    assert len(found) == count and all(field in row for row in found)
 
 
 @pytest.mark.parametrize(

@@ -107,9 +107,7 @@ class Checkpoint:
                 plain: dict[str, Any] = {name: _plain(name, array) for name, array in arrays.items()}
                 np.savez(new / "arrays.npz", **plain)
                 content = {"version": VERSION, "arrays": files.sha256(new / "arrays.npz"), "about": dict(about)}
-                (new / "about.json").write_text(
-                    json.dumps({"sha256": _digest(content), "content": content}, allow_nan=False), encoding="utf-8"
-                )
+                (new / "about.json").write_bytes(_written(content))
         except CheckpointError:
             raise
         except (OSError, TypeError, ValueError) as error:
@@ -186,7 +184,8 @@ def _position(folder: Path, number: int, where: str) -> Position:
     """What stands in a generation's folder. Raises ValueError and others where it is not what was written."""
     if (folder / "about.json").stat().st_size > LARGEST_ABOUT:
         raise ValueError("about.json is larger than any that is written")
-    written = files.parse_json((folder / "about.json").read_bytes(), f"{where}/about.json")
+    raw = (folder / "about.json").read_bytes()
+    written = files.parse_json(raw, f"{where}/about.json")
     content = written["content"]
     if written["sha256"] != _digest(content):
         raise ValueError("about.json is not what was written")
@@ -199,10 +198,17 @@ def _position(folder: Path, number: int, where: str) -> Position:
             fix=("upgrade tfvertical" if newer else "go on with that one")
             + ", or begin anew: in another folder, or without what stands there (--fresh)",
         )
+    if raw != _written(content):  # 1e-07 and 1E-07 are one number, and one bit apart
+        raise ValueError("about.json is not what was written")
     if files.sha256(folder / "arrays.npz") != content["arrays"]:
         raise ValueError("arrays.npz is not what was written")
     with np.load(folder / "arrays.npz", allow_pickle=False) as arrays:
         return Position(number, {name: arrays[name] for name in arrays.files}, content["about"])
+
+
+def _written(content: Any) -> bytes:
+    """The bytes of about.json."""
+    return json.dumps({"sha256": _digest(content), "content": content}, allow_nan=False).encode()
 
 
 def _digest(content: Any) -> str:

@@ -20,10 +20,10 @@ import tensorflow as tf
 
 from tfvertical import draws, stages
 from tfvertical.batches import epoch, untuned
+from tfvertical.blame import first_not_finite
 from tfvertical.columns import Dense
 from tfvertical.contracts import Encoded
 from tfvertical.errors import NotFiniteError
-from tfvertical.frontier import first_not_finite
 from tfvertical.loops import Compiled, Loop
 from tfvertical.steps import make_metrics, moved_nothing, said
 
@@ -226,11 +226,11 @@ class Chunks:
     def _place(self, step: int, batch: tf.Tensor) -> tuple[str, list[int]]:
         """Step, operation and examples at which numbers first are not finite, with the weights from before the step."""
         step += self.calls % self.per_epoch * self.size + (self._within if self.calls == self._first else 0)
-        found = first_not_finite(self.model, self._loop.inputs(batch))
+        found = first_not_finite(self.model, self._loop.inputs(batch), self._loop.batch(batch))
         if found is None:
             return f", at step {step}, though all that the model gives is finite", batch.numpy().tolist()
         examples = batch.numpy()[found[1]].tolist()
-        return f", at step {step}, first in {found[0]!r} for examples {examples[:5]}", examples
+        return f", at step {step}, first in {found[0]} for examples {examples[:5]}", examples
 
 
 class Validation:

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfvertical import batches, chunks, frontier, fused, planning, steps
+from tfvertical import batches, blame, chunks, fused, planning, steps
 from tfvertical.kept import Job, Trained
 from tfvertical.replicas import Replicas, static_for
 from tfvertical.resume import Saver
@@ -149,7 +149,8 @@ def _looking(trained: Trained) -> steps.Look:
 
     def look(epoch: int, rows: np.ndarray) -> tuple[str, np.ndarray] | None:
         examples = trained.train if trained.transform is None else trained.transform(trained.train, epoch)
-        found = frontier.first_not_finite(trained.model, batches.inputs(trained.model, examples, rows))
+        given = batches.inputs(trained.model, examples, rows)
+        found = blame.first_not_finite(trained.model, given, batches.batch(examples, trained.model, rows))
         return None if found is None else (found[0], rows[found[1]])
 
     return look

@@ -206,7 +206,7 @@ class Steps:
         found = self.look(epoch, rows) if self.look is not None else None
         where, concerned = "", rows
         if found is not None:
-            where, concerned = f", first in {found[0]!r}", found[1]
+            where, concerned = f", first in {found[0]}", found[1]
         what = (
             f"Stage {self.stage!r}, epoch {epoch + 1}: {said(loss)}, at step {step + 1}{where}, "
             f"of examples {concerned[:5].tolist()}{' …' if len(concerned) > 5 else ''}. "

@@ -87,6 +87,16 @@ def test_a_flipped_bit_or_a_cut_is_found_and_the_generation_before_is_used(tmp_p
     assert position.about == {"epoch": 0}
 
 
+def test_a_bit_that_leaves_the_same_number_is_found_too(tmp_path):
+    kept = Checkpoint(tmp_path / "run")
+    for epsilon in (1e-6, 1e-7):
+        kept.save({"a": np.zeros(3)}, {"epsilon": epsilon})
+    path = kept.place.at(checkpoint._name(2)) / "about.json"
+    path.write_bytes(path.read_bytes().replace(b"1e-07", b"1E-07"))
+    with pytest.warns(UserWarning, match="damaged and passed over"):
+        assert kept.load().about == {"epsilon": 1e-6}
+
+
 def test_both_damaged_is_nothing_found(tmp_path):
     kept = saved(tmp_path)
     for number in (1, 2):

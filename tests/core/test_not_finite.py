@@ -11,13 +11,16 @@ import pytest
 import tensorflow as tf
 
 from tests.core import tiny
-from tfvertical import batches, steps, training
+from tfvertical import batches, blame, steps, training
 from tfvertical.adaptations.frozen import Frozen
 from tfvertical.adaptations.full_fine_tuning import FullFineTuning
+from tfvertical.backbones._image_preprocessor import KerasImagePreprocessor
 from tfvertical.columns import Dense
+from tfvertical.contracts import Backbone
 from tfvertical.errors import ConfigError, NotFiniteError
 from tfvertical.optimizer import StagedAdamW
 from tfvertical.settings import Settings
+from tfvertical.tasks.image_classifier import ImageClassifier
 
 BAD = 13  # the example that breaks its step
 
@@ -141,6 +144,44 @@ def test_skipped_steps_leave_no_trace_in_weights_and_moments():
     assert (none, one, two) == (0, 1, 2)
     np.testing.assert_array_equal(found, want)
     np.testing.assert_array_equal(again, want)
+
+
+def rooted() -> keras.Model:
+    """Roots of what is above zero: where nothing is, the root is finite, and its slope is not."""
+    pixels = keras.Input((4, 4, 3), name="images")
+    x = keras.layers.Dense(4, name="first")(keras.layers.GlobalAveragePooling2D()(pixels))
+    return keras.Model(pixels, keras.ops.sqrt(keras.ops.relu(x)))
+
+
+def test_the_gradient_that_is_not_finite_is_named_where_the_loss_is():
+    body = rooted()
+    model = keras.Model(body.input, keras.layers.Dense(2, name="last")(body.output))
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.get_layer("first").kernel.assign(np.ones((3, 4)))
+    images = tf.constant(np.array([1, 2, -1, 3], "float32")[:, None, None, None] * np.ones((1, 4, 4, 3), "float32"))
+    before = [each.numpy() for each in model.variables]
+    batch = images, tf.constant([0, 1, 0, 1]), tf.ones(4)
+    where, concerned = blame.first_not_finite(model, {"images": images}, batch)
+    assert where == "the gradient of 'first/bias'" and concerned.tolist() == [False, False, True, False]
+    keep = tf.constant([0, 1, 3])
+    sound = tuple(tf.gather(each, keep) for each in batch)
+    assert blame.first_not_finite(model, {"images": sound[0]}, sound) is None
+    for one, other in zip(before, model.variables, strict=True):
+        np.testing.assert_array_equal(one, other.numpy())
+
+
+@pytest.mark.parametrize("adaptation", [Frozen(), FullFineTuning()])
+def test_a_run_that_stops_at_a_gradient_names_it(adaptation):
+    backbone = Backbone(rooted(), KerasImagePreprocessor((4, 4)), ["first/"], tiny.SOURCE)
+    backbone.model.get_layer("first").kernel.assign(-np.ones((3, 4)))  # no picture is above zero
+    task = ImageClassifier(backbone, tiny.LABELS, dropout=0.0)
+    if isinstance(adaptation, Frozen):
+        history = training.run(task, task.encode(tiny.pictures(8)), None, adaptation, settings(), verbose=0)
+        assert np.isfinite(history.history["loss"]).all(), "nothing goes back through what is frozen"
+        return
+    with pytest.raises(NotFiniteError, match=r"first in the gradient of '(.*/)?first/bias'") as caught:
+        training.run(task, task.encode(tiny.pictures(8)), None, adaptation, settings(), verbose=0)
+    assert len(caught.value.rows) == 4
 
 
 def test_a_policy_that_is_none():

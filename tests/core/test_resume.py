@@ -74,7 +74,8 @@ def fit(kind: str, how: str, folder=None, every: float = 0.0, **more):
         checkpoint_every=every,
         **SETTINGS | more,
     )
-    return tiny.values(task.model), history
+    chosen = getattr(task, "thresholds", getattr(task, "threshold", None))  # on validation data, once the weights stand
+    return tiny.values(task.model) | ({} if chosen is None else {"chosen": np.array(chosen)}), history
 
 
 @functools.cache
@@ -125,6 +126,27 @@ def test_killed_and_taken_up_again(kind: str, how: str, tmp_path, monkeypatch):
         if saves == 3:
             features.forget()  # the cache is cold then, and warm the other times
         assert_same(whole, fit(folder=tmp_path / str(saves), **run))
+
+
+@pytest.mark.parametrize(
+    ("kind", "how"),
+    [
+        ("chain", "full"),
+        ("pair", "discriminative"),
+        ("apart", "gradual"),
+        ("answers", "gradual"),
+        ("text labels", "frozen"),
+        ("image labels", "full"),
+        ("text numbers", "gradual"),
+        ("image numbers", "discriminative"),
+        ("pair numbers", "frozen"),
+    ],
+)
+def test_every_other_task_is_taken_up_again(kind: str, how: str, tmp_path, monkeypatch):
+    run = {"kind": kind, "how": how}
+    assert killed_after(3, monkeypatch, one_by_one=True, folder=tmp_path, **run)
+    features.forget()
+    assert_same(fit(**run), fit(folder=tmp_path, **run))
 
 
 def test_a_run_that_goes_on_keeps_as_much_in_memory(tmp_path, monkeypatch):

@@ -5,9 +5,10 @@ Trains a tiny task on one device and on several, and prints how far weights and 
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from unittest import mock
 
@@ -17,7 +18,8 @@ import tensorflow as tf
 
 import tfvertical as tv
 from tests.core import tiny
-from tfvertical import replicas
+from tfvertical import distribution, replicas
+from tfvertical.columns import Dense
 from tfvertical.contracts import Adaptation
 from tfvertical.stages import Stage
 
@@ -40,7 +42,7 @@ HOW = {
 
 
 def trained(
-    kind: str, how: str, batch: int, count: int, as_tpu: bool = False, **settings: Any
+    kind: str, how: str, batch: int, count: int, as_tpu: bool = False, spoilt: int | None = None, **settings: Any
 ) -> tuple[Any, dict[str, np.ndarray]]:
     """History and weights; no dropout, which replicas draw otherwise.
 
@@ -50,23 +52,29 @@ def trained(
         batch: examples a step.
         count: examples to train on.
         as_tpu: several replicas get batches of one size, as a TPU does; XLA is left out.
+        spoilt: number of a picture that is infinitely bright.
         settings: of the run.
     """
     task = tiny.make_task(kind, body_dropout=0.0, dropout=0.0)
     train, held_out = tiny.make_examples(kind, count), tiny.make_examples(kind, 7, seed=1)
+    if spoilt is not None:
+        task._labelled = functools.partial(_spoilt, task._labelled, spoilt)
+    chosen = {"epochs": 3, "batch_size": batch, "precision": "float32", "learning_rate": 1e-3}
     with mock.patch.object(replicas, "on_tpu", lambda strategy: as_tpu and strategy is not None):
-        history = task.fit(
-            train,
-            held_out,
-            adaptation=HOW[how],
-            epochs=3,
-            batch_size=batch,
-            verbose=0,
-            precision="float32",
-            learning_rate=1e-3,
-            **settings,
-        )
+        history = task.fit(train, held_out, adaptation=HOW[how], verbose=0, **chosen, **settings)
     return history, tiny.values(task.model)
+
+
+def _spoilt(labelled: Any, at: int, examples: Any, **options: Any) -> Any:
+    encoded = labelled(examples, **options)
+    if options:  # of validation
+        return encoded
+    pixels = {
+        name: column.take(np.arange(len(encoded)), None).astype("float32") for name, column in encoded.columns.items()
+    }
+    for each in pixels.values():
+        each[at, 3, 3] = np.inf
+    return replace(encoded, columns={name: Dense(each) for name, each in pixels.items()})
 
 
 def fresh(kind: str) -> dict[str, np.ndarray]:
@@ -78,14 +86,15 @@ def main() -> None:
     count, cases = int(sys.argv[1]), json.loads(sys.argv[2])
     processor = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(processor, [tf.config.LogicalDeviceConfiguration()] * count)
-    strategy = tf.distribute.MirroredStrategy([f"CPU:{at}" for at in range(count)])
     found = []
     for case in cases:
+        where = distribution.resolve("mirrored", environment={})  # as a notebook's cell that is run again and again
+        assert where.strategy is distribution.resolve("mirrored", environment={}).strategy
         alone = trained(**case)
         make, original = tiny.make_task, tiny.make_task
 
-        def inside(*args: Any, make: Any = make, **options: Any) -> Any:
-            with strategy.scope():
+        def inside(*args: Any, make: Any = make, where: Any = where, **options: Any) -> Any:
+            with where.scope():
                 return make(*args, **options)
 
         tiny.make_task = inside
@@ -98,6 +107,7 @@ def main() -> None:
                 "alone": alone[0].history,
                 "together": together[0].history,
                 "steps": together[0].steps,
+                "said": where.describe(case["batch"], case["count"]),
             }
         )
     print(json.dumps(found))

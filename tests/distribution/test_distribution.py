@@ -76,6 +76,7 @@ CASES = {  # batches of 3 on 4 replicas, and a last batch of 1: replicas that ha
     4: [
         {"kind": "image", "how": "full", "batch": 4, "count": 33},
         {"kind": "text", "how": "discriminative", "batch": 8, "count": 22},
+        {"kind": "image", "how": "full", "batch": 8, "count": 22, "spoilt": 13, "not_finite": "skip"},
         {"kind": "text", "how": "gradual", "batch": 8, "count": 21, "as_tpu": True},
         {"kind": "token", "how": "gradual", "batch": 8, "count": 21, "as_tpu": True},
     ],
@@ -86,6 +87,10 @@ CASES = {  # batches of 3 on 4 replicas, and a last batch of 1: replicas that ha
         {"kind": "answers", "how": "full", "batch": 8, "count": 21, "as_tpu": True},
         {"kind": "apart", "how": "full", "batch": 8, "count": 20},
         {"kind": "chain", "how": "frozen", "batch": 8, "count": 21},
+        {"kind": "pair", "how": "discriminative", "batch": 2, "count": 13},  # fewer than replicas
+        {"kind": "pair numbers", "how": "gradual", "batch": 8, "count": 5},  # all of them are less than a batch
+        {"kind": "image numbers", "how": "full", "batch": 8, "count": 21},
+        {"kind": "image labels", "how": "gradual", "batch": 8, "count": 21},
     ],
 }
 
@@ -102,6 +107,11 @@ def test_replicas_train_as_one_device_does(root, replicas):
             assert found["together"][name] == pytest.approx(values, rel=1e-5), (case, name)
         assert {step["why"] for step in found["steps"]} == {"they are taken on several replicas"}
         assert {step["compiled"] for step in found["steps"]} == {case.get("as_tpu", False)}
+        assert f"Trains on {replicas} replicas (mirrored, asked for): batches of {case['batch']}, " in found["said"]
+        left_out = [each for step in found["steps"] for each in step["skipped"]]
+        assert [each["rows"] for each in left_out] == ([[case["spoilt"]]] * 3 if "spoilt" in case else [])
+        idle = replicas - case["batch"]
+        assert (f"{idle} of them have nothing to do" in found["said"]) == (idle > 0)
 
 
 def test_xla_does_not_compile_several_replicas():

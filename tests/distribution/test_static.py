@@ -20,7 +20,20 @@ ADAPTATIONS = ("frozen", "full", "gradual", "discriminative")
 
 
 @pytest.mark.parametrize(
-    ("kind", "how"), [*itertools.product(("text", "image"), ADAPTATIONS), ("token", "full"), ("chain", "frozen")]
+    ("kind", "how"),
+    [
+        *itertools.product(("text", "image"), ADAPTATIONS),
+        ("token", "full"),
+        ("chain", "frozen"),
+        ("pair", "discriminative"),
+        ("apart", "gradual"),
+        ("answers", "full"),
+        ("text labels", "gradual"),
+        ("image labels", "frozen"),
+        ("text numbers", "full"),
+        ("image numbers", "gradual"),
+        ("pair numbers", "frozen"),
+    ],
 )
 def test_compiled_steps_train_as_others_do(kind, how):
     plain, compiled = trained(kind, how, 8, 37), trained(kind, how, 8, 37, jit_compile=True)
@@ -30,7 +43,7 @@ def test_compiled_steps_train_as_others_do(kind, how):
         assert compiled[0].history[name] == pytest.approx(values, rel=1e-5), name
 
 
-def test_statistics_of_a_batch_that_is_filled_up_are_those_of_real_examples():
+def test_statistics_of_a_batch_that_is_filled_up_are_numbers():
     _, weights = trained("image", "statistics", 8, 37, jit_compile=True)
     assert all(np.isfinite(value).all() for value in weights.values())
 

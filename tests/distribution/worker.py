@@ -1,7 +1,7 @@
 """Run by tests: one worker of several, each a process of its own. Prints history and a digest of the weights as JSON.
 
-Called with a JSON object: `index`, `addresses` (none: train alone), `kind`, `how`, `epochs`, `checkpoint`, and `pause`,
-seconds that each epoch takes longer.
+Called with a JSON object: `index`, `addresses` (none: train alone), `kind`, `how`, `epochs`, `checkpoint`, `pause`,
+seconds that each epoch takes longer, `dropout`, and `settings`, others of the run.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def main(asked: dict[str, Any]) -> dict[str, Any]:
 
     where = distribution.resolve("auto", about={"how": asked["how"]}, timeout=60)
     with where.scope():
-        task = tiny.make_task(asked["kind"], body_dropout=0.0, dropout=0.0)
+        task = tiny.make_task(asked["kind"], body_dropout=asked["dropout"], dropout=asked["dropout"])
     train, held_out = (task.encode(tiny.make_examples(asked["kind"], count, seed)) for count, seed in ((37, 0), (7, 1)))
     how = {"frozen": tv.Frozen(), "full": tv.FullFineTuning(), "gradual": tv.GradualUnfreezing(blocks=1)}[asked["how"]]
     slowly = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: time.sleep(asked["pause"]))
@@ -36,7 +36,7 @@ def main(asked: dict[str, Any]) -> dict[str, Any]:
         train,
         held_out,
         how,
-        Settings(epochs=asked["epochs"], batch_size=8, precision="float32"),
+        Settings(**{"epochs": asked["epochs"], "batch_size": 8, "precision": "float32"} | asked["settings"]),
         callbacks=[slowly],
         verbose=0,
         checkpoint=asked["checkpoint"],

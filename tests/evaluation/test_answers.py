@@ -2,63 +2,28 @@
 
 from __future__ import annotations
 
-import random
-import re
-import string
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from benchmarks.contenders import squad_rules as rules
 from tests.core import tiny
 from tfvertical.codecs import answers as codec
 from tfvertical.codecs.pairs import Pair
 from tfvertical.codecs.tagging import Span
 from tfvertical.evaluating import answer_report, answers
 
-WORDS = ["the", "a", "An", "bank's", "Paris,", "1,000", "£5", "of", "(head)", "office", "yes."]
-WORDS += ["THE", "century-old", "rätsel", "銀行", "it's"]
-
-
-def plain(text):
-    kept = "".join(character for character in text.lower() if character not in string.punctuation)
-    return re.sub(r"\b(a|an|the)\b", " ", kept).split()
-
-
-def rule_f1(one, other):
-    one, other = plain(one), plain(other)
-    if not one or not other:
-        return float(one == other)
-    left, common = list(other), 0
-    for word in one:
-        if word in left:
-            left.remove(word)
-            common += 1
-    return 0.0 if not common else 2 * common / (len(one) + len(other))
-
 
 def drawn(count, seed=0):
-    """Answers of all kinds: right, nearly, wrong, none where there is one, some where there is none, only articles."""
-    draw = random.Random(seed)
-
-    def text():
-        return " ".join(draw.choices(WORDS, k=draw.randint(1, 6)))
-
-    right = [[text() for _ in range(draw.randint(1, 3))] if draw.random() < 0.6 else [] for _ in range(count)]
-    found = []
-    for each in right:
-        kind = draw.random()
-        same = draw.choice(each) if each else ""
-        found.append(same if kind < 0.4 else f"{same} {text()}" if kind < 0.6 else "" if kind < 0.8 else text())
-    return found, right, np.array([round(draw.random(), 2) for _ in range(count)])
+    found, right, no_answer = rules.drawn(count, seed)
+    return found, right, np.array(no_answer)
 
 
 def test_ten_thousand_answers():
     found, right, no_answer = drawn(10_000)
     got = answers.per_question(found, right)
-    sides = [[each for each in some if plain(each)] or [""] for some in right]
-    exact = [max(float(plain(one) == plain(each)) for each in side) for one, side in zip(found, sides, strict=True)]
-    f1 = [max(rule_f1(one, each) for each in side) for one, side in zip(found, sides, strict=True)]
+    exact, f1 = rules.scores(found, right)
     np.testing.assert_array_equal(got["exact"], exact)
     np.testing.assert_allclose(got["f1"], f1, atol=1e-15)
     told = answers.summary(got, right)
@@ -78,13 +43,7 @@ def test_the_best_threshold(seed):
     no_answer = no_answer + np.linspace(0, 1e-6, 300)  # no two alike, so that each question is a threshold of its own
     scores = answers.per_question(found, right)["f1"]
     best, threshold = answers.best_threshold(scores, found, right, no_answer)
-    # as the script goes: from nothing answered, one more question at a time
-    now = top = float(sum(not each for each in right))
-    at = 0.0
-    for row in np.argsort(no_answer):
-        now += scores[row] if right[row] else -1 if found[row] else 0
-        if now > top:
-            top, at = now, float(no_answer[row])
+    top, at = rules.best(scores, found, right, no_answer)
     assert best == pytest.approx(100 * top / 300) and threshold == at
     reached = 100 * float(answers.answered(scores, right, no_answer, threshold).mean())
     assert reached >= best - 1e-9  # more where an article alone, which counts as no answer, is given and none is right

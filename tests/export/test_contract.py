@@ -12,6 +12,7 @@ import pytest
 from tests.bundle import fakes
 from tests.core import tiny
 from tests.export.conftest import pictures
+from tests.tasks import test_contract as tasks
 from tfvertical import manifest
 from tfvertical.contracts import Examples
 from tfvertical.errors import ConfigError, ExportError
@@ -23,7 +24,22 @@ from tfvertical.runtime.contents import contents
 WORDS = ["the card never arrived", "card", "the the never", "arrived 12 .", "карта", "a b c d e f g"] * 20
 LINES = [line.split() for line in WORDS]
 KINDS = {"text": "text_classifier", "image": "sure_image_classifier"}
-OTHERS = ("token", "chain", "text numbers", "text labels", "pair", "apart", "answers", "image numbers", "image labels")
+OTHERS = (
+    "token",
+    "chain",
+    "text numbers",
+    "text labels",
+    "pair",
+    "apart",
+    "pair numbers",
+    "answers",
+    "image numbers",
+    "image labels",
+)
+
+
+def test_every_task_is_in_this_suite():
+    assert set(tasks.KINDS.values()) <= {*KINDS, *OTHERS}
 
 
 def exported(task: Any, path: Path, precision: str, examples: Any, **options: Any) -> Any:

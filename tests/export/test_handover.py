@@ -48,6 +48,8 @@ def test_golden_pictures_are_what_the_runtime_answers(tmp_path: Path, image_clas
     assert sorted(path.name for path in (folder / "snippets").iterdir()) == [
         "ImageExample.kt",
         "ImageExample.swift",
+        "Pixels.kt",
+        "Pixels.swift",
         "example.py",
     ]
 

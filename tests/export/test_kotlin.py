@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from tests.core import tiny
+from tfvertical.codecs import pixels
 from tfvertical.export import _handover, _samples
 from tfvertical.runtime import Answerer, Predictor, Tagger, _folder
 
@@ -38,6 +39,9 @@ def ask(tmp_path_factory: pytest.TempPathFactory) -> Ask:
     def run(what: str, export: Path, lengths: Sequence[int], items: Iterable[str | Sequence[str]], *more: str):
         rows = [[item] if isinstance(item, str) else item for item in items]
         lines = "".join(" ".join(text.encode().hex() for text in row) + "\n" for row in rows)
+        return ran(what, export, lengths, lines, *more)
+
+    def ran(what: str, export: Path, lengths: Sequence[int], lines: str, *more: str):
         (folder / "lines").write_text(lines)
         command = ["java", "-cp", str(folder / "all.jar"), "MainKt", what, str(export)]
         command += [",".join(map(str, lengths)), str(folder / "lines"), *more]
@@ -45,6 +49,7 @@ def ask(tmp_path_factory: pytest.TempPathFactory) -> Ask:
         assert done.returncode == 0, done.stderr
         return done.stdout.split("\n")[:-1]
 
+    run.lines = ran
     return run
 
 
@@ -132,6 +137,21 @@ def test_entities(ask: Ask, tmp_path: Path, monkeypatch, crf: bool, every: bool)
         np.testing.assert_allclose([float(score) for *_, score in found], [e.score for e in expected], atol=1e-5)
         count += len(found)
     assert count > 100
+
+
+@pytest.mark.parametrize("resample", pixels.RESAMPLES)
+@pytest.mark.parametrize(("crop", "margin"), [("center", 0), ("center", 5), ("squash", 0), ("pad", 0)])
+def test_pictures(ask: Ask, tmp_path: Path, crop: str, margin: int, resample: str):
+    """Pixel for pixel: smaller ones and larger ones, upright and lying, of one pixel and of the model's size."""
+    draw = np.random.default_rng(0)
+    sizes = [(1, 1), (1, 40), (40, 1), (24, 16), (25, 17), (300, 20), (20, 300), (150, 100), (97, 131), (23, 16)]
+    pictures = [draw.integers(0, 256, (*size, 3), dtype=np.uint8) for size in sizes]
+    pictures += [np.kron(draw.integers(0, 2, (9, 7, 3), dtype=np.uint8) * 255, np.ones((5, 5, 1), np.uint8))]
+    lines = "".join(f"{each.shape[1]},{each.shape[0]} {each.tobytes().hex()}\n" for each in pictures)
+    found = ask.lines("pixels", tmp_path, [24, 16], lines, crop, str(margin), resample)
+    for line, picture in zip(found, pictures, strict=True):
+        expected = pixels.crop_resize(picture, (24, 16), crop, margin, resample)
+        np.testing.assert_array_equal(np.array(line.split(" "), int), expected.ravel(), err_msg=str(picture.shape))
 
 
 @pytest.mark.parametrize("threshold", [0.0, 6.0, None])

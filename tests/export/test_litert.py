@@ -107,6 +107,16 @@ def test_one_flipped_bit_is_refused(tmp_path: Path, text_classifier, name: str):
         Predictor(folder)
 
 
+@pytest.mark.parametrize("name", ["model.tflite", "vocab.txt", "preprocessing.json"])
+def test_a_file_cut_short_is_refused(tmp_path: Path, text_classifier, name: str):
+    folder = export(text_classifier, tmp_path)
+    content = (folder / name).read_bytes()
+    for left in (len(content) - 1, len(content) // 2, 0):
+        (folder / name).write_bytes(content[:left])
+        with pytest.raises(BundleError, match=rf"'{name}' was changed|{name}"):
+            Predictor(folder)
+
+
 def test_a_check_on_many_pictures_holds_few_of_them(image_classifier, tmp_path: Path, monkeypatch):
     """At 600 kB a prepared picture, a list of thousands would take gigabytes."""
     folder = export(image_classifier, tmp_path)

@@ -32,10 +32,7 @@ KINDS = {
     "image_regressor": "image numbers",
     "pair_regressor": "pair numbers",
 }
-# a SavedModel knows no words
-FORMATS = {kind: ("litert", "onnx") for kind in ("token", "answers")} | {
-    kind: ("litert", "onnx", "saved_model") for kind in ("pair", "pair numbers")
-}
+WITHOUT_SAVED_MODEL = ("token", "answers")  # which knows no words
 OPTIONS: dict[str, dict[str, Any]] = {
     "frozen": {},
     "gradual_unfreezing": {"blocks": 1, "head_epochs": 1, "epochs_per_block": 1},
@@ -118,27 +115,71 @@ def test_build_fit_evaluate_predict_save_load(name: str, adaptation: str, tmp_pa
     assert Registry("adaptations").build(run["adaptation"]) == chosen
 
 
+@pytest.mark.parametrize("kind", sorted({*KINDS.values(), "apart"} - {"text", "image", "token"}))
+def test_what_is_kept_of_the_frozen_part_trains_as_running_it_does(kind: str):
+    """Of texts, pictures and tokens `tests/core/test_features.py` and `test_token_classifier.py` have it."""
+    train, held_out = tiny.make_examples(kind, 12), tiny.make_examples(kind, 6, seed=1)
+    found = []
+    for cache in (True, False):
+        task = tiny.make_task(kind, dropout=0.2, **({} if kind.startswith("image") else {"layers": 1}))
+        history = task.fit(
+            train,
+            held_out,
+            adaptation=tv.GradualUnfreezing(blocks=1),
+            epochs=2,
+            batch_size=6,
+            learning_rate=0.01,
+            precision="float32",
+            verbose=0,
+            cache=cache,
+            cache_disk=0,
+            group_by_length=True,
+        )
+        found.append((history.history, tiny.values(task.model)))
+    (one, weights), (other, others) = found
+    assert one.keys() == other.keys()
+    for name in one:
+        np.testing.assert_allclose(one[name], other[name], rtol=1e-5, atol=1e-6, err_msg=name)
+    assert tiny.largest_difference(weights, others) <= 1e-5
+
+
+# kinds of heads that the tasks above do not have by default
+OTHER_HEADS: dict[str, tuple[str, dict[str, Any]]] = {
+    "bi-encoder": ("apart", {}),
+    "bi-encoder of numbers": ("pair numbers", {"encoder": "bi"}),
+    "chain": ("chain", {}),
+    "all pieces": ("token", {"pieces": "all"}),
+    "quantiles": ("text numbers", {"loss": "quantile", "units": ("EUR", "years")}),
+    "quantiles of pictures": ("image numbers", {"loss": "quantile"}),
+    "levels": ("text numbers", {"loss": "ordinal"}),
+    "levels of pictures": ("image numbers", {"loss": "ordinal"}),
+    "levels of pairs": ("pair numbers", {"loss": "ordinal"}),
+}
 PROGRAM = """
 import sys
 import numpy as np
 import tfvertical as tv
 from tests.core import tiny
-for kind in sys.argv[2:]:
-    np.save(f"{sys.argv[1]}/{kind}.npy", tv.load(f"{sys.argv[1]}/{kind}").scores(tiny.make_examples(kind, 7, seed=2)))
+for each in sys.argv[2:]:
+    name, kind = each.split(":")
+    items = tiny.labelled(tiny.make_examples(kind, 7, seed=2).inputs, None)
+    np.save(f"{sys.argv[1]}/{name}.npy", tv.load(f"{sys.argv[1]}/{name}").scores(items))
 """
 
 
 def test_a_new_process_predicts_the_same_bits(tmp_path: Path, root: Path):
+    tasks = {name: (kind, make(name, hidden=[5])) for name, kind in KINDS.items()}
+    tasks |= {name: (kind, tiny.make_task(kind, **options)) for name, (kind, options) in OTHER_HEADS.items()}
     expected = {}
-    for name, kind in KINDS.items():
-        task = make(name, hidden=[5])
-        task.save(tmp_path / kind)
-        expected[kind] = task.scores(tiny.make_examples(kind, 7, seed=2))
+    for name, (kind, task) in tasks.items():
+        task.save(tmp_path / name)
+        items = tiny.labelled(tiny.make_examples(kind, 7, seed=2).inputs, None)
+        expected[f"{name}:{kind}"] = task.scores(items)
     same = {**os.environ, kernels.SWITCH: str(int(kernels.onednn()))}  # here Keras may have been imported first
     command = [sys.executable, "-c", PROGRAM, str(tmp_path), *expected]
     subprocess.run(command, cwd=root, env=same, check=True, capture_output=True)
-    for kind, scores in expected.items():
-        np.testing.assert_array_equal(np.load(tmp_path / f"{kind}.npy"), scores)
+    for each, scores in expected.items():
+        np.testing.assert_array_equal(np.load(tmp_path / f"{each.split(':')[0]}.npy"), scores)
         assert len(np.unique(scores)) > 7
 
 
@@ -150,7 +191,7 @@ def test_exports_score_as_the_task_does(name: str, tmp_path: Path):
     task.save(tmp_path)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of the converter's own
-        for format in FORMATS.get(kind, ("litert", "saved_model")):
+        for format in ("litert", "onnx", *(() if kind in WITHOUT_SAVED_MODEL else ("saved_model",))):
             folder = task.export(tmp_path, format, examples=items)
             parity = json.loads((folder / "parity.json").read_text())
             assert parity["n"] == 3 and parity["max_difference"] <= 1e-5

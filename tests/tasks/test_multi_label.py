@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
-from sklearn.metrics import f1_score
+from sklearn.metrics import average_precision_score, f1_score
 
 import tfvertical as tv
 from tests.core import tiny
@@ -36,6 +36,9 @@ def test_it_learns_and_reports(kind: str):
     true, applies = task.truth(test), task.codec.applies(task.scores(test))
     assert report.metrics["micro_f1"] == pytest.approx(f1_score(true, applies, average="micro"))
     assert report.metrics["macro_f1"] == pytest.approx(f1_score(true, applies, average="macro"))
+    assert report.metrics["mean_average_precision"] == pytest.approx(
+        average_precision_score(true, task.scores(test), average="macro")
+    )
     assert [row["threshold"] for row in report.per_class] == pytest.approx(task.thresholds)
     assert [row["support"] for row in report.per_class] == true.sum(axis=0).tolist()
     assert "mean average precision" in str(report) and any("no label applies" in note for note in report.notes)

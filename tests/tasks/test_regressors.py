@@ -166,6 +166,15 @@ def test_what_is_for_labels_is_refused(options: dict[str, Any], words: str):
         tiny.number_task("text", layers=1).fit(tiny.numbered("text", 8), verbose=0, **options)
 
 
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_rows_made_by_hand_whose_number_is_not_finite_are_named(bad: float):
+    train = tiny.numbered("text", 8)
+    rows = tiny.labelled(train.inputs, [*train.labels[:5], (bad, 0.3), *train.labels[6:]])
+    for call in (tiny.number_task("text", layers=1).fit, tiny.number_task("text", layers=1).evaluate):
+        with pytest.raises(DataError, match=r"1 rows have a number that is not finite: .*\(row:5\)"):
+            call(rows)
+
+
 def test_numbers_that_never_change_are_refused():
     train = tiny.numbered("text", 8)
     with pytest.raises(DataError, match=r"age is the same in all 8 rows; there is nothing to learn"):
@@ -262,10 +271,14 @@ def test_a_run_in_parts_ends_as_one(tmp_path: Path):
 @pytest.mark.slow
 @pytest.mark.parametrize("loss", ["mse", "quantile", "ordinal"])
 def test_a_file_tells_the_same_numbers(loss: str, tmp_path: Path):
-    task = tiny.number_task("text", layers=1, loss=loss)
+    units = ("EUR",) if loss == "ordinal" else ("EUR", "years")
+    task = tiny.number_task("text", layers=1, loss=loss, units=units)
     examples = tiny.numbered("text", 60, levels=loss == "ordinal")
     task.fit(examples, epochs=1, verbose=0)
     task.save(tmp_path)
+    assert tuple(row["unit"] for row in task.evaluate(examples, resamples=10).per_class) == units
+    for each in (task, tv.load(tmp_path)):
+        assert tuple(one.unit for one in each.predict(examples.inputs[:1])[0]) == units
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of the converter's own
         folder = task.export(tmp_path, "litert", examples=examples)

@@ -121,7 +121,65 @@ def test_a_text_in_windows_has_the_scores_of_its_words_and_no_entity_is_lost(lea
     assert all(text[each.start : each.end] == each.text for each in found)
     expected = sum(first in tiny.WORDS[:4] and second == "card" for first, second in itertools.pairwise(words))
     got = sum(each.label == "thing" for each in found)
-    assert abs(got - expected) <= 0.1 * expected  # at every place of a window
+    assert abs(got - expected) <= 0.1 * expected
+
+
+@pytest.mark.parametrize("before", range(3))
+def test_no_entity_is_lost_where_windows_meet(learned, before):
+    """Whichever word of three each window begins to answer for."""
+    words = ["was"] * before + ["good", "card", "came"] * 100
+    where = learned.encode(tiny.labelled([tuple(words)], None)).units.column
+    rows = [where.take(np.array([at]), None)[0] for at in range(len(where))]
+    borders = [int(row[row >= 0].min()) for row in rows[1:]]
+    assert len(borders) > 10 and "card" in {words[at] for at in borders}, "windows meet within entities"
+    (found,) = learned.predict([words])
+    places = Sentence.of(words).places
+    things = {each.start: each.text for each in found if each.label == "thing"}
+    assert things == {int(places[at, 0]): "good card" for at in range(before, len(words), 3)}
+
+
+def test_a_place_outside_the_text_is_named():
+    """As in rows that are made by hand; what is read from files is checked there."""
+    rows = tiny.labelled(["good card", "never"], [(Span(0, 9, "thing"),), (Span(0, 9, "time"),)])
+    with pytest.raises(DataError, match=r"row:1: 0…9 \('time'\) is no place in the text, which has 5 characters"):
+        tiny.token_task(layers=1).fit(rows, verbose=0)
+    asked = tiny.labelled([Pair("card", "good card")], [(Span(5, 12, "answer"),)])
+    with pytest.raises(DataError, match=r"row:0: 5…12 \('answer'\) is no place in the text, which has 9 characters"):
+        tiny.answer_task(layers=1).fit(asked, verbose=0)
+
+
+@pytest.mark.parametrize("given", [{"class_weight": {"thing": 3.0}}, {"focal": 2.0}])
+def test_fit_counts_words_as_it_was_told_to(given):
+    """Trained so slowly that the weights stand still, the losses are those of what the task says."""
+    task = tiny.token_task(layers=1, body_dropout=0.0, dropout=0.0)
+    train, held_out = tiny.sentences(12), tiny.sentences(8, seed=1)
+    still = {"epochs": 1, "batch_size": 12, "learning_rate": 1e-12, "precision": "float32", "verbose": 0}
+    history = task.fit(train, held_out, **still, **given)
+    for name, examples in (("loss", train), ("val_loss", held_out)):
+        true = task.truth(examples)
+        right = np.take_along_axis(task.scores(examples), true[:, None], 1)[:, 0]
+        weights = np.array([1.0, 3.0, 3.0, 1.0, 1.0])[true] if "class_weight" in given else (1 - right) ** 2
+        ends = np.cumsum([len(Sentence.of(item).places) for item in examples.inputs])[:-1]
+        each = [part.mean() for part in np.split(-weights * np.log(right), ends)]
+        assert history.history[name][0] == pytest.approx(np.mean(each), rel=1e-4), name
+
+
+def test_a_sentence_of_5000_words_in_a_file(tmp_path: Path):
+    draw = np.random.default_rng(0)
+    words = [str(word) for word in draw.choice(tiny.WORDS, 5000)]
+    lines = [f"{word}\t{'B-time' if word == 'never' else 'O'}\n" for word in words]
+    (tmp_path / "one.conll").write_text("".join(lines) + "\ngood\tB-thing\ncard\tI-thing\n")
+    task = tiny.token_task(layers=1)
+    task.fit(tmp_path / "one.conll", epochs=1, batch_size=64, verbose=0)
+    (found, _) = task.predict([words, ["good"]])
+    report = task.evaluate(tmp_path / "one.conll", resamples=10)
+    assert report.rows == 2 and report.data["truncated"] == 0
+    assert sum(row["support"] for row in report.per_class) == words.count("never") + 1
+    task.save(tmp_path / "saved")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of the converter's own
+        told = Tagger(task.export(tmp_path / "saved")).predict([words])
+    assert [(each.start, each.end, each.label) for each in told[0]] == [(e.start, e.end, e.label) for e in found]
 
 
 def test_validation_data_are_not_cut_where_entities_begin():

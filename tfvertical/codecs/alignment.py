@@ -50,10 +50,23 @@ class Sentence:
         """The words themselves."""
         return [self.text[start:end] for start, end in self.places.tolist()]
 
-    def in_words(self, spans: Sequence[Span]) -> tuple[Span, ...]:
-        """Spans of characters as spans of words; a word that is touched belongs to it."""
+    def in_words(self, spans: Sequence[Span], row: str = "") -> tuple[Span, ...]:
+        """Spans of characters as spans of words; a word that is touched belongs to it.
+
+        Args:
+            spans: in the text.
+            row: where it stands, for messages.
+
+        Raises:
+            DataError: one is empty or lies outside the text.
+        """
         found = []
         for span in spans:
+            if not 0 <= span.start < span.end <= len(self.text):
+                raise DataError(
+                    f"{row + ': ' if row else ''}{span.start}…{span.end} ({span.label!r}) is no place in the text, "
+                    f"which has {len(self.text)} characters."
+                )
             first = int(np.searchsorted(self.places[:, 1], span.start, side="right"))
             last = int(np.searchsorted(self.places[:, 0], span.end, side="left"))
             if first < last:

@@ -166,7 +166,15 @@ class NumberCodec:
                 f"{len(wrong)} rows do not have one number for each of {', '.join(self.names)}: {', '.join(shown)}.",
                 fix="name the columns in the order of the labels: label=[…]",
             )
-        return np.array([list(label) for label in labels], np.float64).reshape(len(labels), len(self.names))
+        found = np.array([list(label) for label in labels], np.float64).reshape(len(labels), len(self.names))
+        wrong = np.flatnonzero(~np.isfinite(found).all(axis=1)).tolist()
+        if wrong:
+            shown = [f"{labels[at]!r:.40}" + (f" ({ids[at]})" if at < len(ids) else "") for at in wrong[:10]]
+            raise DataError(
+                f"{len(wrong)} rows have a number that is not finite: {', '.join(shown)}.",
+                fix="leave these rows out, or fill in what is missing",
+            )
+        return found
 
     def values(self, scores: np.ndarray) -> np.ndarray:
         """The numbers that outputs stand for: float64 `(rows, numbers)`; of an ordinal score its median level."""

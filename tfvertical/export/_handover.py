@@ -30,6 +30,7 @@ _OF_TEXTS = {
     "answers": (*_PLACES, "Answers.kt", "Answers.swift", "AnswerExample.kt"),
     "label": ("TextExample.kt", "TextExample.swift", "example.py"),
 }
+_PIXELS = ("Pixels.kt", "Pixels.swift")
 _OF_PICTURES = ("ImageExample.kt", "ImageExample.swift", "example.py")
 
 
@@ -116,7 +117,9 @@ def _sources(task: Task, output: str, words: bool) -> tuple[str, ...]:
         target = None
     if words:
         return (*_TOKENIZER, *_OF_TEXTS.get(target or "", ()))
-    return _OF_PICTURES if task.preprocessor.kind == "image" and target == "label" else ()
+    if type(task.preprocessor).__name__ != "KerasImagePreprocessor":
+        return ()
+    return (*_PIXELS, *(_OF_PICTURES if target == "label" else ()))
 
 
 def reads_words(preprocessor: Preprocessor) -> bool:

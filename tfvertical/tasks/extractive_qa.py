@@ -166,7 +166,8 @@ class ExtractiveQA(BackboneTask):
             question = question[:most]
             begins = np.concatenate([[0], np.cumsum(counts[at])])
             place = self._place(question)
-            answer = None if examples.labels is None else self._words(examples.labels[row], sentences[at])
+            label = None if examples.labels is None else examples.labels[row]
+            answer = None if label is None else self._words(label, sentences[at], examples.ids[row])
             windows = alignment.windows(counts[at], self._room(len(question)))
             if answer is not None and answer[0] >= 0:
                 first, last = answer
@@ -248,8 +249,8 @@ class ExtractiveQA(BackboneTask):
 
     def truth(self, examples: Examples) -> np.ndarray:
         """The first right answer's first and last word, int64 `(rows, 2)`; -1 where there is none."""
-        pairs = zip(examples.inputs, examples.labels or (), strict=True)
-        words = [self._words(label, Sentence.of(as_pair(item).second)) for item, label in pairs]
+        rows = zip(examples.inputs, examples.labels or (), examples.ids, strict=True)
+        words = [self._words(label, Sentence.of(as_pair(item).second), row) for item, label, row in rows]
         return np.array(words, np.int64).reshape(-1, 2)
 
     def quality(self, examples: Examples, scores: np.ndarray) -> float:
@@ -315,9 +316,9 @@ class ExtractiveQA(BackboneTask):
         marked, _ = self.preprocessor.wrap_pair(question, np.array([-1], np.int32), self.preprocessor.length)
         return int(np.flatnonzero(marked == -1)[0])
 
-    def _words(self, label: Sequence[Span], context: Sentence) -> tuple[int, int]:
+    def _words(self, label: Sequence[Span], context: Sentence, row: str) -> tuple[int, int]:
         """First and last word of the first answer, or -1 where there is none."""
-        spans = context.in_words(label[:1])
+        spans = context.in_words(label[:1], row)
         return (spans[0].start, spans[0].end - 1) if spans else (-1, -1)
 
     def _put(self, scores: np.ndarray, words: np.ndarray, found: np.ndarray) -> None:

@@ -16,6 +16,9 @@ class PairClassifier(PairReader, Classifier):
     """One of several labels for two texts that are read together: does the answer fit the question, does the second
     follow from the first, do both ask the same?
 
+    How two marked places of one text relate is asked of a `TextClassifier`: `tfvertical.data.load(…, spans=[…])` puts
+    signs around both, and the text stays one sequence.
+
     Texts that are too long are cut, in one sequence the longer one first, and the report counts the pairs that were.
 
     Args:

@@ -326,7 +326,7 @@ class TokenClassifier(BackboneTask):
                 if span.start < before.end:
                     shown = " and ".join(f"{each.start}…{each.end} ({each.label!r})" for each in (before, span))
                     raise DataError(f"{row}: the entities {shown} overlap, which tags of words cannot say.")
-            spans = sentence.in_words(label) if isinstance(item, str) else label
+            spans = sentence.in_words(label, row) if isinstance(item, str) else label
             found.append(self.codec.encode(len(sentence.places), spans, row))
         return np.concatenate(found)
 

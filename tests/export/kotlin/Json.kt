@@ -13,5 +13,6 @@ open class JSONObject(val text: String) {
     open fun getDouble(name: String): Double = throw NotImplementedError(name)
     open fun getString(name: String): String = throw NotImplementedError(name)
     open fun getJSONObject(name: String): JSONObject = throw NotImplementedError(name)
+    open fun getJSONArray(name: String): JSONArray = throw NotImplementedError(name)
     open fun optJSONArray(name: String): JSONArray? = throw NotImplementedError(name)
 }

@@ -5,6 +5,7 @@ import java.io.File
 import org.tensorflow.lite.Interpreter
 import tfvertical.Answerer
 import tfvertical.Normalizer
+import tfvertical.Pixels
 import tfvertical.Tagger
 import tfvertical.TextExample
 import tfvertical.Tokenizer
@@ -32,6 +33,17 @@ class App(folder: File) : Context() {
 fun main(arguments: Array<String>) {
     val (what, path, lengths, lines) = arguments
     val folder = File(path)
+    if (what == "pixels") { // CROP MARGIN RESAMPLE in MORE, ROWS,COLUMNS for LENGTHS, WIDTH,HEIGHT and bytes a line
+        val (rows, columns) = lengths.split(",").map { it.toInt() }
+        val pixels = Pixels(rows, columns, arguments[4], arguments[5].toInt(), arguments[6])
+        for (line in File(lines).readLines()) {
+            val (size, hex) = line.split(" ")
+            val (width, height) = size.split(",").map { it.toInt() }
+            val picture = hex.chunked(2).map { it.toInt(16).toByte() }.toByteArray()
+            println(pixels.prepare(picture, width, height).joinToString(" ") { (it.toInt() and 255).toString() })
+        }
+        return
+    }
     val vocabulary = File(folder, "vocab.txt").readText().removeSuffix("\n").split("\n")
     val normalizer = Normalizer(File(folder, "normalizer.bin").readBytes())
     val tokenizer = Tokenizer(vocabulary, normalizer, lengths.split(",").map { it.toInt() })

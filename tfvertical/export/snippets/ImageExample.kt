@@ -1,9 +1,10 @@
-// Android, with com.google.ai.edge.litert:litert and this folder's model.tflite and labels.txt in the app's assets.
-// The picture comes cut and resized as preprocessing.json says; another resize rule moves scores a little.
+// Android, with com.google.ai.edge.litert:litert, Pixels.kt, and this folder's model.tflite, labels.txt and
+// preprocessing.json in the app's assets. The picture stands upright: Android does not turn it as its EXIF says.
 package tfvertical
 
 import android.content.Context
 import android.graphics.Bitmap
+import org.json.JSONObject
 import org.tensorflow.lite.DataType
 import org.tensorflow.lite.Interpreter
 import java.nio.ByteBuffer
@@ -19,16 +20,22 @@ class ImageExample(context: Context) {
     private val interpreter = Interpreter(model, Interpreter.Options().setNumThreads(2))
     private val labels = String(bytes("labels.txt"), Charsets.UTF_8).removeSuffix("\n").split("\n")
 
-    /** The best label and its score, of a picture of the model's size. */
+    private val rule = JSONObject(String(bytes("preprocessing.json"), Charsets.UTF_8)).getJSONObject("config")
+    private val pixels = rule.getJSONArray("size").let {
+        Pixels(
+            it.getInt(0), it.getInt(1), rule.getString("crop"), rule.getInt("margin"), rule.getString("resample")
+        )
+    }
+
+    /** The best label and its score, of a picture of any size. */
     fun classify(picture: Bitmap): Pair<String, Float> {
-        val pixels = IntArray(picture.width * picture.height)
-        picture.getPixels(pixels, 0, picture.width, 0, 0, picture.width, picture.height)
+        val colours = IntArray(picture.width * picture.height)
+        picture.getPixels(colours, 0, picture.width, 0, 0, picture.width, picture.height)
+        val bytes = ByteArray(3 * colours.size) { (colours[it / 3] shr (16 - 8 * (it % 3))).toByte() }
+        val made = pixels.prepare(bytes, picture.width, picture.height)
         val whole = interpreter.getInputTensor(0).dataType() == DataType.UINT8
-        val input = ByteBuffer.allocateDirect(pixels.size * 3 * (if (whole) 1 else 4)).order(ByteOrder.nativeOrder())
-        for (pixel in pixels) for (shift in intArrayOf(16, 8, 0)) {
-            val value = pixel shr shift and 255
-            if (whole) input.put(value.toByte()) else input.putFloat(value.toFloat())
-        }
+        val input = ByteBuffer.allocateDirect(made.size * (if (whole) 1 else 4)).order(ByteOrder.nativeOrder())
+        for (value in made) if (whole) input.put(value) else input.putFloat((value.toInt() and 255).toFloat())
         val output = interpreter.getOutputTensor(0)
         val raw = ByteBuffer.allocateDirect(output.numBytes()).order(ByteOrder.nativeOrder())
         interpreter.run(input.rewind(), raw)
