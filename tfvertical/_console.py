@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import signal
 import sys
 import tempfile
+import threading
 import warnings
 from collections.abc import Iterator
 
@@ -24,6 +26,23 @@ _NOISE = re.compile(
 def say(text: str = "") -> None:
     """A line for the person, on stderr, so that stdout holds results only."""
     print(text, file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def termination() -> Iterator[None]:
+    """SIGTERM ends the block as Ctrl-C does, so that what it has begun to write is taken away again."""
+
+    def heard(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, heard)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def agreed(question: str) -> bool:

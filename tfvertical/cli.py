@@ -488,7 +488,7 @@ def demo() -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit code: 0, 2 for a clear mistake, 130 for Ctrl-C.
+    """Run the command and return its exit code: 0, 2 for a clear mistake, 130 for Ctrl-C and SIGTERM.
 
     1 for rows that failed, or problems that `doctor` found; 75 (`EX_TEMPFAIL`) for a run that a signal ended and whose
     position is saved: the same command goes on with it.
@@ -497,7 +497,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     traceback = "--traceback" in given
     given = [argument for argument in given if argument != "--traceback"]  # taken anywhere on the line
     try:
-        with _console.plain_warnings():
+        with _console.termination(), _console.plain_warnings():
             code = int(app(args=given, prog_name="tfvertical", standalone_mode=False) or 0)
         sys.stdout.flush()
         if code == INTERRUPTED:  # typer turns Ctrl-C into it

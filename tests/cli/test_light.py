@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -120,6 +123,26 @@ def test_ctrl_c_is_130(monkeypatch: pytest.MonkeyPatch, capsys: Capture, tmp_pat
     (tmp_path / "in.txt").write_text("a\n")
     assert main(["predict", "bundle", str(tmp_path / "in.txt")]) == 130
     assert "Interrupted" in capsys.readouterr().err
+
+
+def test_sigterm_lets_a_command_take_away_what_it_has_begun(monkeypatch, capsys: Capture, tmp_path: Path) -> None:
+    from tfvertical import jobs
+
+    before, begun = signal.getsignal(signal.SIGTERM), tmp_path / "begun"
+
+    def interrupted(*_: object, **__: object) -> None:
+        begun.touch()
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(10)
+        finally:
+            begun.unlink()
+
+    monkeypatch.setattr(jobs, "predict", interrupted)
+    (tmp_path / "in.txt").write_text("a\n")
+    assert main(["predict", "bundle", str(tmp_path / "in.txt")]) == 130
+    assert "Interrupted" in capsys.readouterr().err
+    assert not begun.exists() and signal.getsignal(signal.SIGTERM) == before
 
 
 def test_warnings_are_lines_without_code(tmp_path: Path) -> None:

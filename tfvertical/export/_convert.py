@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,9 @@ from tfvertical.runtime.contents import Contents, contents
 SIGNATURE = "serving_default"
 PRECISIONS = ("float32", "float16", "dynamic", "int8")
 CORRECTING = 20  # examples that biases are corrected on: with twice as many, scores come no nearer to the float ones
+_PLACE = re.compile(
+    r'fused\["(\w+):", "([^"@]+)'
+)  # an operator and its place in the graph, as the converter tells them
 Answer = Callable[[Mapping[str, Any]], dict[str, Any]]  # model inputs by name -> outputs by name
 
 
@@ -104,13 +108,20 @@ def convert(
         except TfverticalError:
             raise
         except Exception as error:  # the converter's own errors have no public class
-            lines = [line.strip() for line in str(error).splitlines() if "error:" in line or "TF Select ops" in line]
             raise ExportError(
                 "The model does not convert to LiteRT's built-in operators.",
-                received="; ".join(lines)[:500] or f"{type(error).__name__}: {str(error)[:300]}",
+                received=_unknown(str(error)) or f"{type(error).__name__}: {str(error)[:300]}",
                 fix="replace the layer named above, or export as saved_model",
             ) from error
     return _checked(model, names, output, list(signatures)), how
+
+
+def _unknown(error: str) -> str:
+    """Which operators of which layers the converter names, or the lines in which it says something else."""
+    lines = [line.strip() for line in error.splitlines() if "error:" in line or "TF Select ops" in line]
+    places = [_PLACE.search(line) for line in lines if "neither a custom op nor a flex op" in line]
+    named = dict.fromkeys(f"{each[1]} in {each[2].rpartition('/')[0] or each[2]}" for each in places if each)
+    return "; ".join(named or lines)[:500]
 
 
 def traced(task: Task, answer: Answer, shapes: Shapes) -> dict[str, Any]:
