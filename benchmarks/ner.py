@@ -33,8 +33,8 @@ RACE = Race(
     "on the test part.",
     {
         "ours": Contender("tfvertical, every weight, `crf`", "ours_ner:full"),
-        "top": Contender("tfvertical, the top two blocks and a head that reads all and convolves", "ours_ner:top"),
-        "head": Contender("tfvertical, that head alone, 10 epochs", "ours_ner:head"),
+        "top": Contender("tfvertical, the top two blocks and a head that reads four and convolves", "ours_ner:top"),
+        "head": Contender("tfvertical, a head alone that reads all and convolves, 10 epochs", "ours_ner:head"),
         "hf": Contender("Hugging Face Trainer, every weight", "hf_ner:full", True),
         "ours_f32": Contender("tfvertical, every weight, `crf`, float32", "ours_ner:float32"),
         "hf_bf16": Contender("Hugging Face Trainer, bfloat16", "hf_ner:bfloat16", True, asks=machine.BFLOAT16),

@@ -16,7 +16,7 @@ from tfvertical.contracts import Adaptation, Examples
 
 # chosen on the development part; where blocks learn too, a narrower head costs less and finds nearly as much
 DEEP = {"last_blocks": 7, "hidden": [256], "convolutions": 3, "crf": True}
-NARROW = DEEP | {"hidden": [128]}
+NARROW = DEEP | {"last_blocks": 4, "hidden": [128]}
 
 
 def full(work: dict[str, Any]) -> dict[str, Any]:
@@ -25,13 +25,13 @@ def full(work: dict[str, Any]) -> dict[str, Any]:
 
 
 def top(work: dict[str, Any]) -> dict[str, Any]:
-    """A head that reads all blocks and a word's neighbours, and the top two, behind a frozen part that runs once."""
+    """A head that reads four blocks and a word's neighbours, and the top two, behind a frozen part that runs once."""
     how = tv.GradualUnfreezing(2, step=2, head_epochs=0, backbone_rate=0.4)
     return _fitted(work | work["top"], how, NARROW)
 
 
 def head(work: dict[str, Any]) -> dict[str, Any]:
-    """The same head alone, on outputs of all blocks that are computed once."""
+    """A wider head alone that reads all blocks, whose outputs are computed once."""
     return _fitted(work | work["head"], tv.Frozen(), DEEP)
 
 
