@@ -187,3 +187,12 @@ def test_a_run_that_stops_at_a_gradient_names_it(adaptation):
 def test_a_policy_that_is_none():
     with pytest.raises(ConfigError, match="not_finite"):
         Settings(not_finite="ignore")
+
+
+def test_a_gradient_that_is_not_finite_is_named_of_variables_of_a_strategy_too():
+    with tf.distribute.MirroredStrategy(["/cpu:0"]).scope():
+        backbone = Backbone(rooted(), KerasImagePreprocessor((4, 4)), ["first/"], tiny.SOURCE)
+        backbone.model.get_layer("first").kernel.assign(-np.ones((3, 4)))
+        task = ImageClassifier(backbone, tiny.LABELS, dropout=0.0)
+    with pytest.raises(NotFiniteError, match="first in the gradient of 'first/bias'"):
+        training.run(task, task.encode(tiny.pictures(8)), None, FullFineTuning(), settings(), verbose=0)
