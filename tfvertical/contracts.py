@@ -484,6 +484,11 @@ class Task(ABC):
     def quality(self, examples: Examples, scores: np.ndarray) -> float:
         """How right `scores` are of labelled examples, at most 1, by the number that counts: `measure` is its name."""
 
+    @property
+    def tolerance(self) -> float:
+        """How far `apart` a row of a float32 file may be from the task's."""
+        return 1e-5
+
     def apart(self, expected: np.ndarray, received: np.ndarray) -> np.ndarray:
         """How far each row of scores is from what it should be: the largest difference of two probabilities."""
         return np.asarray(np.abs(received - expected).max(axis=1))

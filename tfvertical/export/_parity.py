@@ -20,7 +20,6 @@ LEAST = 50  # real examples by which a lower precision is judged; of fewer than 
 SEARCHED = 500  # examples that candidates are tried on first; one that holds there is tried on all
 ROUNDING = 1e-9
 AGREEMENT = 0.99  # of what a file of lower precision tells, the share that must be as the task tells it
-TOLERANCE = 1e-5  # largest difference of two scores; float32 arithmetic in another order stays a hundred times below
 _TOLD = {
     "label": "the same label",
     "labels": "the same labels",
@@ -155,18 +154,18 @@ class Comparison:
         if self.gate.exact:
             expected, received = np.concatenate([self.expected, self.of_nasty]), np.concatenate([received, of_nasty])
             self._refuse_different(expected, received, name)
-            return self._alike(expected, received) | nasty | {"tolerance": TOLERANCE}
+            return self._alike(expected, received) | nasty | {"tolerance": self.task.tolerance}
         return self._alike(self.expected, received) | nasty | self._losses(received, name)
 
     def _refuse_different(self, expected: np.ndarray, received: np.ndarray, name: str) -> None:
         """Every score within the tolerance, and a number."""
         differences = self.task.apart(expected, received)
         worst = int(np.argmax(np.where(np.isnan(differences), np.inf, differences)))
-        if not differences[worst] <= TOLERANCE:
+        if not differences[worst] <= self.task.tolerance:
             at = worst - len(self.expected)
             raise ExportError(
                 f"The exported {name or 'model'} does not score as the task does; nothing was written.",
-                expected=f"a difference of at most {TOLERANCE}",
+                expected=f"a difference of at most {self.task.tolerance}",
                 received=f"{differences[worst]} on "
                 + (f"built-in example {at}" if at >= 0 else f"example {worst}")
                 + f", agreement {self._alike(expected, received)['agreement']:.4f} over {len(received)}",
@@ -185,7 +184,7 @@ class Comparison:
         rows = np.concatenate([np.arange(self.splits[at], self.splits[at + 1]) for at in some])
         expected = self.expected[rows]
         if self.gate.exact:
-            return TOLERANCE - float(self.task.apart(expected, received).max())
+            return self.task.tolerance - float(self.task.apart(expected, received).max())
         margin = float(np.mean(self.task.agree(expected, received))) - AGREEMENT + ROUNDING
         if self.kept.labels is None:
             return margin

@@ -78,6 +78,11 @@ class Regressor(BackboneTask):
         """The share of the numbers' variance that is explained, the mean over several; below 0 worse than the mean."""
         return measures.summary(self.truth(examples), self.codec.values(scores))["r2"]
 
+    @property
+    def tolerance(self) -> float:
+        """Probabilities are held to 1e-5, numbers to 1e-4 of a deviation: nothing squeezes them as a softmax does."""
+        return 1e-5 if self.codec.levels else 1e-4
+
     def apart(self, expected: np.ndarray, received: np.ndarray) -> np.ndarray:
         """How far two rows of scores are from each other, in deviations of the training numbers."""
         return np.abs(received - expected).max(axis=1) if self.codec.levels else self._in_deviations(expected, received)
