@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import json
 from pathlib import Path
 
@@ -24,15 +25,15 @@ def test_an_example_has_no_mistake(path: Path, request: pytest.FixtureRequest):
         assert config.load(path).task
 
 
-TOLD = {  # its file, how many rows that has, and what a prediction says
-    "ages": ("ages.csv", 442, "numbers"),
-    "conditions": ("conditions.csv", 442, "labels"),
-    "diabetes": ("diabetes.csv", 442, "numbers"),
-    "digits_darkness": ("digits.parquet", 400, "numbers"),
-    "digits_marks": ("digits.parquet", 400, "labels"),
-    "questions": ("questions.json", 884, "answer"),
-    "relations": ("relations.csv", 442, "label"),
-    "statements": ("statements.csv", 442, "label"),
+TOLD = {  # its file, and what a prediction says
+    "ages": ("ages.csv", "numbers"),
+    "conditions": ("conditions.csv", "labels"),
+    "diabetes": ("diabetes.csv", "numbers"),
+    "digits_darkness": ("digits.parquet", "numbers"),
+    "digits_marks": ("digits.parquet", "labels"),
+    "questions": ("questions.json", "answer"),
+    "relations": ("relations.csv", "label"),
+    "statements": ("statements.csv", "label"),
 }
 
 
@@ -45,15 +46,15 @@ def test_every_example_with_data_is_run():
 @pytest.mark.parametrize("name", sorted(TOLD))
 def test_an_example_trains_is_measured_exported_and_predicts(name: str, tmp_path: Path):
     """As it stands, but for one epoch of the head alone."""
-    file, count, field = TOLD[name]
+    file, field = TOLD[name]
     run = config.load(EXAMPLES / f"{name}.yaml", ["training.epochs=1", "adaptation={name: Frozen}"])
     report = jobs.train(run, tmp_path / "out", say=lambda line: None)
     assert report is not None and report.rows > 50
     (parity,) = (tmp_path / "out").glob("exports/*/parity.json")
     told = json.loads(parity.read_text())
     assert told["n"] > 50 and told["max_difference"] <= told["tolerance"] == (1e-4 if field == "numbers" else 1e-5)
-    found = list(jobs.predict(tmp_path / "out", str(EXAMPLES / "data" / file)))
-    assert len(found) == count and all(field in row for row in found)
+    rows = jobs.predict(tmp_path / "out", str(EXAMPLES / "data" / file), batch=32)
+    assert all(field in row for row in itertools.islice(rows, 32))
 
 
 @pytest.mark.parametrize(

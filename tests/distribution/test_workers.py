@@ -28,7 +28,7 @@ def test_workers_agree_to_the_bit_and_with_one_device(root, count, kind, how):
 
 
 # what draws at random, remembers, and is narrower than float32
-SETTINGS = {"early_stopping": 3, "precision": "bfloat16"}
+SETTINGS = {"early_stopping": 3, "precision": "mixed_bfloat16"}
 BROKEN: dict[str, Any] = {"kind": "text", "how": "full", "epochs": 6, "dropout": 0.2, "settings": SETTINGS}
 
 
