@@ -246,9 +246,9 @@ def test_every_race_is_well_formed():
 
     for name in every.NAMES:
         module = importlib.import_module(f"benchmarks.{name}")
-        if hasattr(module, "RACE"):
-            assert module.RACE.name == name
-            assert {key for row in module.RACE.rows for key in (row.hero, row.peer)} <= set(module.RACE.contenders)
+        for one in (module.RACE,) if hasattr(module, "RACE") else getattr(module, "RACES", ()):
+            assert one.name.startswith(name) and (one.name == name or hasattr(module, "RACES"))
+            assert {key for row in one.rows for key in (row.hero, row.peer)} <= set(one.contenders)
     assert show.section("toy", ["toy: ratio"], argparse.Namespace(rounds=1, smoke=False)).startswith("## toy\n")
 
 
@@ -347,6 +347,14 @@ def test_whatever_system_call_of_a_save_fails_a_whole_position_is_left(tmp_path)
     assert killed.spoilt == killed.trials >= 3, "each process was killed in its save"
     assert full.spoilt and broken.spoilt, "disks that are full or broken are noticed"
     assert all(each.whole == each.trials for each in (killed, full, broken))
+
+
+def test_answers_are_scored_as_the_rules_say(capsys):
+    from benchmarks import answers
+
+    section, same = answers.main(["--smoke", "--rounds", "2"])
+    assert same and section.startswith("## answers")
+    assert capsys.readouterr().out.splitlines()[-1] == ("answers: ratio=1.00  range=–  quality=2004/2004  target=1.00")
 
 
 @pytest.mark.slow
