@@ -25,9 +25,7 @@ from tfvertical.runtime.contents import Contents, contents
 SIGNATURE = "serving_default"
 PRECISIONS = ("float32", "float16", "dynamic", "int8")
 CORRECTING = 20  # examples that biases are corrected on: with twice as many, scores come no nearer to the float ones
-_PLACE = re.compile(
-    r'fused\["(\w+):", "([^"@]+)'
-)  # an operator and its place in the graph, as the converter tells them
+_PLACE = re.compile(r'fused\["(\w+):", "([^"@]+)')  # the converter's way to tell an operator and where it stands
 Answer = Callable[[Mapping[str, Any]], dict[str, Any]]  # model inputs by name -> outputs by name
 
 
