@@ -105,7 +105,7 @@ class Recorded:
 
     labels, target, measure, items = ("a", "b"), "label", "accuracy", "text"
     truth, quality = fakes.FakeTask.truth, fakes.FakeTask.quality
-    apart, agree = Task.apart, Task.agree
+    apart, agree, tolerance = Task.apart, Task.agree, Task.tolerance
 
     def __init__(self, expected: np.ndarray, received: np.ndarray):
         self.expected, self.received = expected, received
