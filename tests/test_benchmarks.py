@@ -12,7 +12,7 @@ from dataclasses import replace
 import pytest
 
 from benchmarks import __main__ as every
-from benchmarks import faults, gradual, measured, picture, processes, race, show, syscalls, verdicts, work
+from benchmarks import distribution, faults, gradual, measured, picture, processes, race, show, syscalls, verdicts, work
 from benchmarks.contenders import clock
 from benchmarks.race import Contender, Outcome, Race, Row
 from tfvertical import kernels
@@ -339,6 +339,12 @@ def test_runs_that_are_killed_end_as_if_they_had_not_been(shared_data, capsys):
     section, well = faults.main(["--smoke"])
     assert well, capsys.readouterr().err
     assert "faults: ratio=1.00" in section and "quality=5/5" in section
+
+
+def test_replicas_and_workers_train_as_one_device_does(capsys):
+    section, well = distribution.main(["--smoke"])
+    assert well, section
+    assert "quality=4/4" in section
 
 
 @pytest.mark.skipif(not syscalls.there(), reason="strace is not installed, or may not trace")

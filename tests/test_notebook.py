@@ -47,8 +47,9 @@ def test_the_way_to_an_app_runs(tmp_path, monkeypatch):
 def test_the_way_on_a_tpu_runs_without_one(tmp_path, monkeypatch):
     monkeypatch.setenv("TPU_POSTS", "240")
     monkeypatch.setenv("TPU_KEPT", str(tmp_path / "kept"))
+    monkeypatch.setenv("TPU_RUN", f"file://{tmp_path}/bucket/unfinished")
     cells = executed("tpu.ipynb", tmp_path).cells
     said = "".join(output.get("text", "") for cell in cells for output in cell.get("outputs", ()))
     assert "Trains on one device" in said
     assert (tmp_path / "kept" / "model" / "exports" / "litert-float32" / "model.tflite").is_file()
-    assert list((tmp_path / "kept" / "unfinished").glob("position-*")), "a disconnect would have gone on from here"
+    assert list((tmp_path / "bucket" / "unfinished").glob("position-*")), "a disconnect would have gone on from here"

@@ -1,8 +1,9 @@
 """A run's position on disk: two generations, each whole or not there, none of them trusted unread.
 
 A generation is a folder `position-<number>` with the arrays (`arrays.npz`) and everything else (`about.json`), which
-holds the arrays' SHA-256 and its own. It appears by one rename; where a file system has no atomic rename, the hashes
-tell a half-written one, and the generation before it is used. In a bucket, `about.json` is written last.
+holds the arrays' SHA-256 and its own. It appears by one rename; where there is none, in a bucket and on some mounts,
+`about.json` is written last. Whatever a file system makes of it, the hashes tell a half-written one, and the generation
+before it is used.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from tfvertical.errors import BundleError, CheckpointError
 from tfvertical.lock import Lock
 from tfvertical.places import Place, place
 
-VERSION = 2  # 1 numbered the weights in an order that was another in each process
+VERSION = 3  # 1 numbered the weights in an order of each process' own, 2 added up what replicas had counted
 GENERATIONS = 2
 LARGEST_ABOUT = 256 * 2**20  # bytes of about.json that are read
 _WRITTEN_TO = "written_to.json"  # beside the positions: where the run's result is being written
@@ -112,8 +113,10 @@ class Checkpoint:
             raise
         except (OSError, TypeError, ValueError) as error:
             raise CheckpointError(f"The run's position could not be saved: {error}") from error
-        whole = sorted(set(numbers) - self._damaged)
-        for old in {*whole[: -(GENERATIONS - 1) or None], *self._damaged.intersection(numbers)}:
+        halves = set(self.place.halves())
+        broken = self._damaged.union(number for number in numbers if _name(number) in halves)
+        whole = sorted(set(numbers) - broken)
+        for old in {*whole[: -(GENERATIONS - 1) or None], *broken.intersection(numbers)}:
             with contextlib.suppress(OSError):
                 self.place.remove(_name(old))
 

@@ -15,13 +15,16 @@ import re
 import shutil
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from tfvertical import _swap
 from tfvertical.errors import BundleError
 
+# what a file system says that has no such call
+MISSING = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.EINVAL)
+_FORGOTTEN = 3600.0  # seconds after which a half-written folder that no lock can tell from a living one's is removed
 _ADDRESS = re.compile(r"[a-zA-Z][\w+.-]+:/")  # `pathlib.Path` leaves one slash of two
 
 
@@ -58,12 +61,14 @@ def write_json(path: str | os.PathLike[str], content: Any) -> None:
 
 
 @contextlib.contextmanager
-def new_folder(path: str | os.PathLike[str], *, overwrite: bool = False) -> Iterator[Path]:
+def new_folder(path: str | os.PathLike[str], *, overwrite: bool = False, last: str | None = None) -> Iterator[Path]:
     """A folder to fill that appears under `path` whole, when the block ends, or not at all.
 
     Args:
         path: where it shall stand. An empty folder there is replaced; a filled one only with `overwrite`.
         overwrite: replace what stands there; it stays until the new one is complete.
+        last: one of its files, without which nothing of the folder counts. Where the file system cannot rename
+            folders, as some mounts of Drive and of buckets, the others are written under `path` first, and it last.
 
     Raises:
         BundleError: something stands there, no space, no permission. Nothing is left behind, made parents included.
@@ -79,7 +84,10 @@ def new_folder(path: str | os.PathLike[str], *, overwrite: bool = False) -> Iter
             yield temporary
             _sync_tree(temporary)
             refuse_filled(path, overwrite=overwrite)
-            _swap.swap(temporary, path)
+            if last is None:
+                _swap.swap(temporary, path)
+            elif not does(_swap.swap, temporary, path):
+                _commit(temporary, path, last)
             _sync_folder(path.parent)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -209,8 +217,34 @@ def _locked_temporary(path: Path) -> tuple[Path, int]:
     temporary = _beside(path, ".new")
     temporary.mkdir()
     handle = os.open(temporary, os.O_RDONLY)
-    fcntl.flock(handle, fcntl.LOCK_EX)
+    does(fcntl.flock, handle, fcntl.LOCK_EX)
     return temporary, handle
+
+
+def does(call: Callable[..., Any], *given: Any) -> bool:
+    """Call it; whether the file system has such a call."""
+    try:
+        call(*given)
+    except OSError as error:
+        if error.errno not in MISSING:
+            raise
+        return False
+    return True
+
+
+def _commit(new: Path, path: Path, last: str) -> None:
+    """The files of `new` to `path`, one of them when all others are on the disk."""
+    shutil.rmtree(path, ignore_errors=True)  # an empty folder, or what a kill has left
+    path.mkdir()
+    try:
+        for source in sorted(new.iterdir(), key=lambda each: each.name == last):
+            shutil.copyfile(source, path / source.name)
+            with open(path / source.name, "rb") as file:
+                os.fsync(file.fileno())
+            _sync_folder(path)
+    except Exception:
+        shutil.rmtree(path, ignore_errors=True)
+        raise
 
 
 def remove_abandoned(parent: Path, name: str | None = None) -> None:
@@ -229,8 +263,9 @@ def remove_abandoned(parent: Path, name: str | None = None) -> None:
                 continue
             handle = os.open(folder, os.O_RDONLY | os.O_NOFOLLOW)
             try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(folder, ignore_errors=True)
+                locked = does(fcntl.flock, handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if locked or now - folder.stat().st_mtime > _FORGOTTEN:
+                    shutil.rmtree(folder, ignore_errors=True)
             finally:
                 os.close(handle)
 
@@ -246,7 +281,7 @@ def _sync_tree(folder: Path) -> None:
 def _sync_folder(folder: Path) -> None:
     handle = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(handle)
+        does(os.fsync, handle)
     finally:
         os.close(handle)
 

@@ -1,8 +1,8 @@
 """Where a run's position is kept: a folder of this machine, or one behind an address such as `gs://bucket/run`.
 
-A folder appears by one rename. A bucket has none: what belongs together is written first, and one file last, without
-which nothing of it counts (the commit-file protocol). Addresses are opened by fsspec, which has a package for each kind
-of storage.
+A folder appears by one rename. A bucket has none, nor have some mounts: what belongs together is written first, and one
+file last, without which nothing of it counts (the commit-file protocol). Addresses are opened by fsspec, which has a
+package for each kind of storage.
 """
 
 from __future__ import annotations
@@ -141,15 +141,17 @@ class Folder(Place):
             ) from error
 
     def halves(self) -> list[str]:
-        """None: a folder appears by one rename."""
-        return []
+        """None where folders appear by one rename; `names` has them, too."""
+        found = [self.path / name for name in self.names()]
+        return [folder.name for folder in found if folder.is_dir() and not (folder / LAST).exists()]
 
     def read(self, name: str, most: int) -> bytes:
         with open(self.path / name, "rb") as file:
             return file.read(most)
 
     def write(self, name: str, content: bytes) -> None:
-        files.write_bytes(self.path / name, content)
+        if not files.does(files.write_bytes, self.path / name, content):
+            (self.path / name).write_bytes(content)  # a mount that renames nothing
 
     def remove(self, name: str) -> None:
         path = self.path / name
@@ -167,7 +169,7 @@ class Folder(Place):
                 folder.rmdir()
 
     def fill(self, name: str) -> contextlib.AbstractContextManager[Path]:
-        return files.new_folder(self.path / name)
+        return files.new_folder(self.path / name, last=LAST)
 
     @contextlib.contextmanager
     def files(self, name: str) -> Iterator[Path]:

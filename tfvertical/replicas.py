@@ -137,7 +137,7 @@ def together(strategy: tf.distribute.Strategy | None) -> Iterator[None]:
             raise
         raise ClusterError(
             f"Another worker is gone, and without it no step can be taken: {str(error).splitlines()[0][:300]}",
-            fix="see that worker's own output, then start all of them again: they go on from the last epoch",
+            fix="see that worker's own output, then start all of them again: they go on from the last saved position",
         ) from error
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from tfvertical import callback_state
+from tfvertical import callback_state, per_replica
 from tfvertical.averages import Averages
 from tfvertical.checkpoint import Checkpoint, Position
 from tfvertical.errors import CheckpointError, ClusterError, Interrupted, TfverticalError
@@ -25,8 +25,8 @@ from tfvertical.events import Events
 from tfvertical.history import Recorder, numbers, words
 from tfvertical.lock import Lock
 from tfvertical.optimizer import StagedAdamW
-from tfvertical.replicas import Share
-from tfvertical.signals import Ends, Listener
+from tfvertical.sharing import Sharing
+from tfvertical.signals import NAMES, Ends, Listener
 from tfvertical.watch import Watch
 
 SHOWN = 10  # differences between two configurations that a message names
@@ -88,8 +88,8 @@ class Saver:
         every: seconds between two saves within an epoch.
         config: what the run is, as flat JSON values: only a run of the same goes on from a position.
         events: where to say what happens.
-        workers: how this run shares its steps with other processes; None where it does not. Then only the first of them
-            saves, all go on from what it saved, and only after epochs: reading metrics within one takes them all.
+        workers: the processes that this run shares its steps with, this one among them; None where there are no others.
+            The first of them saves, and all go on from what it saved. When to save, and to end, is agreed by all.
 
     Attributes:
         position: where an earlier process stopped; None at the beginning of a run.
@@ -102,9 +102,9 @@ class Saver:
         every: float,
         config: Mapping[str, Any],
         events: Events,
-        workers: Share | None = None,
+        workers: Sharing | None = None,
     ):
-        self.writes, self.within = workers is None or workers.first == 0, workers is None
+        self.workers, self.writes = workers, workers is None or workers.at == 0
         self.checkpoint, self.every, self.config, self.events = checkpoint, every, dict(config), events
         self.position: Position | None = None
         self.standing: Standing | None = None
@@ -236,8 +236,21 @@ class Saver:
         self._signals.waits = True
 
     def _go_on(self) -> None:
-        if self._signals.asked is not None:
-            raise Interrupted(self._signals.asked, _where(self.checkpoint))
+        if (asked := self._agreed()[0]) is not None:
+            raise Interrupted(asked, _where(self.checkpoint))
+
+    def _agreed(self, due: bool = False) -> tuple[str | None, bool]:
+        """What all workers do now: the signal that ends the run, whichever of them it came to; whether to save.
+
+        All of them have to ask at the same point of the run, or those that do would wait for the others.
+        """
+        if self.workers is None or self.checkpoint is None:
+            return self._signals.asked, due
+        asked = [self._signals.asked == name for name in NAMES]
+        *asked, due = self.workers.anywhere([*asked, due and self.writes])
+        name = next((name for name, came in zip(NAMES, asked, strict=True) if came), None)
+        self._signals.asked = self._signals.asked or name
+        return name, due
 
     def train_function(self, taken: Any) -> Any:
         """What Keras calls for `taken`, with a look at clock and signals after each call."""
@@ -246,20 +259,22 @@ class Saver:
 
         def call(iterator: Any) -> Any:
             if self._pending is not None and self.standing is not None:  # Keras has just reset them
-                _assign(self.standing.metrics(), self._pending)
+                per_replica.assign(self.standing.metrics(), self._pending, self.workers)
                 self._pending = None
             before = taken.epoch, taken.in_epoch
             self._signals.waits = self._stepped  # making the first steps' graph takes long, and nothing is lost by it
-            if self._signals.asked is not None and not self._called:  # later, what is taken may be all of an epoch
-                self._save_and_leave(taken.in_epoch, taken.epoch)
+            if not self._called and (asked := self._agreed()[0]) is not None:  # later, it may be all of an epoch
+                self._save_and_leave(asked, taken.in_epoch, taken.epoch)
             self._called = True
             logs = taken(iterator)
             self._signals.waits = True
-            self._stepped = self._stepped or (taken.epoch, taken.in_epoch) != before
-            if self._signals.asked is not None:
-                self._save_and_leave(taken.in_epoch, taken.epoch)
+            new = (taken.epoch, taken.in_epoch) != before  # Keras also counts steps that an earlier process took
+            self._stepped = self._stepped or new
             due = time.monotonic() - self._saved_at >= self.every and (self._saving is None or self._saving.done())
-            if due and (taken.epoch, taken.in_epoch) != before:  # Keras also counts steps that an earlier process took
+            asked, due = self._agreed(due and new)
+            if asked is not None:
+                self._save_and_leave(asked, taken.in_epoch, taken.epoch)
+            if due:
                 self._save(taken.in_epoch, taken.epoch)
             return logs
 
@@ -280,33 +295,36 @@ class Saver:
         """Keep the position behind an epoch."""
         if self.standing is not None:
             self.standing.remembered = callback_state.remembered(self.standing.callbacks)
-        if self._signals.asked is not None:
-            self._save_and_leave(0, epoch + 1, stopped)
+        if (asked := self._agreed()[0]) is not None:
+            self._save_and_leave(asked, 0, epoch + 1, stopped)
         self._save(0, epoch + 1, stopped)
 
     def validation_begins(self) -> None:
         """The epoch's own metrics are about to be reset."""
-        if self.standing is not None and self.within:
-            self._metrics = _values(self.standing.metrics())
+        if self.standing is not None:
+            self._metrics = per_replica.values(self.standing.metrics())
 
     def validating(self) -> None:
         """Between two batches of validation: all steps of the epoch are taken, and it is not judged yet."""
-        if self._signals.asked is not None and self.standing is not None:
+        if (asked := self._agreed()[0]) is not None and self.standing is not None:
             taken = self.standing.taken
             if self.standing.averages is not None:
                 self.standing.averages.outside()
-            self._save_and_leave(taken.in_epoch, taken.epoch, metrics=self._metrics)
+            self._save_and_leave(asked, taken.in_epoch, taken.epoch, metrics=self._metrics)
 
     def _save_and_leave(
-        self, steps: int, epoch: int, stopped: bool = False, metrics: list[np.ndarray] | None = None
+        self, asked: str, steps: int, epoch: int, stopped: bool = False, metrics: list[np.ndarray] | None = None
     ) -> None:
         self._save(steps, epoch, stopped, metrics)
-        raise Interrupted(self._signals.asked or "SIGTERM", _where(self.checkpoint))
+        raise Interrupted(asked, _where(self.checkpoint))
 
     def _save(self, steps: int, epoch: int, stopped: bool = False, metrics: list[np.ndarray] | None = None) -> None:
         """Take a copy now, and write it while the run goes on."""
         here, watch = self.standing, self.watch
-        if self.checkpoint is None or here is None or watch is None or not self.writes or (steps and not self.within):
+        if self.checkpoint is None or here is None or watch is None:
+            return
+        counted = per_replica.whole(metrics or per_replica.values(here.metrics()), self.workers) if steps else []
+        if not self.writes:
             return
         if self._lock is not None:
             self._lock.check()
@@ -316,7 +334,7 @@ class Saver:
             "weight": _values(watch.variables),
             "optimizer": _values(here.optimizer.variables),
             "random": _values(here.random()),
-            "metric": (metrics or _values(here.metrics())) if steps else [],
+            "metric": counted,
             "start": watch.start,
             "best": watch.kept if watch.best_epoch >= 0 else [],
         }

@@ -25,6 +25,7 @@ class Sharing:
 
     def __init__(self, strategy: tf.distribute.Strategy, count: int, at: int, first: int):
         self.strategy, self.count, self.at, self.first = strategy, count, at, first
+        self._sums: dict[tuple[tuple[int, ...], str], Any] = {}
 
     def of(self, encoded: Encoded) -> np.ndarray:
         """The examples of this process, int64: long ones and short ones as many as the others have."""
@@ -36,6 +37,10 @@ class Sharing:
     def everywhere(self, true: bool) -> bool:
         """Whether it is true in every process."""
         return int(self._sum(np.array([true], np.int32))[0]) == self.count
+
+    def anywhere(self, true: Sequence[bool]) -> list[bool]:
+        """Which of some statements are true in at least one process."""
+        return (self._sum(np.array(true, np.int32)) > 0).tolist()
 
     def alike(self, value: int) -> bool:
         """Whether it is the same number in every process."""
@@ -55,17 +60,20 @@ class Sharing:
         return float(self._sum(errors).max())
 
     def _sum(self, values: np.ndarray) -> np.ndarray:
-        given = tf.constant(values)
+        kind = values.shape, values.dtype.name
+        if kind not in self._sums:
+            self._sums[kind] = tf.function(self._added, autograph=False).get_concrete_function(
+                tf.TensorSpec(values.shape, values.dtype)
+            )
+        found: np.ndarray = self._sums[kind](tf.constant(values)).numpy()
+        return found
 
+    def _added(self, given: tf.Tensor) -> tf.Tensor:
         def own() -> tf.Tensor:
             here = tf.cast(tf.distribute.get_replica_context().replica_id_in_sync_group, tf.int32)
             return tf.where(here == self.first, given, tf.zeros_like(given))
 
-        def add() -> tf.Tensor:
-            return self.strategy.reduce("SUM", self.strategy.run(own), axis=None)
-
-        found: np.ndarray = tf.function(add, autograph=False).get_concrete_function()().numpy()
-        return found
+        return self.strategy.reduce("SUM", self.strategy.run(own), axis=None)
 
 
 def _summable(dtype: np.dtype) -> Any:

@@ -10,6 +10,8 @@ from typing import Any
 
 from tfvertical.errors import Interrupted
 
+NAMES = ("SIGTERM", "SIGINT")  # the signals that are heard
+
 
 class Ends(BaseException):
     """Thrown where a signal finds the program; never leaves this package.
@@ -52,7 +54,7 @@ class Listener:
                 self.thrown = True
                 raise Ends(self.asked)
 
-        before = {number: signal.signal(number, heard) for number in (signal.SIGTERM, signal.SIGINT)}
+        before = {number: signal.signal(number, heard) for number in map(signal.Signals.__getitem__, NAMES)}
         try:
             yield
         finally:

@@ -145,7 +145,7 @@ def run(
         else run_identity.of_run(task, resolved, moving, train, validation, settings, described)
     )
     kept_at = checkpoint if checkpoint is None or isinstance(checkpoint, Checkpoint) else Checkpoint(checkpoint)
-    saver = Saver(kept_at, checkpoint_every, config, events, replicas.several(strategy))
+    saver = Saver(kept_at, checkpoint_every, config, events, shared)
     try:
         with saver.open(watch) as position, replicas.together(strategy):
             _same_run(shared, config)

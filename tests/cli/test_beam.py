@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import pickle
@@ -52,6 +53,21 @@ def test_beam_predicts_every_row_once_as_row_by_row(trained, files, tmp_path, ca
                 assert found[key]["score"] == pytest.approx(row["score"], abs=1e-5)
     assert main([*asked, "--out", str(tmp_path / "out")]) == 2
     assert "--overwrite" in capsys.readouterr().err
+
+
+def test_work_that_is_done_again_leaves_no_row_twice(trained, files, tmp_path, monkeypatch):
+    """A runner hands out a bundle of work anew when a worker is lost; this one does so with each of them."""
+    from tfvertical import beam as room
+
+    seen, real = [], room._Read.process
+    monkeypatch.setattr(room._Read, "process", lambda self, path: seen.append(path) or real(self, path))
+    monkeypatch.setattr(room, "FnApiRunner", functools.partial(room.FnApiRunner, bundle_repeat=1))
+    counts = room.predict(trained.bundle, str(files / "rows-*.jsonl"), tmp_path)
+    assert len(seen) > 3, "nothing was done again"
+    assert (counts["read"], counts["predicted"], counts["quarantined"]) == (70, 66, 4)
+    for name, count in (("predictions", 66), ("quarantine", 4)):
+        rows = [(row["file"], row["id"]) for row in lines(tmp_path, name)]
+        assert len(rows) == len(set(rows)) == count
 
 
 def test_a_file_that_breaks_off_is_set_aside_and_the_others_are_predicted(trained, tmp_path, capsys):

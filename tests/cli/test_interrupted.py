@@ -21,6 +21,7 @@ from tfvertical.errors import CheckpointError
 from tfvertical.tasks._task import BackboneTask
 
 PROGRAM = "import sys; from tfvertical.cli import main; sys.exit(main())"
+ENDS = 10.0  # seconds after SIGTERM
 LONG = ["--set", "adaptation.head_epochs=40", "--set", "export=[]"]  # time enough to be interrupted
 
 
@@ -62,9 +63,11 @@ def test_the_same_command_goes_on_and_ends_alike(
     out, unfinished = tmp_path / "run", tmp_path / ("positions" if address else "run.unfinished")
     more = ["--checkpoint", f"file://{unfinished}"] if address else []
     started = interrupted(place, out, number, unfinished, more)
+    sent = time.monotonic()
     said = started.communicate(timeout=60)[1]
     assert started.returncode == (-signal.SIGKILL if number == signal.SIGKILL else 75), said
     if number == signal.SIGTERM:
+        assert time.monotonic() - sent < ENDS
         assert "run the same again" in said and "Traceback" not in said
     read, real = [], Checkpoint._read
     monkeypatch.setattr(Checkpoint, "_read", lambda self, number: read.append(number) or real(self, number))

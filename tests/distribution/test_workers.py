@@ -9,12 +9,15 @@ import numpy as np
 import pytest
 
 from tests.distribution.starting import addresses, ended, start, together, until_saved
+from tfvertical.checkpoint import Checkpoint
 
-STOPS = 30.0  # seconds after which the others have ended
+STOPS = 30.0  # seconds after which the others of one that is gone have ended
+ENDS = 10.0  # after which a run that is asked to end has
+SLOW = {"every": 0.0, "pause": 0.5}  # a position after each step, and the next one some time later
 
 
-@pytest.mark.parametrize(("count", "kind", "how"), [(2, "text", "gradual"), (3, "image", "full")])
-def test_workers_agree_to_the_bit_and_with_one_device(root, count, kind, how):
+def test_workers_agree_to_the_bit_and_with_one_device(root):
+    count, kind, how = 3, "image", "full"  # two, and texts: tests/test_benchmarks.py
     alone = ended(start(0, [], root, kind=kind, how=how))
     found = together(root, count, kind=kind, how=how)
     assert {each["digest"] for each in found} == {found[0]["digest"]}
@@ -42,10 +45,9 @@ def whole(root) -> dict[str, Any]:
     return one
 
 
-@pytest.mark.parametrize("killed", [0, 1])
-def test_the_others_stop_when_one_is_killed_and_a_relaunch_ends_as_if_it_had_not_been(root, tmp_path, killed, whole):
-    where, kept = addresses(2), tmp_path / "run"
-    running = [start(at, where, root, checkpoint=str(kept), pause=1.0, **BROKEN) for at in range(2)]
+def test_the_others_stop_when_the_first_is_killed_and_a_relaunch_ends_as_if_it_had_not_been(root, tmp_path, whole):
+    where, kept, killed = addresses(2), tmp_path / "run", 0
+    running = [start(at, where, root, checkpoint=str(kept), **SLOW, **BROKEN) for at in range(2)]
     until_saved(kept, running)
     running[killed].kill()
     at = time.monotonic()
@@ -59,15 +61,18 @@ def test_the_others_stop_when_one_is_killed_and_a_relaunch_ends_as_if_it_had_not
         assert each["history"] == whole["history"]
 
 
-def test_workers_that_are_all_asked_to_end_say_so_and_a_relaunch_goes_on(root, tmp_path, whole):
+def test_workers_end_together_when_the_second_is_asked_and_a_relaunch_goes_on_within_the_epoch(root, tmp_path, whole):
     where, kept = addresses(2), tmp_path / "run"
-    running = [start(at, where, root, checkpoint=str(kept), pause=1.0, **BROKEN) for at in range(2)]
+    running = [start(at, where, root, checkpoint=str(kept), **SLOW, **BROKEN) for at in range(2)]
     until_saved(kept, running)
-    for each in running:
-        each.terminate()
+    running[1].terminate()
+    asked = time.monotonic()
     for each in running:
         _, error = each.communicate(timeout=STOPS)
         raised = [line for line in error.splitlines() if line.startswith("tfvertical.errors.")]
         assert raised[-1].startswith("tfvertical.errors.Interrupted: The run was asked to end (SIGTERM)"), raised
+    assert time.monotonic() - asked < ENDS
+    position = Checkpoint(kept).load()
+    assert position is not None and position.about["steps"] > 0
     for each in together(root, 2, checkpoint=str(kept), **BROKEN):
         assert each["digest"] == whole["digest"] and each["history"] == whole["history"]

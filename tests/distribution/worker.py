@@ -1,7 +1,7 @@
 """Run by tests: one worker of several, each a process of its own. Prints history and a digest of the weights as JSON.
 
-Called with a JSON object: `index`, `addresses` (none: train alone), `kind`, `how`, `epochs`, `checkpoint`, `pause`,
-seconds that each epoch takes longer, `dropout`, and `settings`, others of the run.
+Called with a JSON object: `index`, `addresses` (none: train alone), `kind`, `how`, `epochs`, `checkpoint`, `every`,
+seconds between two saves, `pause`, seconds that each batch takes longer, `dropout`, and `settings`, others of the run.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def main(asked: dict[str, Any]) -> dict[str, Any]:
         task = tiny.make_task(asked["kind"], body_dropout=asked["dropout"], dropout=asked["dropout"])
     train, held_out = (task.encode(tiny.make_examples(asked["kind"], count, seed)) for count, seed in ((37, 0), (7, 1)))
     how = {"frozen": tv.Frozen(), "full": tv.FullFineTuning(), "gradual": tv.GradualUnfreezing(blocks=1)}[asked["how"]]
-    slowly = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: time.sleep(asked["pause"]))
+    slowly = keras.callbacks.LambdaCallback(on_train_batch_begin=lambda batch, logs: time.sleep(asked["pause"]))
     history = training.run(
         task,
         train,
@@ -40,6 +40,7 @@ def main(asked: dict[str, Any]) -> dict[str, Any]:
         callbacks=[slowly],
         verbose=0,
         checkpoint=asked["checkpoint"],
+        checkpoint_every=asked["every"],
     )
     weights = {name: value.tolist() for name, value in tiny.values(task.model).items()}
     digest = hashlib.sha256(json.dumps(weights, sort_keys=True).encode()).hexdigest()
