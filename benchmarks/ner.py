@@ -11,6 +11,7 @@ SETTINGS = {
     "length": 128,
     "epochs": 4,
     "rate": 1e-4,
+    "head_rate": 1e-2,  # of tags that are trained together; chosen on the development part
     "top": {"rate": 1e-3, "dropout": 0.1},
     "head": {"rate": 1e-3, "epochs": 10, "dropout": 0.4},
     "decay": 0.01,

@@ -20,8 +20,9 @@ NARROW = DEEP | {"last_blocks": 4, "hidden": [128]}
 
 
 def full(work: dict[str, Any]) -> dict[str, Any]:
-    """Every weight, one rate, tags trained together."""
-    return _fitted(work, tv.FullFineTuning(backbone_rate=1.0), {"crf": True})
+    """Every weight, the backbone's at the rate of all contenders; tags trained together, at a rate of their own."""
+    rate = work["head_rate"]
+    return _fitted(work | {"rate": rate}, tv.FullFineTuning(backbone_rate=work["rate"] / rate), {"crf": True})
 
 
 def top(work: dict[str, Any]) -> dict[str, Any]:
