@@ -13,11 +13,13 @@ import time
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from unittest import mock
 
-from benchmarks import full_ft, processes, race, show, syscalls, work
+from benchmarks import full_ft, measured, processes, race, show, syscalls, work
 from benchmarks.contenders import forked
+from benchmarks.measured import Measured
+from benchmarks.parts import Parts
 from tfvertical.checkpoint import Checkpoint
 
 QUESTION = (
@@ -32,51 +34,77 @@ LEAST = 0.98  # of the speed that a run has without saving
 
 
 def main(arguments: Sequence[str] | None = None) -> tuple[str, bool]:
-    """Three tables' rows and the closing lines; the section of RESULTS.md, and whether everything held."""
+    """Three tables' rows and the closing lines; the section of RESULTS.md, and whether everything held.
+
+    What was found is kept part by part, of the kills run by run: a benchmark that is cut goes on where it was, as long
+    as the commit is the same, and a part that is asked for alone joins those that were run before.
+    """
     options = race.options(arguments, QUESTION)
     runs, damages, texts = SHORT if options.smoke else FULL
-    with tempfile.TemporaryDirectory() as folder:
-        killed = _killed(Path(folder), runs, texts)
-        damaged = _damaged(Path(folder), damages)
-        spoilt = syscalls.outcomes(Path(folder), 6 if options.smoke else None) if syscalls.there() else []
-    calls = "" if options.smoke else ", each call once"
-    lines = [
-        QUESTION,
-        "",
-        "| fault | trials | as it must be | |",
-        "|---|---|---|---|",
-        f"| SIGKILL at a random moment | {killed['kills']} in {runs} runs | {killed['equal']} runs ended with the bits "
-        f"of the uninterrupted one | {killed['from zero']} killed before the first save; at most {killed['repeated']} "
-        "intervals repeated |",
-        f"| one bit flipped, or a file cut | {damaged['trials']} | {damaged['refused']} passed over, the generation "
-        "before used | |",
-        *(
-            f"| {each.fault} at a system call of a save | {each.trials}{calls} | {each.whole} left the position "
-            f"before or the new one whole, and the next save went well | {each.spoilt} saves ended early |"
-            for each in spoilt
-        ),
-        *(
-            []
-            if spoilt
-            else ["| a fault at a system call of a save | none: `strace` is not there, or may not trace | | |"]
-        ),
-        "",
-        *(_closing(f"faults[{each.fault} at a call]", each.whole, each.trials) for each in spoilt),
-        _closing("faults[damage]", damaged["refused"], damaged["trials"]),
-    ]
-    well = bool(spoilt) and all(each.whole == each.trials for each in spoilt)
-    well = well and killed["equal"] == runs and damaged["refused"] == damaged["trials"] and killed["repeated"] <= 1
-    well = well and killed["kills"] > runs * (KILLS - 1)  # else they came when all was done
-    if not options.smoke:
-        ratios = _costs(options.rounds)
-        median, least, most = statistics.median(ratios), min(ratios), max(ratios)
-        well = well and median >= LEAST
+    with tempfile.TemporaryDirectory() as made:
+        kept = Parts(Path(made) / "faults.json" if options.smoke else KEPT, list(PARTS))
+        folder, asked = Path(made), [name for name in PARTS if not options.only or name in options.only]
+        if {"kills", "damage"} & set(asked):
+            whole = _uninterrupted(folder, texts)
+        if "kills" in asked:
+            _killed(whole, runs, kept)
+        if "damage" in asked:
+            kept.put("damage", _damaged(folder, damages))
+        if "calls" in asked and syscalls.there():
+            kept.put("calls", {"rows": syscalls.outcomes(folder, 6 if options.smoke else None)})
+        if "costs" in asked and not options.smoke:
+            kept.put("costs", {"ratios": _costs(options.rounds)})
+        lines, well = _told(kept, runs)
+        well = well and all(kept.get(name) for name in PARTS if name != "costs" or not options.smoke)
+    print("\n".join(lines), flush=True)
+    facts = Measured(*(kept.joined(name) for name in ("date", "commit", "machine")))
+    return show.headed("faults", lines, facts, options.rounds, options.smoke), well
+
+
+PARTS = ("kills", "damage", "calls", "costs")
+KEPT = measured.FOLDER / "faults" / "parts.json"
+
+
+def _told(kept: Parts, runs: int) -> tuple[list[str], bool]:
+    """The lines of what was found, and whether all of it is as it must be."""
+    lines = [QUESTION, "", "| fault | trials | as it must be | |", "|---|---|---|---|"]
+    closing, held = [], []
+    if killed := kept.get("kills"):
+        rows = killed["rows"]
+        kills, equal = (sum(row[name] for row in rows) for name in ("kills", "equal"))
+        repeated = max(row["repeated"] for row in rows)
         lines.append(
+            f"| SIGKILL at a random moment | {kills} in {len(rows)} runs | {equal} runs ended with the bits of the "
+            f"uninterrupted one | {sum(row['from zero'] for row in rows)} killed before the first save; at most "
+            f"{repeated} intervals repeated |"
+        )
+        held.append(equal == len(rows) == runs and repeated <= 1 and kills > runs * (KILLS - 1))  # else all was done
+    if damage := kept.get("damage"):
+        lines.append(
+            f"| one bit flipped, or a file cut | {damage['trials']} | {damage['refused']} passed over, the generation "
+            "before used | |"
+        )
+        closing.append(_closing("faults[damage]", damage["refused"], damage["trials"]))
+        held.append(damage["refused"] == damage["trials"])
+    for fault, trials, whole, spoilt in (kept.get("calls") or {"rows": []})["rows"]:
+        lines.append(
+            f"| {fault} at a system call of a save | {trials}, each call once | {whole} left the position before or "
+            f"the new one whole, and the next save went well | {spoilt} saves ended early |"
+        )
+        closing.append(_closing(f"faults[{fault} at a call]", whole, trials))
+        held.append(whole == trials)
+    if not kept.get("calls"):
+        lines.append("| a fault at a system call of a save | none yet: it takes `strace`, which may trace | | |")
+    if costs := kept.get("costs"):
+        ratios = costs["ratios"]
+        median, least, most = statistics.median(ratios), min(ratios), max(ratios)
+        closing.append(
             f"faults[speed with saves]: ratio={median:.3f}  range={least:.3f}–{most:.3f}  quality=–  target={LEAST}"
         )
-    lines.append(_closing("faults", killed["equal"], runs))
-    print("\n".join(lines), flush=True)
-    return show.section("faults", lines, options), well
+        held.append(median >= LEAST)
+    if killed:
+        closing.append(_closing("faults", equal, len(rows)))
+    return [*lines, "", *closing], all(held)
 
 
 def _closing(name: str, held: int, trials: int) -> str:
@@ -118,8 +146,18 @@ class Trainings:
         return bool(started.exitcode == 0)
 
 
-def _killed(folder: Path, runs: int, texts: int) -> dict[str, int]:
-    """How many runs ended alike, how many kills there were, how many before a first save, how many saves were lost."""
+class Whole(NamedTuple):
+    """The run that nobody kills: what starts others like it, and what it did."""
+
+    folder: Path
+    texts: int
+    trainings: Trainings
+    result: str
+    saves: int
+    between: float  # seconds from one save to the next
+
+
+def _uninterrupted(folder: Path, texts: int) -> Whole:
     trainings = Trainings(folder)
     results = []
     for name in ("cold", "whole"):  # the second finds the frozen part's outputs, as all runs do
@@ -127,34 +165,37 @@ def _killed(folder: Path, runs: int, texts: int) -> dict[str, int]:
         if not trainings.well(made):
             raise SystemExit("faults: an uninterrupted run failed")
         results.append(Path(made["result"]).read_text(encoding="utf-8"))
-    want, again = results
-    if want != again:
+    if results[0] != results[1]:
         raise SystemExit("faults: two uninterrupted runs differ")
-    lines = _lines(Path(made["log"]))
-    saves = _saves(Path(made["log"]))
+    lines, saves = _lines(Path(made["log"])), _saves(Path(made["log"]))
     between = (float(lines[-1].split()[2]) - float(lines[0].split()[2])) / saves
-    found = {"equal": 0, "kills": 0, "from zero": 0, "repeated": 0}
-    for run in range(runs):
-        chance, made = random.Random(run), _work(folder, f"run-{run}", texts)
-        log, result, before = Path(made["log"]), Path(made["result"]), list[int]()
+    return Whole(folder, texts, trainings, results[1], saves, between)
+
+
+def _killed(whole: Whole, runs: int, kept: Parts) -> None:
+    """Of each run whether it ended alike, how many kills there were, before a first save, and how many saves lost."""
+    rows = kept.begun("kills").get("rows", [])
+    for run in range(len(rows), runs):
+        chance, made = random.Random(run), _work(whole.folder, f"run-{run}", whole.texts)
+        log, result, before, kills = Path(made["log"]), Path(made["result"]), list[int](), 0
         for _ in range(KILLS):
-            started = trainings.start(made)
-            behind = (before or [0])[-1] + chance.randrange(max(1, saves // KILLS))
+            started = whole.trainings.start(made)
+            behind = (before or [0])[-1] + chance.randrange(max(1, whole.saves // KILLS))
             while (len(_begun(log)) == len(before) or _saves(log) < behind) and started.is_alive():
                 time.sleep(0.02)
-            time.sleep(chance.uniform(0, between))
-            found["kills"] += started.is_alive()
+            time.sleep(chance.uniform(0, whole.between))
+            kills += started.is_alive()
             started.kill()
             started.join()
             before.append(_saves(log))
-        same = trainings.well(made) and result.exists() and result.read_text(encoding="utf-8") == want
+        ended = whole.trainings.well(made) and result.exists()
+        same = ended and result.read_text(encoding="utf-8") == whole.result
         resumed = _begun(log)[1:]
-        found["equal"] += same
-        found["from zero"] += resumed.count(0)
-        found["repeated"] = max(found["repeated"], *(a - b for a, b in zip(before, resumed, strict=True)))
+        repeated = max(a - b for a, b in zip(before, resumed, strict=True))
+        rows.append({"equal": same, "kills": kills, "from zero": resumed.count(0), "repeated": repeated})
+        kept.put("kills", {"rows": rows})
         print(f"  run {run + 1}: resumed from saves {resumed} of {before}, equal {same}", file=sys.stderr, flush=True)
         shutil.rmtree(log.parent)
-    return found
 
 
 def _lines(log: Path) -> list[str]:

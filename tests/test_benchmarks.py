@@ -12,7 +12,20 @@ from dataclasses import replace
 import pytest
 
 from benchmarks import __main__ as every
-from benchmarks import distribution, faults, gradual, measured, picture, processes, race, show, syscalls, verdicts, work
+from benchmarks import (
+    distribution,
+    faults,
+    gradual,
+    measured,
+    parts,
+    picture,
+    processes,
+    race,
+    show,
+    syscalls,
+    verdicts,
+    work,
+)
 from benchmarks.contenders import clock
 from benchmarks.race import Contender, Outcome, Race, Row
 from tfvertical import kernels
@@ -339,6 +352,30 @@ def test_runs_that_are_killed_end_as_if_they_had_not_been(shared_data, capsys):
     section, well = faults.main(["--smoke"])
     assert well, capsys.readouterr().err
     assert "faults: ratio=1.00" in section and "quality=5/5" in section
+
+
+def test_a_long_benchmark_that_is_cut_goes_on_where_it_was(tmp_path, monkeypatch):
+    kept = parts.Parts(tmp_path / "parts.json", ["kills", "damage"])
+    assert kept.begun("kills") == {} and kept.get("damage") is None
+    kept.put("kills", {"rows": [1, 2]})
+    assert parts.Parts(kept.path, kept.names).begun("kills") == {"rows": [1, 2]}
+    monkeypatch.setattr(show, "commit", lambda: "another")
+    later = parts.Parts(kept.path, kept.names)
+    assert later.begun("kills") == {} and later.get("kills") == {"rows": [1, 2]}
+    later.put("damage", {"trials": 500})
+    assert later.joined("commit").endswith(", another") and later.joined("machine") == kept.joined("machine")
+
+
+def test_faults_are_held_only_where_every_run_ended_alike(tmp_path):
+    kept = parts.Parts(tmp_path / "parts.json", faults.PARTS)
+    row = {"equal": True, "kills": 2, "from zero": 1, "repeated": 1}
+    for rows, held in (([row, row], True), ([row], False), ([row, row | {"equal": False}], False)):
+        kept.put("kills", {"rows": rows})
+        assert faults._told(kept, 2)[1] == held
+    kept.put("kills", {"rows": [row, row]})
+    kept.put("calls", {"rows": [["SIGKILL", 9, 8, 9]]})
+    lines, held = faults._told(kept, 2)
+    assert not held and "faults[SIGKILL at a call]: ratio=0.89  range=–  quality=8/9  target=1.00" in lines
 
 
 def test_replicas_and_workers_train_as_one_device_does(capsys):
