@@ -378,12 +378,6 @@ def test_faults_are_held_only_where_every_run_ended_alike(tmp_path):
     assert not held and "faults[SIGKILL at a call]: ratio=0.89  range=–  quality=8/9  target=1.00" in lines
 
 
-def test_replicas_and_workers_train_as_one_device_does(capsys):
-    section, well = distribution.main(["--smoke"])
-    assert well, section
-    assert "quality=4/4" in section
-
-
 @pytest.mark.skipif(not syscalls.there(), reason="strace is not installed, or may not trace")
 def test_whatever_system_call_of_a_save_fails_a_whole_position_is_left(tmp_path):
     killed, full, broken = syscalls.outcomes(tmp_path, most=3)

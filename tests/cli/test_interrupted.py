@@ -21,7 +21,7 @@ from tfvertical.errors import CheckpointError
 from tfvertical.tasks._task import BackboneTask
 
 PROGRAM = "import sys; from tfvertical.cli import main; sys.exit(main())"
-ENDS = 10.0  # seconds after SIGTERM
+SOON = 10.0  # seconds after SIGTERM
 LONG = ["--set", "adaptation.head_epochs=40", "--set", "export=[]"]  # time enough to be interrupted
 
 
@@ -67,7 +67,7 @@ def test_the_same_command_goes_on_and_ends_alike(
     said = started.communicate(timeout=60)[1]
     assert started.returncode == (-signal.SIGKILL if number == signal.SIGKILL else 75), said
     if number == signal.SIGTERM:
-        assert time.monotonic() - sent < ENDS
+        assert time.monotonic() - sent < SOON
         assert "run the same again" in said and "Traceback" not in said
     read, real = [], Checkpoint._read
     monkeypatch.setattr(Checkpoint, "_read", lambda self, number: read.append(number) or real(self, number))

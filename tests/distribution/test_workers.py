@@ -16,8 +16,8 @@ ENDS = 10.0  # after which a run that is asked to end has
 SLOW = {"every": 0.0, "pause": 0.5}  # a position after each step, and the next one some time later
 
 
-def test_workers_agree_to_the_bit_and_with_one_device(root):
-    count, kind, how = 3, "image", "full"  # two, and texts: tests/test_benchmarks.py
+@pytest.mark.parametrize(("count", "kind", "how"), [(2, "text", "gradual"), (3, "image", "full")])
+def test_workers_agree_to_the_bit_and_with_one_device(root, count, kind, how):
     alone = ended(start(0, [], root, kind=kind, how=how))
     found = together(root, count, kind=kind, how=how)
     assert {each["digest"] for each in found} == {found[0]["digest"]}
@@ -45,8 +45,9 @@ def whole(root) -> dict[str, Any]:
     return one
 
 
-def test_the_others_stop_when_the_first_is_killed_and_a_relaunch_ends_as_if_it_had_not_been(root, tmp_path, whole):
-    where, kept, killed = addresses(2), tmp_path / "run", 0
+@pytest.mark.parametrize("killed", [0, 1])
+def test_the_others_stop_when_one_is_killed_and_a_relaunch_ends_as_if_it_had_not_been(root, tmp_path, killed, whole):
+    where, kept = addresses(2), tmp_path / "run"
     running = [start(at, where, root, checkpoint=str(kept), **SLOW, **BROKEN) for at in range(2)]
     until_saved(kept, running)
     running[killed].kill()
