@@ -13,7 +13,6 @@ import pytest
 
 from benchmarks import __main__ as every
 from benchmarks import (
-    distribution,
     faults,
     gradual,
     measured,
