@@ -19,8 +19,8 @@ from benchmarks import processes, race, show
 from tests.distribution import starting
 
 QUESTION = (
-    "Tiny models, examples in batches of 8, the last of which has 5: the largest difference of a weight, and the "
-    "reported loss, from training on one device; what the other workers do when one is killed, or asked to end."
+    "Tiny models, 37 examples in batches of 8 (the last has 5): the largest difference of a weight, and the reported "
+    "loss, from training on one device; what the other workers do when one is killed, or asked to end."
 )
 KINDS = (
     *("text", "image", "token", "chain", "answers", "pair", "apart"),
@@ -29,7 +29,7 @@ KINDS = (
 NAMES = {"token": "entities", "chain": "entities, crf", "pair": "pairs", "apart": "pairs, two encoders"}
 ADAPTATIONS = ("frozen", "full", "gradual", "discriminative")
 CASES: list[dict[str, Any]] = [
-    *({"kind": kind, "how": how, "batch": 8, "count": 21} for kind in KINDS for how in ADAPTATIONS),
+    *({"kind": kind, "how": how, "batch": 8, "count": 37} for kind in KINDS for how in ADAPTATIONS),
     {"kind": "image", "how": "statistics", "batch": 8, "count": 37},
     {"kind": "text", "how": "full", "batch": 8, "count": 37, "accumulate": 2},
 ]

@@ -51,7 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> tuple[str, bool]:
         if "damage" in asked:
             kept.put("damage", _damaged(folder, damages))
         if "calls" in asked and syscalls.there():
-            kept.put("calls", {"rows": syscalls.outcomes(folder, 6 if options.smoke else None)})
+            kept.put(
+                "calls", {"rows": syscalls.outcomes(folder, 6 if options.smoke else None), "all": not options.smoke}
+            )
         if "costs" in asked and not options.smoke:
             kept.put("costs", {"ratios": _costs(options.rounds)})
         lines, well = _told(kept, runs)
@@ -86,14 +88,16 @@ def _told(kept: Parts, runs: int) -> tuple[list[str], bool]:
         )
         closing.append(_closing("faults[damage]", damage["refused"], damage["trials"]))
         held.append(damage["refused"] == damage["trials"])
-    for fault, trials, whole, spoilt in (kept.get("calls") or {"rows": []})["rows"]:
+    calls = kept.get("calls") or {"rows": [], "all": False}
+    each = ", each call once" if calls["all"] else ""
+    for fault, trials, whole, spoilt in calls["rows"]:
         lines.append(
-            f"| {fault} at a system call of a save | {trials}, each call once | {whole} left the position before or "
+            f"| {fault} at a system call of a save | {trials}{each} | {whole} left the position before or "
             f"the new one whole, and the next save went well | {spoilt} saves ended early |"
         )
         closing.append(_closing(f"faults[{fault} at a call]", whole, trials))
         held.append(whole == trials)
-    if not kept.get("calls"):
+    if not calls["rows"]:
         lines.append("| a fault at a system call of a save | none yet: it takes `strace`, which may trace | | |")
     if costs := kept.get("costs"):
         ratios = costs["ratios"]
@@ -175,6 +179,7 @@ def _uninterrupted(folder: Path, texts: int) -> Whole:
 def _killed(whole: Whole, runs: int, kept: Parts) -> None:
     """Of each run whether it ended alike, how many kills there were, before a first save, and how many saves lost."""
     rows = kept.begun("kills").get("rows", [])
+    rows = rows if len(rows) < runs else []  # all of them were done: once more
     for run in range(len(rows), runs):
         chance, made = random.Random(run), _work(whole.folder, f"run-{run}", whole.texts)
         log, result, before, kills = Path(made["log"]), Path(made["result"]), list[int](), 0

@@ -372,7 +372,7 @@ def test_faults_are_held_only_where_every_run_ended_alike(tmp_path):
         kept.put("kills", {"rows": rows})
         assert faults._told(kept, 2)[1] == held
     kept.put("kills", {"rows": [row, row]})
-    kept.put("calls", {"rows": [["SIGKILL", 9, 8, 9]]})
+    kept.put("calls", {"rows": [["SIGKILL", 9, 8, 9]], "all": True})
     lines, held = faults._told(kept, 2)
     assert not held and "faults[SIGKILL at a call]: ratio=0.89  range=–  quality=8/9  target=1.00" in lines
 

@@ -30,7 +30,7 @@ def start(index: int, where: list[str], root: Path, **asked: Any) -> Forked:
     return Forked(["-m", "tests.distribution.worker", json.dumps(given)], root, environment)
 
 
-def ended(process: Forked, seconds: float = 400) -> dict[str, Any]:
+def ended(process: Forked, seconds: float = 180) -> dict[str, Any]:
     try:
         out, error = process.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:
