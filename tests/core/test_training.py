@@ -63,6 +63,8 @@ def test_workers_that_train_different_runs_are_told_before_a_step(monkeypatch):
         asked = []
 
         class Differ:
+            at = 0
+
             def alike(self, value):
                 asked.append(value)
                 return False
