@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
 import os
+import random
 import socket
 import subprocess
 import time
@@ -13,14 +16,19 @@ from typing import Any
 
 from tests.forking import Forked
 
+PORTS = range(20_000, 32_000)  # below those that Linux gives to whoever connects: none is taken between look and use
+_given = itertools.cycle(random.Random(os.getpid()).sample(PORTS, len(PORTS)))  # other processes try others first
+
 
 def addresses(count: int) -> list[str]:
-    """Free ports of this machine."""
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    found = [f"127.0.0.1:{each.getsockname()[1]}" for each in held]
-    for each in held:
-        each.close()
-    return found
+    """Free ports of this machine, that this process has not given lately."""
+    found: list[str] = []
+    for port in itertools.islice(_given, len(PORTS)):
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            found.append(f"127.0.0.1:{port}")
+        if len(found) == count:
+            return found
+    raise RuntimeError(f"fewer than {count} ports of {PORTS} are free")
 
 
 def start(index: int, where: list[str], root: Path, **asked: Any) -> Forked:
