@@ -113,7 +113,10 @@ class Checkpoint:
             raise
         except (OSError, TypeError, ValueError) as error:
             raise CheckpointError(f"The run's position could not be saved: {error}") from error
-        halves = set(self.place.halves())
+        try:
+            halves = set(self.place.halves())
+        except OSError:  # the position is there; what is old is removed another time
+            return
         broken = self._damaged.union(number for number in numbers if _name(number) in halves)
         whole = sorted(set(numbers) - broken)
         for old in {*whole[: -(GENERATIONS - 1) or None], *broken.intersection(numbers)}:

@@ -48,8 +48,13 @@ def reason_against(model: keras.Model, encoded: Encoded, callbacks: Sequence[ker
 
 def watched(callbacks: Sequence[keras.callbacks.Callback]) -> str | None:
     """Which callback has to see every batch, in a few words; None where none has."""
-    curious = next((type(callback).__name__ for callback in callbacks if _wants_batches(callback)), None)
-    return None if curious is None else f"{curious} asks for every batch"
+    curious = watching(callbacks)
+    return f"{curious[0]} asks for every batch" if curious else None
+
+
+def watching(callbacks: Sequence[keras.callbacks.Callback]) -> list[str]:
+    """Names of the callbacks that have to see every batch."""
+    return [type(callback).__name__ for callback in callbacks if _wants_batches(callback)]
 
 
 def _wants_batches(callback: keras.callbacks.Callback) -> bool:

@@ -225,10 +225,16 @@ def _tpu(environment: Mapping[str, str], why: str, about: Any, timeout: float) -
             resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu=address)
             tf.config.experimental_connect_to_cluster(resolver)
             tf.tpu.experimental.initialize_tpu_system(resolver)
-        except (ValueError, RuntimeError, tf.errors.OpError) as error:
+        except (
+            ValueError,
+            RuntimeError,
+            OSError,
+            tf.errors.OpError,
+        ) as error:  # it asks the network
             raise ClusterError(
                 f"The TPU {address or 'of this machine'} does not start: {type(error).__name__}: {str(error)[:300]}",
-                fix="restart the runtime; `tfvertical doctor` says what stands in the way",
+                fix="restart the runtime; `tfvertical doctor` says what stands in the way. Without a TPU: unset "
+                f"{' and '.join(TPU_VARIABLES)}, or choose one_device",
             ) from error
         return tf.distribute.TPUStrategy(resolver)
 
@@ -287,8 +293,9 @@ def _devices(kind: str) -> tuple[str, ...]:
 def _tpu_name(environment: Mapping[str, str]) -> str | None:
     """What a TPU is called: the empty string for this machine's own; None where there is none."""
     for variable in TPU_VARIABLES:
-        if environment.get(variable):
-            return environment[variable]
+        if name := environment.get(variable):
+            bare = variable == "COLAB_TPU_ADDR" and "://" not in name  # else it would be taken for a TPU's name
+            return f"grpc://{name}" if bare else name
     import tensorflow as tf
 
     return "local" if tf.config.list_physical_devices("TPU") else None

@@ -156,7 +156,8 @@ def _of_packages(facts: Facts) -> Iterator[Finding]:
     if text and wheel and Version(text).release[:2] != Version(facts.packages[wheel]).release[:2]:
         minor = ".".join(map(str, Version(facts.packages[wheel]).release[:2]))
         told = f"{text} beside {wheel} {facts.packages[wheel]}: its operators are compiled for one minor version"
-        yield Finding("tensorflow-text", told, "problem", f"pip install 'tensorflow-text=={minor}.*'")
+        alone = "" if wheel == "tensorflow" else "--no-deps "  # it requires `tensorflow`, which would come beside it
+        yield Finding("tensorflow-text", told, "problem", f"pip install {alone}'tensorflow-text=={minor}.*'")
     hub, nlp = (facts.packages.get(name) for name in ("keras-hub", "keras-nlp"))
     if hub and nlp and hub != nlp:
         told = f"keras-nlp {nlp} is a name for keras-hub, which is {hub}"

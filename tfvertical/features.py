@@ -22,7 +22,7 @@ from tfvertical import identity, installed, kernels, precision, stages
 from tfvertical.batches import Forward, outputs
 from tfvertical.columns import Dense, Ragged
 from tfvertical.contracts import Column, Encoded
-from tfvertical.errors import StoreError, TrainingError
+from tfvertical.errors import ClusterError, StoreError, TfverticalError, TrainingError
 from tfvertical.outputs import InMemory, Written, numpy_dtype, run, specs_of
 from tfvertical.settings import Settings
 from tfvertical.sharing import Sharing
@@ -160,16 +160,26 @@ def compute(
 
 
 def _together(sharing: Sharing | None, action: Callable[[], Any]) -> Any:
-    """What an action gives; where it fails in one process, it has failed in all: they must go on alike."""
+    """What an action gives; where it fails in one process, it has failed in all: they must go on alike.
+
+    Raises:
+        ClusterError: another process failed by what ends a run.
+        StoreError: another process failed by what a run can go on without.
+        TfverticalError: this one failed.
+    """
     if sharing is None:
         return action()
     found, fault = None, None
     try:
         found = action()
-    except (StoreError, TrainingError) as error:
+    except TfverticalError as error:
         fault = error
-    if sharing.everywhere(fault is None):
+    ends = fault is not None and not isinstance(fault, StoreError | TrainingError)
+    failed, ended = sharing.anywhere([fault is not None, ends])
+    if not failed:
         return found
+    if ended and not ends:
+        raise ClusterError("Another worker ends before the first step; see what it says.") from fault
     raise fault or StoreError("Another worker cannot keep what is frozen; see what it says.")
 
 

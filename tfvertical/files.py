@@ -15,7 +15,7 @@ import re
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,8 @@ from tfvertical.errors import BundleError
 
 # what a file system says that has no such call
 MISSING = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.EINVAL)
+# and of renaming a folder, in particular: mounts of buckets and of drives say all of these
+IMMOVABLE = (*MISSING, errno.EPERM, errno.EXDEV, errno.EMFILE)
 _FORGOTTEN = 3600.0  # seconds after which a half-written folder that no lock can tell from a living one's is removed
 _ADDRESS = re.compile(r"[a-zA-Z][\w+.-]+:/")  # `pathlib.Path` leaves one slash of two
 
@@ -86,7 +88,7 @@ def new_folder(path: str | os.PathLike[str], *, overwrite: bool = False, last: s
             refuse_filled(path, overwrite=overwrite)
             if last is None:
                 _swap.swap(temporary, path)
-            elif not does(_swap.swap, temporary, path):
+            elif not does(_swap.swap, temporary, path, missing=IMMOVABLE):
                 _commit(temporary, path, last)
             _sync_folder(path.parent)
         finally:
@@ -221,12 +223,12 @@ def _locked_temporary(path: Path) -> tuple[Path, int]:
     return temporary, handle
 
 
-def does(call: Callable[..., Any], *given: Any) -> bool:
-    """Call it; whether the file system has such a call."""
+def does(call: Callable[..., Any], *given: Any, missing: Sequence[int] = MISSING) -> bool:
+    """Call it; whether the file system has such a call: `missing` are the errors by which it says that it has not."""
     try:
         call(*given)
     except OSError as error:
-        if error.errno not in MISSING:
+        if error.errno not in missing:
             raise
         return False
     return True

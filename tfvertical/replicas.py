@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +23,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfvertical import fused, stages
+from tfvertical import fused, random_states, stages
 from tfvertical.batches import Forward, arrange
 from tfvertical.errors import ClusterError, TrainingError
 from tfvertical.settings import Settings
@@ -83,7 +84,27 @@ def strategy_of(model: keras.Model) -> tf.distribute.Strategy | None:
             "Some weights of the model were made outside the strategy's scope.",
             fix="make the whole task inside one `scope()`, its backbone too",
         )
-    return next(iter(found.values()))
+    strategy = next(iter(found.values()))
+    _refuse_second(strategy)
+    return strategy
+
+
+_trained: list[weakref.ref[tf.distribute.Strategy]] = []  # the MirroredStrategy that this process trains with
+
+
+def _refuse_second(strategy: tf.distribute.Strategy) -> None:
+    """Raise TrainingError for another MirroredStrategy than the one before: their replicas' sums get mixed up."""
+    if type(strategy) is not tf.distribute.MirroredStrategy or strategy.num_replicas_in_sync == 1:
+        return
+    if not _trained:
+        _trained.append(weakref.ref(strategy))
+    if _trained[0]() is not strategy:
+        raise TrainingError(
+            "A second MirroredStrategy was made in this process, as by a notebook's cell that was run again: the sums "
+            "of its replicas and the first one's get mixed up, and may hang.",
+            fix="restart the process (in a notebook: the kernel), and take `tv.distribution.resolve('mirrored')`, "
+            "which gives the same strategy each time",
+        )
 
 
 def _strategy(variable: Any) -> tf.distribute.Strategy | None:
@@ -216,9 +237,16 @@ class Replicas:
     def _learn(self, batch: Any) -> tf.Tensor:
         """One replica's part of a training step; its part of the loss."""
         part = self._slice(batch)
-        loss, gradients = self._gradients(part) if self.parts == 1 else self._in_parts(part)
+        with self._drawing():
+            loss, gradients = self._gradients(part) if self.parts == 1 else self._in_parts(part)
         self.model.optimizer.apply_gradients(zip(gradients, self.model.trainable_weights, strict=True))
         return loss
+
+    def _drawing(self) -> contextlib.AbstractContextManager[None]:
+        """What is dropped is drawn by replica."""
+        if self.places.replicas == 1:
+            return contextlib.nullcontext()
+        return random_states.apart(self.model, tf.distribute.get_replica_context().replica_id_in_sync_group)
 
     def _gradients(self, part: _Part, parts: Any = 1) -> tuple[tf.Tensor, list[tf.Tensor]]:
         """A part's loss, and the gradients of all that learns; `parts` is how many the batch has here."""

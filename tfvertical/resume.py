@@ -17,7 +17,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from tfvertical import callback_state, per_replica
+from tfvertical import callback_state, per_replica, random_states
 from tfvertical.averages import Averages
 from tfvertical.checkpoint import Checkpoint, Position
 from tfvertical.errors import CheckpointError, ClusterError, Interrupted, TfverticalError
@@ -73,7 +73,7 @@ class Standing:
 
     def random(self) -> list[Any]:
         """States of everything in the task's model that draws."""
-        return [each for each in self.whole.variables if each.name == "seed_generator_state"]
+        return random_states.states(self.whole)
 
     def metrics(self) -> list[Any]:
         """Variables of the metrics."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -47,6 +48,17 @@ class Sharing:
         every = np.zeros(self.count, np.int64)
         every[self.at] = value
         return len(set(self._sum(every).tolist())) == 1
+
+    def stops(self) -> keras.callbacks.Callback:
+        """A callback behind all others: where those of one process end `fit` after an epoch, all processes end it."""
+        callback = keras.callbacks.Callback()
+
+        def ended(epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+            model = callback.model
+            model.stop_training = self.anywhere([bool(model.stop_training)])[0]
+
+        callback.on_epoch_end = ended
+        return callback
 
     def joined(self, arrays: Sequence[np.ndarray], error: float) -> float:
         """Fill arrays in place, which hold zeros where other processes have computed; the largest of all errors."""

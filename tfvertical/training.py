@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras
-import numpy as np
 
 from tfvertical import (
     batches,
@@ -26,6 +25,7 @@ from tfvertical import (
     planning,
     precision,
     proof,
+    random_states,
     refusals,
     remat,
     replicas,
@@ -122,7 +122,7 @@ def run(
     plan = list(adaptation.stages(task, settings.epochs))
     refusals.refuse(task, plan, adaptation, settings, strategy)
     resolved = [stages.resolve(task.components, stage) for stage in plan]  # every mistake before the first epoch
-    _reseed(task.model, settings.seed)
+    random_states.reseed(task.model, settings.seed)
     planned = again.planned if again is not None else None
     planned = planned or planning.plan(
         task, resolved, [train, *([] if validation is None else [validation])], settings, augment is not None
@@ -148,7 +148,7 @@ def run(
     saver = Saver(kept_at, checkpoint_every, config, events, shared)
     try:
         with saver.open(watch) as position, replicas.together(strategy):
-            _same_run(shared, config)
+            _same_run(shared, config | _own_to_a_call(kept_at, called))
             _same_position(shared, position)
             history = History() if position is None else History.read(position.about["recorded"])
             if position is not None:
@@ -184,8 +184,14 @@ def _same_run(sharing: Sharing | None, config: Mapping[str, Any]) -> None:
     if differing:
         raise ClusterError(
             f"Workers train different runs: what differs is of {', '.join(differing)}.",
-            fix="give all of them the same task, data, adaptation and settings, and the same packages",
+            fix="give all of them the same task, data, adaptation, settings and packages, a checkpoint or none, and "
+            "the same callbacks that see batches",
         )
+
+
+def _own_to_a_call(checkpoint: Checkpoint | None, callbacks: Sequence[keras.callbacks.Callback]) -> dict[str, Any]:
+    """What another process of the same run may change, and other workers may not: they would wait at other points."""
+    return {"checkpoint": checkpoint is not None, "callbacks": chunks.watching(callbacks)}
 
 
 def _same_position(sharing: Sharing | None, position: Position | None) -> None:
@@ -314,6 +320,7 @@ def _fit(
                             *averages.around(watch),
                             _epochs_to(job.events, stage.name),
                             *callbacks,
+                            *([] if saver.workers is None else [saver.workers.stops()]),
                             *saver.callbacks(),
                         ],
                         verbose=job.verbose,
@@ -386,11 +393,3 @@ def _statistics(task: Task, resolved: stages.Resolved) -> frozenset[str]:
         for address in of_batch_norm
         if address.rpartition("/")[0] in opened and address.rpartition("/")[2].startswith("moving_")
     )
-
-
-def _reseed(model: keras.Model, seed: int) -> None:
-    """Give every random layer its state anew: a run must not depend on what ran before in this process."""
-    weights = {id(variable) for variable in model.weights}
-    for at, variable in enumerate(variable for variable in model.variables if id(variable) not in weights):
-        state = np.random.default_rng([seed, at]).integers(0, 2**31, size=variable.shape)
-        variable.assign(state.astype(str(variable.dtype)))

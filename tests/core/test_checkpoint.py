@@ -8,6 +8,7 @@ import json
 import os
 import random
 import shutil
+import time
 from typing import Any
 
 import numpy as np
@@ -209,6 +210,30 @@ LACKED = ("rename", "replace", "flock")  # by mounts of Drive and of buckets
 def whole(kept: Checkpoint) -> set[str]:
     """The generations that have all their files, as far as names tell."""
     return {name for name in kept.place.names() if name.startswith("position-")} - set(kept.place.halves())
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.EXDEV, errno.EMFILE])
+def test_a_mount_may_say_in_other_words_that_it_renames_no_folders(tmp_path, monkeypatch, number):
+    def renames_none(name: str) -> None:
+        if name == "rename":
+            raise OSError(number, os.strerror(number))
+
+    kept = saved(tmp_path / "run", 1)
+    seen_before(monkeypatch, renames_none)
+    kept.save(ARRAYS, {"epoch": 7})
+    monkeypatch.undo()
+    assert kept.load().about["epoch"] == 7 and len(whole(kept)) == 2
+
+
+def test_a_clock_that_jumps_back_between_saves_changes_nothing(tmp_path, monkeypatch):
+    kept = saved(tmp_path / "run", 1)
+    half = tmp_path / "run" / ".position-00000002.0123abcd.new"  # of a writer that may be living
+    half.mkdir()
+    monkeypatch.setattr(time, "time", lambda: 0.0)
+    for epoch in (5, 6):
+        kept.save(ARRAYS, {"epoch": epoch})
+    assert kept.load().about["epoch"] == 6 and len(whole(kept)) == 2
+    assert half.exists()
 
 
 class Killed(BaseException):

@@ -62,6 +62,7 @@ def test_what_is_well_is_told_without_a_fix(facts):
         (Facts({"keras": "3.12.0"}, NEEDS), "tensorflow", "pip install 'tensorflow<2.22,>=2.20'"),
         (Facts(WHOLE | {"keras": "2.15.0"}, NEEDS), "keras", "2.15.0, where <4,>=3.12 is needed"),
         (Facts(WHOLE | {"tensorflow-text": "2.19.0"}), "tensorflow-text", "pip install 'tensorflow-text==2.21.*'"),
+        (Facts(TPU | {"tensorflow-text": "2.21.0"}), "tensorflow-text", "install --no-deps 'tensorflow-text==2.20.*'"),
         (Facts(WHOLE, environment={"KERAS_BACKEND": "jax"}), "Keras backend", "KERAS_BACKEND is 'jax'"),
         (Facts(WHOLE, probed=PROBED | {"backend": "torch"}), "Keras backend", "configuration file says 'torch'"),
         (Facts(WHOLE, environment={"TF_USE_LEGACY_KERAS": "1"}), "Keras 2", "unset TF_USE_LEGACY_KERAS"),

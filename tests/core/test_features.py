@@ -20,11 +20,12 @@ from tfvertical.adaptations.gradual_unfreezing import GradualUnfreezing
 from tfvertical.backbones import _folder, _image_model
 from tfvertical.columns import Dense, Ragged, StreamedDense
 from tfvertical.contracts import Encoded
-from tfvertical.errors import ConfigError, StoreError, TrainingError
+from tfvertical.errors import ClusterError, ConfigError, StoreError, TrainingError
 from tfvertical.events import Events
 from tfvertical.export import _parity
 from tfvertical.features import Keeping
 from tfvertical.settings import Settings
+from tfvertical.sharing import Sharing
 from tfvertical.stages import Stage
 from tfvertical.store import Store
 
@@ -264,6 +265,49 @@ def test_what_is_read_from_disk_runs_on_all_replicas_too(tmp_path):
 
     features.compute(prefix, encoded, Keeping(100, Store(tmp_path)), forward=forward)
     assert calls
+
+
+class OneOf(Sharing):
+    """One of several processes, whose others add nothing."""
+
+    def _sum(self, values):
+        return values
+
+
+def test_each_of_several_processes_computes_its_share_and_no_more():
+    task = tiny.text_task()
+    encoded, prefix = task.encode(tiny.texts(21)), prefix_of(task)
+    taken = [OneOf(None, 2, at, at).of(encoded) for at in range(2)]
+    assert sorted(np.concatenate(taken)) == list(range(21))
+
+    def computed(sharing=None):
+        counted = []
+
+        def forward(inputs):
+            counted.append(len(next(iter(inputs.values()))))
+            return batches.traced(prefix)(inputs)
+
+        features.forget()
+        found = features.compute(prefix, encoded, sharing=sharing, forward=forward).encoded
+        return {name: column.take(np.arange(21), None) for name, column in found.columns.items()}, sum(counted)
+
+    (one, few), (other, rest), (whole, every) = (
+        computed(OneOf(None, 2, 0, 0)),
+        computed(OneOf(None, 2, 1, 1)),
+        computed(),
+    )
+    assert (few, rest, every) == (len(taken[0]), len(taken[1]), 21)
+    for name, values in whole.items():
+        np.testing.assert_array_equal(one[name] + other[name], values)
+
+
+def test_what_ends_another_process_ends_this_one_too():
+    """And what another one goes on without, this one goes on without."""
+    for said, error in (([True, True], ClusterError), ([True, False], StoreError)):
+        sharing = OneOf(None, 2, 0, 0)
+        sharing.anywhere = lambda statements, said=said: said
+        with pytest.raises(error, match="Another worker"):
+            features._together(sharing, lambda: 1)
 
 
 def darker(encoded: Encoded, view: int) -> Encoded:

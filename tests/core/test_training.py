@@ -51,13 +51,14 @@ class Recording(Objective):
         return CrossEntropy().loss(outputs, labels)
 
 
-def run(task, train, validation=None, adaptation=None, callbacks=(), events=None, **settings):
+def run(task, train, validation=None, adaptation=None, callbacks=(), events=None, checkpoint=None, **settings):
     encoded = [None if examples is None else task.encode(examples) for examples in (train, validation)]
     chosen = training.Settings(**{"batch_size": 8, "learning_rate": 0.01} | settings)
-    return training.run(task, *encoded, adaptation or Frozen(), chosen, callbacks=callbacks, verbose=0, events=events)
+    given = {"callbacks": callbacks, "events": events, "checkpoint": checkpoint}
+    return training.run(task, *encoded, adaptation or Frozen(), chosen, verbose=0, **given)
 
 
-def test_workers_that_train_different_runs_are_told_before_a_step(monkeypatch):
+def test_workers_that_train_different_runs_are_told_before_a_step(monkeypatch, tmp_path):
     def compared(rows=8, **settings):
         """What one worker compares with the others, by what it is of."""
         asked = []
@@ -72,14 +73,20 @@ def test_workers_that_train_different_runs_are_told_before_a_step(monkeypatch):
         monkeypatch.setattr(training.replicas, "sharing", lambda strategy: Differ())
         task = tiny.text_task(layers=1)
         before = tiny.values(task.model)
-        with pytest.raises(ClusterError, match="augment, data, model, order, settings, stages, task") as error:
+        with pytest.raises(ClusterError, match="augment, callbacks, checkpoint, data, model, order") as error:
             run(task, tiny.texts(rows), epochs=1, **settings)
         assert tiny.largest_difference(before, tiny.values(task.model)) == 0
         return dict(zip(re.findall(r"\w+", str(error.value).partition("is of ")[2]), asked, strict=False))
 
     one = compared()
     assert compared() == one
-    for changed, name in (({"rows": 9}, "data"), ({"learning_rate": 0.02}, "settings")):
+    watching = [keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: None)]
+    for changed, name in (
+        ({"rows": 9}, "data"),
+        ({"learning_rate": 0.02}, "settings"),
+        ({"checkpoint": tmp_path / "run"}, "checkpoint"),  # the others would never be asked when to save
+        ({"callbacks": watching}, "callbacks"),  # takes steps one by one
+    ):
         assert {key for key, value in compared(**changed).items() if value != one[key]} == {name}
 
 

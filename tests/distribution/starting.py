@@ -33,7 +33,7 @@ def addresses(count: int) -> list[str]:
 
 def start(index: int, where: list[str], root: Path, **asked: Any) -> Forked:
     given = {"index": index, "addresses": where, "epochs": 2, "checkpoint": None, "every": 120.0, "pause": 0.0}
-    given |= {"dropout": 0.0, "settings": {}} | asked
+    given |= {"dropout": 0.0, "settings": {}, "stops": []} | asked
     environment = {key: value for key, value in os.environ.items() if key != "TF_CONFIG"}
     return Forked(["-m", "tests.distribution.worker", json.dumps(given)], root, environment)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import urllib.error
 
 import pytest
 
@@ -41,6 +42,101 @@ def test_what_is_not_there_is_refused_with_what_was_looked_for(name, environment
         distribution.resolve(name, environment=environment)
     assert said in str(caught.value)
     assert "Fix: " in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("environment", "devices", "name", "said"),
+    [
+        ({"TPU_NAME": "mine"}, {}, "tpu", "there is a TPU, mine"),
+        ({"COLAB_TPU_ADDR": "10.0.0.2:8470"}, {}, "tpu", "there is a TPU, grpc://10.0.0.2:8470"),
+        ({}, {"GPU": ("GPU:0", "GPU:1")}, "mirrored", "there are 2 GPUs"),
+        ({}, {"GPU": ("GPU:0",)}, "one_device", "there is a GPU"),
+    ],
+)
+def test_auto_says_what_it_takes_and_why(monkeypatch, environment, devices, name, said):
+    monkeypatch.setattr(distribution, "_devices", lambda kind: devices.get(kind, ()))
+    monkeypatch.setattr(distribution, "_once", lambda key, make: None)
+    found = distribution.resolve("auto", environment=environment)
+    assert (found.name, found.why) == (name, said)
+
+
+@pytest.mark.parametrize("error", [urllib.error.URLError("no route"), ValueError("no such TPU"), RuntimeError("busy")])
+def test_a_tpu_that_does_not_start_is_told_with_a_way_to_go_on(monkeypatch, error):
+    """What a notebook leaves in the environment when its runtime is changed."""
+    import tensorflow as tf
+
+    def asked(tpu):
+        assert tpu == "grpc://10.0.0.2:8470"
+        raise error
+
+    monkeypatch.setattr(tf.distribute.cluster_resolver, "TPUClusterResolver", asked)
+    with pytest.raises(ClusterError, match=r"does not start: (?s:.*)unset TPU_NAME and COLAB_TPU_ADDR"):
+        distribution.resolve("auto", environment={"COLAB_TPU_ADDR": "10.0.0.2:8470"})
+
+
+SECOND = """
+import tensorflow as tf
+from unittest import mock
+from tests.core import tiny
+from tfvertical import random_states
+from tfvertical.errors import TrainingError
+
+processor = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(processor, [tf.config.LogicalDeviceConfiguration()] * 2)
+for _ in range(2):
+    with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
+        task = tiny.image_task()
+    try:
+        with mock.patch.object(random_states, "apart", wraps=random_states.apart) as apart:
+            task.fit(tiny.pictures(4), epochs=1, verbose=0)
+    except TrainingError as error:
+        print(error)
+    else:
+        print("trained, draws apart:", apart.called)
+"""
+
+
+def test_a_cell_that_makes_a_strategy_a_second_time_is_told_before_anything_hangs(root):
+    out, error = Forked(["-c", SECOND], root).communicate(timeout=300)
+    first, *more = out.splitlines()
+    assert first == "trained, draws apart: True", error[-2000:]
+    assert "A second MirroredStrategy" in more[0] and "distribution.resolve" in " ".join(more)
+
+
+DRAWN = """
+import keras, numpy as np, tensorflow as tf
+from tfvertical import random_states
+
+processor = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(processor, [tf.config.LogicalDeviceConfiguration()] * 2)
+strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+with strategy.scope():
+    model = keras.Sequential([keras.Input((64,)), keras.layers.Dropout(0.5, seed=1)])
+
+
+@tf.function
+def masks():
+    def own():
+        here = tf.distribute.get_replica_context().replica_id_in_sync_group
+        with random_states.apart(model, here):
+            found = model(tf.ones((2, 64)), training=True)
+        return found, tf.identity(random_states.states(model)[0].value)
+
+    return strategy.run(own)
+
+
+seen = []
+for _ in range(2):
+    found, states = (strategy.experimental_local_results(each) for each in masks())
+    seen += [row.tobytes() for each in found for row in each.numpy()]
+    assert np.array_equal(*(each.numpy() for each in states)), states
+print(len(seen), len(set(seen)))
+"""
+
+
+def test_no_two_replicas_drop_the_same_places(root):
+    out, error = Forked(["-c", DRAWN], root).communicate(timeout=300)
+    assert out.split() == ["8", "8"], error[-2000:]
 
 
 def test_a_name_that_is_none_has_its_nearest():

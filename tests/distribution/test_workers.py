@@ -30,6 +30,12 @@ def test_workers_agree_to_the_bit_and_with_one_device(root, count, kind, how):
             np.testing.assert_allclose(each["history"][name], values, rtol=1e-5, err_msg=name)
 
 
+def test_all_workers_end_after_an_epoch_where_a_callback_of_one_ends_it(root):
+    one, other = together(root, 2, kind="image", how="full", epochs=4, stops=[1])
+    assert len(one["history"]["loss"]) == 1 and one["history"] == other["history"]
+    assert one["digest"] == other["digest"]
+
+
 # what draws at random, remembers, and is narrower than float32
 SETTINGS = {"early_stopping": 3, "precision": "mixed_bfloat16"}
 BROKEN: dict[str, Any] = {"kind": "text", "how": "full", "epochs": 6, "dropout": 0.2, "settings": SETTINGS}
