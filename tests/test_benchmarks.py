@@ -367,8 +367,9 @@ def test_a_long_benchmark_that_is_cut_goes_on_where_it_was(tmp_path, monkeypatch
 
 def test_faults_are_held_only_where_every_run_ended_alike(tmp_path):
     kept = parts.Parts(tmp_path / "parts.json", faults.PARTS)
-    row = {"equal": True, "kills": 2, "from zero": 1, "repeated": 1}
-    for rows, held in (([row, row], True), ([row], False), ([row, row | {"equal": False}], False)):
+    row = {"equal": True, "kills": 2, "from zero": 1, "lost": 0}
+    spoilt = ({"equal": False}, {"lost": 1}, {"kills": 1})
+    for rows, held in (([row, row], True), ([row], False), *(([row, row | each], False) for each in spoilt)):
         kept.put("kills", {"rows": rows})
         assert faults._told(kept, 2)[1] == held
     kept.put("kills", {"rows": [row, row]})

@@ -1,6 +1,7 @@
 """Run by tests in a process of its own, since logical devices are made before TensorFlow's first use.
 
-Trains a tiny task on one device and on several, and prints how far weights and histories are apart, as JSON.
+Trains a tiny task on one device and on several, or on one and compiled by XLA, and prints how far weights and histories
+are apart, as JSON.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import functools
 import json
 import sys
+import time
 from dataclasses import dataclass, replace
 from typing import Any
 from unittest import mock
@@ -61,7 +63,7 @@ def trained(
         task._labelled = functools.partial(_spoilt, task._labelled, spoilt)
     chosen = {"epochs": 3, "batch_size": batch, "precision": "float32", "learning_rate": 1e-3}
     with mock.patch.object(replicas, "on_tpu", lambda strategy: as_tpu and strategy is not None):
-        history = task.fit(train, held_out, adaptation=HOW[how], verbose=0, **chosen, **settings)
+        history = task.fit(train, held_out, adaptation=HOW[how], verbose=0, **chosen | settings)
     return history, tiny.values(task.model)
 
 
@@ -88,9 +90,11 @@ def main() -> None:
     tf.config.set_logical_device_configuration(processor, [tf.config.LogicalDeviceConfiguration()] * count)
     found = []
     for case in cases:
-        where = distribution.resolve("mirrored", environment={})  # as a notebook's cell that is run again and again
-        assert where.strategy is distribution.resolve("mirrored", environment={}).strategy
-        alone = trained(**case)
+        began = time.perf_counter()
+        strategy = "mirrored" if count > 1 else "one_device"
+        where = distribution.resolve(strategy, environment={})  # as a notebook's cell that is run again and again
+        assert where.strategy is distribution.resolve(strategy, environment={}).strategy
+        alone = trained(**{name: value for name, value in case.items() if name != "jit_compile"})
         make, original = tiny.make_task, tiny.make_task
 
         def inside(*args: Any, make: Any = make, where: Any = where, **options: Any) -> Any:
@@ -108,6 +112,7 @@ def main() -> None:
                 "together": together[0].history,
                 "steps": together[0].steps,
                 "said": where.describe(case["batch"], case["count"]),
+                "seconds": time.perf_counter() - began,
             }
         )
     print(json.dumps(found))

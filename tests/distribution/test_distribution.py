@@ -161,12 +161,16 @@ def test_training_within_a_scope_is_refused():
         task.fit(tiny.pictures(4), epochs=1, verbose=0)
 
 
-CASES = {  # batches of 3 on 4 replicas, and a last batch of 1: replicas that have nothing to do
+# Every task, adaptation and setting once; all tasks by all adaptations are in `benchmarks.distribution`. Batches of 3
+# on 4 replicas, and a last batch of 1: some have nothing to do. `within`: how far weights may be apart in narrower types.
+# In float16, parts of a loss overflow less often than the whole: the loss scale leaves out fewer steps at first.
+CASES = {
     2: [
-        {"kind": "text", "how": "gradual", "batch": 8, "count": 37},
+        {"kind": "text", "how": "gradual", "batch": 8, "count": 37, "rematerialize": True},
         {"kind": "image", "how": "statistics", "batch": 8, "count": 37},
-        {"kind": "text", "how": "full", "batch": 8, "count": 21, "accumulate": 2},
-        {"kind": "token", "how": "full", "batch": 8, "count": 21},
+        {"kind": "text", "how": "full", "batch": 8, "count": 21, "accumulate": 2, "early_stopping": 1},
+        {"kind": "token", "how": "full", "batch": 8, "count": 21, "precision": "mixed_bfloat16", "within": 1e-4},
+        {"kind": "text", "how": "full", "batch": 8, "count": 21, "precision": "mixed_float16", "within": 0.01},
         {"kind": "text", "how": "frozen", "batch": 4, "count": 21, "class_weight": {"negative": 3.0, "positive": 0.5}},
     ],
     4: [
@@ -174,35 +178,36 @@ CASES = {  # batches of 3 on 4 replicas, and a last batch of 1: replicas that ha
         {"kind": "text", "how": "discriminative", "batch": 8, "count": 22},
         {"kind": "image", "how": "full", "batch": 8, "count": 22, "spoilt": 13, "not_finite": "skip"},
         {"kind": "text", "how": "gradual", "batch": 8, "count": 21, "as_tpu": True},
-        {"kind": "token", "how": "gradual", "batch": 8, "count": 21, "as_tpu": True},
     ],
     3: [
         {"kind": "text numbers", "how": "frozen", "batch": 8, "count": 21},
-        {"kind": "text", "how": "gradual", "batch": 8, "count": 21, "average": 0.999},
+        {"kind": "text", "how": "full", "batch": 8, "count": 21, "average": 0.999},
         {"kind": "text labels", "how": "full", "batch": 8, "count": 22, "class_weight": "balanced"},
         {"kind": "answers", "how": "full", "batch": 8, "count": 21, "as_tpu": True},
         {"kind": "apart", "how": "full", "batch": 8, "count": 20},
         {"kind": "chain", "how": "frozen", "batch": 8, "count": 21},
-        {"kind": "pair", "how": "discriminative", "batch": 2, "count": 13},  # fewer than replicas
-        {"kind": "pair numbers", "how": "gradual", "batch": 8, "count": 5},  # all of them are less than a batch
+        {"kind": "pair", "how": "full", "batch": 2, "count": 13},  # fewer than replicas
+        {"kind": "pair numbers", "how": "frozen", "batch": 8, "count": 5},  # all of them are less than a batch
         {"kind": "image numbers", "how": "full", "batch": 8, "count": 21},
-        {"kind": "image labels", "how": "gradual", "batch": 8, "count": 21},
+        {"kind": "image labels", "how": "frozen", "batch": 8, "count": 21},
     ],
 }
 
 
 @pytest.mark.parametrize("replicas", CASES)
 def test_replicas_train_as_one_device_does(root, replicas):
-    ran = Forked(["-m", "tests.distribution.pairs", str(replicas), json.dumps(CASES[replicas])], root)
+    asked = [{name: value for name, value in case.items() if name != "within"} for case in CASES[replicas]]
+    ran = Forked(["-m", "tests.distribution.pairs", str(replicas), json.dumps(asked)], root)
     out, error = ran.communicate(timeout=600)
     assert ran.returncode == 0, error[-3000:]
     for case, found in zip(CASES[replicas], json.loads(out.splitlines()[-1]), strict=True):
         assert found["moved"] > 1e-3, case
-        assert found["weights"] <= 1e-6, (case, found["weights"])
+        within = case.get("within", 1e-6)
+        assert found["weights"] <= within, (case, found["weights"])
         for name, values in found["alone"].items():
             if "spoilt" in case and not name.startswith("val_"):
                 continue  # of a step that is left out, the share of the replicas that were well still counts there
-            assert found["together"][name] == pytest.approx(values, rel=1e-5), (case, name)
+            assert found["together"][name] == pytest.approx(values, rel=10 * within), (case, name)
         assert {step["why"] for step in found["steps"]} == {"they are taken on several replicas"}
         assert {step["compiled"] for step in found["steps"]} == {case.get("as_tpu", False)}
         assert f"Trains on {replicas} replicas (mirrored, asked for): batches of {case['batch']}, " in found["said"]
