@@ -83,8 +83,8 @@ def _told(kept: Parts, runs: int) -> tuple[list[str], bool]:
         lost = max(row["lost"] for row in rows)
         lines.append(
             f"| SIGKILL at a random moment | {kills} in {len(rows)} runs | {equal} runs ended with the bits of the "
-            f"uninterrupted one | {sum(row['from zero'] for row in rows)} killed before the first save; {lost} saves that "
-            "were done are lost |"
+            f"uninterrupted one | {sum(row['from zero'] for row in rows)} killed before the first save; {lost} saves "
+            "that were done are lost |"
         )
         held.append(equal == len(rows) == runs and not lost and kills == runs * KILLS)
     if damage := kept.get("damage"):

@@ -13,6 +13,7 @@ import pytest
 
 from benchmarks import __main__ as every
 from benchmarks import (
+    distribution,
     faults,
     gradual,
     measured,
@@ -351,6 +352,13 @@ def test_runs_that_are_killed_end_as_if_they_had_not_been(shared_data, capsys):
     section, well = faults.main(["--smoke"])
     assert well, capsys.readouterr().err
     assert "faults: ratio=1.00" in section and "quality=5/5" in section
+
+
+def test_replicas_and_workers_train_as_one_device_does_and_end_together():
+    """In a short form: the whole one has every task and adaptation."""
+    section, well = distribution.main(["--smoke"])
+    assert well, section
+    assert "distribution: ratio=1.00" in section and "quality=4/4" in section
 
 
 def test_a_long_benchmark_that_is_cut_goes_on_where_it_was(tmp_path, monkeypatch):

@@ -85,11 +85,19 @@ def test_a_file_that_breaks_off_is_set_aside_and_the_others_are_predicted(traine
     assert any(row["file"].endswith("b.csv") and "message" in row["error"] for row in held)
 
 
-def test_a_first_file_that_is_broken_is_set_aside_too(trained, tmp_path, capsys):
+def test_a_first_file_that_is_broken_is_set_aside_too(trained, tmp_path, capsys, monkeypatch):
+    """And Beam gets the options that are its own: a runner by its name among them."""
+    from tfvertical import beam as room
+
+    handed, plain = [], room.PipelineOptions
+    monkeypatch.setattr(room, "PipelineOptions", lambda options: handed.append(options) or plain(options))
     (tmp_path / "a.csv").write_bytes(b"")
     (tmp_path / os.fsdecode(b"b\xe9.csv")).write_text("message\nlost card\n")
     asked = ["predict", str(trained.bundle), str(tmp_path / "*.csv"), "--runner", "beam"]
-    assert main([*asked, "--out", str(tmp_path / "out")]) == 1
+    own = ["--runner=apache_beam.runners.direct.DirectRunner", "--job_name=mine"]
+    options = [part for option in own for part in ("--beam-option", option)]
+    assert main([*asked, *options, "--out", str(tmp_path / "out")]) == 1
+    assert handed == [own]
     counts = json.loads((tmp_path / "out" / "counts.json").read_text())
     assert counts == {"files": 2, "broken": 1, "read": 1, "predicted": 1, "quarantined": 0}
     (row,) = lines(tmp_path / "out", "predictions")

@@ -162,8 +162,8 @@ def test_training_within_a_scope_is_refused():
 
 
 # Every task, adaptation and setting once; all tasks by all adaptations are in `benchmarks.distribution`. Batches of 3
-# on 4 replicas, and a last batch of 1: some have nothing to do. `within`: how far weights may be apart in narrower types.
-# In float16, parts of a loss overflow less often than the whole: the loss scale leaves out fewer steps at first.
+# on 4 replicas, and a last batch of 1: some have nothing to do. `within`: how far weights may be apart in narrower
+# types. In float16, parts of a loss overflow less often than the whole: the loss scale leaves out fewer steps at first.
 CASES = {
     2: [
         {"kind": "text", "how": "gradual", "batch": 8, "count": 37, "rematerialize": True},
