@@ -23,13 +23,13 @@ from benchmarks.parts import Parts
 from tfvertical.checkpoint import Checkpoint
 
 QUESTION = (
-    "MiniLM, a head and then the top block on 640 texts, a save after every call of the training function; SIGKILL at "
+    "MiniLM, a head and then the top block on 320 texts, a save after every call of the training function; SIGKILL at "
     "a random moment of the training's first half, then the same command again, and another SIGKILL; then the same "
     "command to its end."
 )
 SETTINGS = {"length": 64, "epochs": 2, "rate": 1e-3, "decay": 0.01, "dropout": 0.1, "clip": 1.0, "whole": True}
 KILLS = 2  # a run
-FULL, SHORT = (50, 500, 640), (5, 50, 96)  # runs, damages, texts
+FULL, SHORT = (50, 500, 320), (5, 50, 96)  # runs, damages, texts
 LEAST = 0.98  # of the speed that a run has without saving
 
 

@@ -32,7 +32,7 @@ def test_the_quickstart_runs(tmp_path, monkeypatch):
 @pytest.mark.real
 def test_the_way_to_an_app_runs(tmp_path, monkeypatch):
     pytest.importorskip("mediapipe")
-    monkeypatch.setenv("EDGE_POSTS", "400")
+    monkeypatch.setenv("EDGE_POSTS", "240")
     monkeypatch.setenv("EDGE_OUT", str(tmp_path / "model"))
     cells = executed("edge.ipynb", tmp_path).cells
     before, after = json.loads("[" + cells[-1].outputs[-1]["data"]["text/plain"].strip("()") + "]")

@@ -405,7 +405,7 @@ def test_a_trial_that_lets_more_learn_begins_anew(written: Written) -> None:
     runs = [{**more, "training.seed": 0}, {**more, "training.seed": 1}, {"training.average": 0.5}]
     alone = [sweeps.Study(path, say=lambda line: None).trial(each).metrics for each in runs]
     study = sweeps.Study(path, say=lambda line: None)
-    assert [study.trial(each).metrics for each in (*runs, *runs)] == [*alone, *alone]
+    assert [study.trial(each).metrics for each in (*runs, runs[0])] == [*alone, alone[0]]
 
 
 WORDS = [word for words in TOPICS.values() for word in words]

@@ -15,8 +15,14 @@ from tfvertical.errors import ConfigError
 from tfvertical.settings import Settings
 
 
-@pytest.mark.parametrize("adaptation", [FullFineTuning(), GradualUnfreezing(blocks=1)])
-@pytest.mark.parametrize("more", [{}, {"accumulate": 2}, {"jit_compile": True}])
+@pytest.mark.parametrize(
+    ("adaptation", "more"),
+    [
+        (FullFineTuning(), {}),
+        (GradualUnfreezing(blocks=1), {"accumulate": 2}),
+        (GradualUnfreezing(blocks=1), {"jit_compile": True}),
+    ],
+)
 def test_steps_are_the_same_with_dropout(adaptation, more):
     found = []
     for again in (False, True):

@@ -121,10 +121,10 @@ def assert_same(one, other):
 def test_killed_and_taken_up_again(kind: str, how: str, tmp_path, monkeypatch):
     whole = uninterrupted(kind, how)
     run = {"kind": kind, "how": how}
-    for saves in (1, 3, 5):  # within an epoch, and across epochs
-        assert killed_after(saves, monkeypatch, folder=tmp_path / str(saves), **run) or saves > 3
+    for saves in (1, 3):  # within an epoch, and across epochs
+        assert killed_after(saves, monkeypatch, folder=tmp_path / str(saves), **run)
         if saves == 3:
-            features.forget()  # the cache is cold then, and warm the other times
+            features.forget()  # the cache is cold then, and warm the other time
         assert_same(whole, fit(folder=tmp_path / str(saves), **run))
 
 
@@ -161,7 +161,7 @@ def test_a_run_that_goes_on_keeps_as_much_in_memory(tmp_path, monkeypatch):
 
 def test_killed_behind_every_save(tmp_path, monkeypatch):
     whole = uninterrupted("text", "gradual")
-    for saves in itertools.count(2, 3):
+    for saves in itertools.count(2, 4):
         run = {"kind": "text", "how": "gradual", "folder": tmp_path / str(saves)}
         if not killed_after(saves, monkeypatch, one_by_one=True, **run):
             break
@@ -268,7 +268,7 @@ def test_killed_again_and_again(tmp_path, monkeypatch):
 @pytest.mark.parametrize("more", [{"early_stopping": 1, "epochs": 4, "learning_rate": 0.2}, {"restart": True}])
 def test_early_stopping_and_schedules_go_on(more, tmp_path, monkeypatch):
     whole = uninterrupted("text", "gradual", **more)
-    for saves in (4, 9, 13):
+    for saves in (4, 13):
         killed_after(saves, monkeypatch, kind="text", how="gradual", folder=tmp_path / str(saves), **more)
         assert_same(whole, fit("text", "gradual", tmp_path / str(saves), **more))
 

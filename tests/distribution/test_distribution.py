@@ -181,14 +181,14 @@ CASES = {
     ],
     3: [
         {"kind": "text numbers", "how": "frozen", "batch": 8, "count": 21},
-        {"kind": "text", "how": "full", "batch": 8, "count": 21, "average": 0.999},
-        {"kind": "text labels", "how": "full", "batch": 8, "count": 22, "class_weight": "balanced"},
+        {"kind": "text", "how": "frozen", "batch": 8, "count": 21, "average": 0.999},
+        {"kind": "text labels", "how": "frozen", "batch": 8, "count": 22, "class_weight": "balanced"},
         {"kind": "answers", "how": "full", "batch": 8, "count": 21, "as_tpu": True},
-        {"kind": "apart", "how": "full", "batch": 8, "count": 20},
+        {"kind": "apart", "how": "frozen", "batch": 8, "count": 20},
         {"kind": "chain", "how": "frozen", "batch": 8, "count": 21},
         {"kind": "pair", "how": "full", "batch": 2, "count": 13},  # fewer than replicas
         {"kind": "pair numbers", "how": "frozen", "batch": 8, "count": 5},  # all of them are less than a batch
-        {"kind": "image numbers", "how": "full", "batch": 8, "count": 21},
+        {"kind": "image numbers", "how": "discriminative", "batch": 8, "count": 21},
         {"kind": "image labels", "how": "frozen", "batch": 8, "count": 21},
     ],
 }
@@ -205,6 +205,8 @@ def test_replicas_train_as_one_device_does(root, replicas):
         within = case.get("within", 1e-6)
         assert found["weights"] <= within, (case, found["weights"])
         for name, values in found["alone"].items():
+            if "within" in case and not name.endswith("loss"):
+                continue  # what counts answers that are right makes leaps
             if "spoilt" in case and not name.startswith("val_"):
                 continue  # of a step that is left out, the share of the replicas that were well still counts there
             assert found["together"][name] == pytest.approx(values, rel=10 * within), (case, name)

@@ -311,8 +311,8 @@ def test_the_report_s_pages(learned, tmp_path: Path):
 
 @pytest.mark.parametrize(
     "head",
-    [{}, {"crf": True, "hidden": [6], "convolutions": 2}, {"last_blocks": 3}],
-    ids=["last block", "chain", "all blocks"],
+    [{}, {"crf": True, "hidden": [6], "convolutions": 2, "last_blocks": 3}],
+    ids=["last block", "chain of all blocks"],
 )
 def test_cached_is_uncached(head):
     train, test = tiny.sentences(24), tiny.sentences(8, seed=1)
