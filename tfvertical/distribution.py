@@ -222,15 +222,10 @@ def _tpu(environment: Mapping[str, str], why: str, about: Any, timeout: float) -
 
     def make() -> Any:
         try:
-            resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu=address)
+            resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu=address)  # which may ask the network
             tf.config.experimental_connect_to_cluster(resolver)
             tf.tpu.experimental.initialize_tpu_system(resolver)
-        except (
-            ValueError,
-            RuntimeError,
-            OSError,
-            tf.errors.OpError,
-        ) as error:  # it asks the network
+        except (ValueError, RuntimeError, OSError, tf.errors.OpError) as error:
             raise ClusterError(
                 f"The TPU {address or 'of this machine'} does not start: {type(error).__name__}: {str(error)[:300]}",
                 fix="restart the runtime; `tfvertical doctor` says what stands in the way. Without a TPU: unset "

@@ -179,7 +179,9 @@ def _together(sharing: Sharing | None, action: Callable[[], Any]) -> Any:
     if not failed:
         return found
     if ended and not ends:
-        raise ClusterError("Another worker ends before the first step; see what it says.") from fault
+        raise ClusterError(
+            "Another worker cannot compute its share of what is frozen, and ends.", fix="see what it says"
+        ) from fault
     raise fault or StoreError("Another worker cannot keep what is frozen; see what it says.")
 
 

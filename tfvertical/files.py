@@ -303,6 +303,11 @@ def _readable_errors(path: Path) -> Iterator[None]:
             ) from error
         if not isinstance(error, OSError):
             raise
+        if error.errno in (errno.EXDEV, errno.EMFILE):  # so say mounts that rename no folder of some size
+            raise BundleError(
+                f"{path} cannot be renamed into its place ({error.strerror}).",
+                fix="write to a local disk, and copy the folder; gcsfuse renames with --rename-dir-limit",
+            ) from error
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise BundleError(f"{path} may not be written ({error.strerror}).", fix="choose another folder") from error
         if error.errno in (errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP):

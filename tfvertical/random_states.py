@@ -10,8 +10,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-_OF_REPLICA, _OF_STEP = 2**32, 2**16  # a run's states begin below 2**31; a step draws fewer numbers than 2**16
-
 
 def states(model: keras.Model) -> list[Any]:
     """Of everything in a model that draws."""
@@ -41,8 +39,7 @@ def apart(model: keras.Model, replica: Any) -> Iterator[None]:
     every = states(model)
     before = [tf.identity(each.value) for each in every]
     for each, state in zip(every, before, strict=True):
-        own = tf.stack([tf.cast(replica, state.dtype) * _OF_REPLICA, tf.zeros([], state.dtype)])
-        each.assign(state * tf.constant([1, _OF_STEP], state.dtype) + own)
+        each.assign(tf.random.experimental.stateless_fold_in(state, tf.cast(replica, state.dtype)))
     yield
     for each, state in zip(every, before, strict=True):
         each.assign(state + tf.constant([0, 1], state.dtype))

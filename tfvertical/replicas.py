@@ -84,15 +84,13 @@ def strategy_of(model: keras.Model) -> tf.distribute.Strategy | None:
             "Some weights of the model were made outside the strategy's scope.",
             fix="make the whole task inside one `scope()`, its backbone too",
         )
-    strategy = next(iter(found.values()))
-    _refuse_second(strategy)
-    return strategy
+    return next(iter(found.values()))
 
 
 _trained: list[weakref.ref[tf.distribute.Strategy]] = []  # the MirroredStrategy that this process trains with
 
 
-def _refuse_second(strategy: tf.distribute.Strategy) -> None:
+def refuse_second(strategy: tf.distribute.Strategy | None) -> None:
     """Raise TrainingError for another MirroredStrategy than the one before: their replicas' sums get mixed up."""
     if type(strategy) is not tf.distribute.MirroredStrategy or strategy.num_replicas_in_sync == 1:
         return

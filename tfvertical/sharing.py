@@ -49,17 +49,6 @@ class Sharing:
         every[self.at] = value
         return len(set(self._sum(every).tolist())) == 1
 
-    def stops(self) -> keras.callbacks.Callback:
-        """A callback behind all others: where those of one process end `fit` after an epoch, all processes end it."""
-        callback = keras.callbacks.Callback()
-
-        def ended(epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-            model = callback.model
-            model.stop_training = self.anywhere([bool(model.stop_training)])[0]
-
-        callback.on_epoch_end = ended
-        return callback
-
     def joined(self, arrays: Sequence[np.ndarray], error: float) -> float:
         """Fill arrays in place, which hold zeros where other processes have computed; the largest of all errors."""
         for array in arrays:
@@ -86,6 +75,32 @@ class Sharing:
             return tf.where(here == self.first, given, tf.zeros_like(given))
 
         return self.strategy.reduce("SUM", self.strategy.run(own), axis=None)
+
+
+class Stops(keras.callbacks.Callback):
+    """Behind all others: where the callbacks of one process end `fit`, all processes end it at the same point.
+
+    Args:
+        sharing: of the processes.
+        each_batch: whether callbacks may do so behind a batch; in all processes alike.
+    """
+
+    def __init__(self, sharing: Sharing, each_batch: bool):
+        super().__init__()
+        self.sharing, self.each_batch = sharing, each_batch
+
+    def _agree(self) -> None:
+        self.model.stop_training = self.sharing.anywhere([bool(self.model.stop_training)])[0]
+
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        self._agree()
+
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
+        if self.each_batch:
+            self._agree()
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        self._agree()
 
 
 def _summable(dtype: np.dtype) -> Any:

@@ -44,7 +44,7 @@ from tfvertical.history import History, Recorder
 from tfvertical.kept import Job, Kept, Trained, Transform
 from tfvertical.resume import Saver, Standing, before_of
 from tfvertical.settings import Settings
-from tfvertical.sharing import Sharing
+from tfvertical.sharing import Sharing, Stops
 from tfvertical.stages import Stage
 from tfvertical.watch import Watch
 
@@ -121,6 +121,7 @@ def run(
     shared = replicas.sharing(strategy)
     plan = list(adaptation.stages(task, settings.epochs))
     refusals.refuse(task, plan, adaptation, settings, strategy)
+    replicas.refuse_second(strategy)
     resolved = [stages.resolve(task.components, stage) for stage in plan]  # every mistake before the first epoch
     random_states.reseed(task.model, settings.seed)
     planned = again.planned if again is not None else None
@@ -320,7 +321,11 @@ def _fit(
                             *averages.around(watch),
                             _epochs_to(job.events, stage.name),
                             *callbacks,
-                            *([] if saver.workers is None else [saver.workers.stops()]),
+                            *(
+                                []
+                                if saver.workers is None
+                                else [Stops(saver.workers, bool(chunks.watching(callbacks)))]
+                            ),
                             *saver.callbacks(),
                         ],
                         verbose=job.verbose,

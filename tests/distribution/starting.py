@@ -16,7 +16,7 @@ from typing import Any
 
 from tests.forking import Forked
 
-PORTS = range(20_000, 32_000)  # below those that Linux gives to whoever connects: none is taken between look and use
+PORTS = range(20_000, 32_000)  # below those that Linux, as it comes, gives to whoever connects
 _given = itertools.cycle(random.Random(os.getpid()).sample(PORTS, len(PORTS)))  # other processes try others first
 
 

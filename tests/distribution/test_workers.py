@@ -69,7 +69,7 @@ def test_the_others_stop_when_one_is_killed_and_a_relaunch_ends_as_if_it_had_not
 
 
 @pytest.mark.parametrize("told", [[0, 1]])
-def test_workers_end_together_when_any_is_asked_and_a_relaunch_goes_on_within_the_epoch(root, tmp_path, told, whole):
+def test_workers_end_together_when_asked_and_a_relaunch_goes_on_within_the_epoch(root, tmp_path, told, whole):
     where, kept = addresses(2), tmp_path / "run"
     running = [start(at, where, root, checkpoint=str(kept), **SLOW, **BROKEN) for at in range(2)]
     until_saved(kept, running)
