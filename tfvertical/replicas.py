@@ -92,7 +92,7 @@ _trained: list[weakref.ref[tf.distribute.Strategy]] = []  # the MirroredStrategy
 
 def refuse_second(strategy: tf.distribute.Strategy | None) -> None:
     """Raise TrainingError for another MirroredStrategy than the one before: their replicas' sums get mixed up."""
-    if type(strategy) is not tf.distribute.MirroredStrategy or strategy.num_replicas_in_sync == 1:
+    if strategy is None or type(strategy) is not tf.distribute.MirroredStrategy or strategy.num_replicas_in_sync == 1:
         return
     if not _trained:
         _trained.append(weakref.ref(strategy))
