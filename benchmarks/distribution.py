@@ -69,14 +69,21 @@ def _told(kept: Parts) -> tuple[list[str], int, int]:
     """The tables of what was found, how much of it is as it must be, and how much was asked."""
     rows = [row for name in kept.names for row in (kept.get(name) or {"rows": []})["rows"]]
     weights, ends = [row for row in rows if "weights" in row], [row for row in rows if "seconds" in row]
-    lines = [QUESTION, "", "| strategy | task, adaptation | largest difference of a weight | loss, ratio | |"]
+    lines = [
+        QUESTION,
+        "",
+        "| strategy | task, adaptation | largest difference of a weight | loss, ratio | as it must be |",
+    ]
     lines += ["|---|---|---|---|---|"]
     judged = []
     for row in weights:
         judged.append(row["same"] and row["weights"] <= row["most"] and abs(row["loss"] - 1) < 5e-4)
         what = f"{row['what']}{'' if row['same'] else ', workers differ'}"
         lines.append(f"| {row['name']} | {what} | {row['weights']:.1e} | {row['loss']:.6f} | {_said(judged[-1])} |")
-    lines += ["", "| one worker is | the last of the others ends after | says | relaunched, it ends with | |"]
+    lines += [
+        "",
+        "| one worker is | the last of the others ends after | says | relaunched, it ends with | as it must be |",
+    ]
     lines += ["|---|---|---|---|---|"]
     for row in ends:
         judged.append(row["seconds"] < (ENDS if row["asked"] else STOPS) and row["said"] and row["equal"])

@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 
 FORMAT = "3"  # goes up when the same model and data give other numbers, or lie differently
 WORTH_SECONDS = 2.0  # what took less to compute is not written to disk
+PIECE = 256 * 2**20  # bytes of outputs that several processes compute before they are written
 RECENT_BYTES = 256 * 2**20  # outputs that stay in memory after a run, for the next one in this process
 SAME = 1e-3  # an example's outputs in another batch may differ by this share of the largest
 SAME_LOW = 0.05  # and by this where a layer computes in half precision: padding has it sum, and round, in another order
@@ -155,7 +156,7 @@ def compute(
             _write(keeping, name, parts, specs, columns, encoded)
         _remember(name, columns)
     else:
-        columns, error = _together(sharing, lambda: _streamed(prefix, encoded, keeping, specs, (name, parts), forward))
+        columns, error = _streamed(prefix, encoded, keeping, specs, (name, parts), forward, sharing)
     return Found(_as_encoded(columns, encoded), "computed", time.perf_counter() - began, error)
 
 
@@ -301,10 +302,11 @@ def _streamed(
     specs: Sequence[Spec],
     named: tuple[str, Mapping[str, str]],
     forward: Forward | None,
+    sharing: Sharing | None,
 ) -> tuple[dict[str, Column], float]:
     """Outputs larger than memory: written as they are computed, and read from disk from then on.
 
-    Workers do not share this: each computes all of them, for its own disk.
+    Several processes go piece by piece: each computes its share, and all write the whole, each to its own disk.
     """
     name, parts = named
     if not name:
@@ -317,15 +319,63 @@ def _streamed(
         raise StoreError(
             "Outputs of the frozen part fit neither into memory nor onto disk.", fix="raise cache_bytes or cache_disk"
         )
-    with _writing(keeping, name, parts, specs, encoded) as writer, precision.lowered(prefix, keeping.policy):
-        error = run(prefix, encoded, specs, [Written(writer, spec.name) for spec in specs], forward=forward)
-    columns = keeping.store.open(name, keeping.memory)
-    if columns is None:
-        raise StoreError(
-            f"What was just written to {keeping.store.folder} cannot be read.",
-            fix="set TFVERTICAL_HOME to a folder on a sound disk",
-        )
-    return columns, error
+    with contextlib.ExitStack() as entry, precision.lowered(prefix, keeping.policy):
+        writing = _writing(keeping, name, parts, specs, encoded)
+        writer = _together(sharing, lambda: entry.enter_context(writing))
+        if sharing is None:
+            error = run(prefix, encoded, specs, [Written(writer, spec.name) for spec in specs], forward=forward)
+        else:
+            error = max(
+                _piece(prefix, encoded, specs, writer, rows, forward, sharing) for rows in _pieces(encoded, specs)
+            )
+        _together(sharing, entry.close)
+    store = keeping.store
+
+    def opened() -> dict[str, Column]:
+        columns = store.open(name, keeping.memory)
+        if columns is None:
+            raise StoreError(
+                f"What was just written to {store.folder} cannot be read.",
+                fix="set TFVERTICAL_HOME to a folder on a sound disk",
+            )
+        return columns
+
+    return _together(sharing, opened), error
+
+
+def _pieces(encoded: Encoded, specs: Sequence[Spec]) -> list[np.ndarray]:
+    """The examples by their lengths, int64, in pieces whose outputs take some `PIECE` bytes; alike in all processes."""
+    order = np.arange(len(encoded)) if encoded.lengths is None else np.argsort(encoded.lengths, kind="stable")
+    size = np.zeros(len(encoded))
+    for spec in specs:
+        each = math.prod(spec.shape) * numpy_dtype(spec.dtype).itemsize
+        size += each * (encoded.lengths if spec.ragged and encoded.lengths is not None else 1)
+    number = (np.cumsum(size[order]) // PIECE).astype(int)
+    return np.split(order, np.flatnonzero(np.diff(number)) + 1)
+
+
+def _piece(
+    prefix: keras.Model,
+    encoded: Encoded,
+    specs: Sequence[Spec],
+    writer: Writer,
+    rows: np.ndarray,
+    forward: Forward | None,
+    sharing: Sharing,
+) -> float:
+    """Some examples' outputs, computed by all processes, and written by each; the largest error of rounding."""
+    kept, own = [InMemory(spec, encoded, rows) for spec in specs], rows[sharing.at :: sharing.count]
+    error = _together(sharing, lambda: run(prefix, encoded, specs, kept, own, forward))
+    error = sharing.joined([part.values for part in kept], error)
+
+    def write() -> None:
+        for at in range(0, len(rows), 256):
+            places = np.arange(at, min(at + 256, len(rows)))
+            for spec, part in zip(specs, kept, strict=True):
+                writer.put(spec.name, rows[places], part.column().take(places, None))
+
+    _together(sharing, write)
+    return error
 
 
 @contextlib.contextmanager

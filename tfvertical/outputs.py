@@ -45,18 +45,29 @@ class Written:
 
 
 class InMemory:
-    """One tensor of the frontier for all examples, allocated once: its size is known before the first batch."""
+    """One tensor of the frontier, allocated once: its size is known before the first batch.
 
-    def __init__(self, spec: Spec, encoded: Encoded):
-        self.lengths = encoded.lengths if spec.ragged else None
+    Args:
+        spec: of the tensor.
+        encoded: all examples.
+        rows: those among them that it holds, one after the other; None for all.
+    """
+
+    def __init__(self, spec: Spec, encoded: Encoded, rows: np.ndarray | None = None):
+        every = np.arange(len(encoded))
+        held = every if rows is None else rows
+        self.places = np.zeros_like(every)
+        self.places[held] = every[: len(held)]
+        self.lengths = encoded.lengths[held] if spec.ragged and encoded.lengths is not None else None
         if self.lengths is None:
-            self.values = np.zeros((len(encoded), *spec.shape), numpy_dtype(spec.dtype))
+            self.values = np.zeros((len(held), *spec.shape), numpy_dtype(spec.dtype))
         else:
             self.splits = np.concatenate([[0], np.cumsum(self.lengths)])
             self.values = np.zeros((self.splits[-1], *spec.shape), numpy_dtype(spec.dtype))
 
     def put(self, rows: np.ndarray, values: np.ndarray) -> None:
         """A batch of `(rows, …)`; padding is left out."""
+        rows = self.places[rows]
         if self.lengths is None:
             self.values[rows] = values
             return

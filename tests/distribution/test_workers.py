@@ -30,6 +30,23 @@ def test_workers_agree_to_the_bit_and_with_one_device(root, count, kind, how):
             np.testing.assert_allclose(each["history"][name], values, rtol=1e-5, err_msg=name)
 
 
+def test_workers_share_what_does_not_fit_into_memory(root, tmp_path, monkeypatch):
+    """Each for a disk of its own, and none finds what another run has left."""
+    asked = {"kind": "text", "how": "gradual", "settings": {"cache_bytes": 1000}}
+    monkeypatch.setenv("TFVERTICAL_HOME", str(tmp_path / "alone"))
+    alone = ended(start(0, [], root, **asked))
+    where, running = addresses(2), []
+    for at in range(2):
+        monkeypatch.setenv("TFVERTICAL_HOME", str(tmp_path / str(at)))
+        running.append(start(at, where, root, **asked))
+    found = [ended(process) for process in running]
+    assert found[0]["digest"] == found[1]["digest"]
+    for name, values in alone["weights"].items():
+        np.testing.assert_allclose(found[0]["weights"][name], values, rtol=0, atol=1e-5, err_msg=name)
+    for home in ("alone", "0", "1"):
+        assert list((tmp_path / home).rglob("*.json")), "something was kept"
+
+
 def test_all_workers_end_after_an_epoch_where_a_callback_of_one_ends_it(root):
     one, other = together(root, 2, kind="image", how="full", epochs=4, stops=[1])
     assert len(one["history"]["loss"]) == 1 and one["history"] == other["history"]
