@@ -108,10 +108,11 @@ def _told(kept: Parts, runs: int) -> tuple[list[str], bool]:
     if costs := kept.get("costs"):
         took, epoch = costs["cost"], statistics.median(costs["epoch"])
         speeds = [BETWEEN / (BETWEEN + each) for each in (statistics.median(took), max(took), min(took))]
+        each = statistics.median(took)
         lines.append(
-            f"| none, every weight of MiniLM learns | {len(took)} saves | with one each {BETWEEN:.0f} s, the default, "
-            f"{speeds[0]:.1%} of the speed is left | a save takes {statistics.median(took):.2f} s of it; in epochs of "
-            f"{epoch:.0f} s, which end with one, {statistics.median(took) / epoch:.1%} |"
+            f"| none, every weight of MiniLM learns | {len(took)} saves | with one each {BETWEEN:.0f} s, within long "
+            f"epochs, {speeds[0]:.1%} of the speed is left | a save takes {each:.2f} s of it; in epochs of {epoch:.0f} s, "
+            f"which end with one, {each / epoch:.1%} |"
         )
         closing.append(
             f"faults[speed with saves]: ratio={speeds[0]:.3f}  range={speeds[1]:.3f}–{speeds[2]:.3f}  quality=–  "

@@ -23,7 +23,7 @@ from tfvertical.batches import Forward, outputs
 from tfvertical.columns import Dense, Ragged
 from tfvertical.contracts import Column, Encoded
 from tfvertical.errors import ClusterError, StoreError, TfverticalError, TrainingError
-from tfvertical.outputs import InMemory, Written, numpy_dtype, run, specs_of
+from tfvertical.outputs import InMemory, Written, numpy_dtype, own_forward, run, specs_of
 from tfvertical.settings import Settings
 from tfvertical.sharing import Sharing
 from tfvertical.store import Spec, Store, Writer, key
@@ -124,8 +124,8 @@ def compute(
         prefix: from `frontier.split`.
         encoded: examples as the whole model takes them.
         keeping: where to look and to keep; None for this call's own memory.
-        sharing: with the other processes that make this call; each computes its share, and all of what is read from
-            disk. None where there are none.
+        sharing: with the other processes that make this call, of which each computes its share. None where there are
+            none.
         forward: what computes the prefix on several devices; None for its own graph.
 
     Raises:
@@ -134,7 +134,7 @@ def compute(
         TrainingError: the prefix gives an example other outputs in another batch, so that nothing can be kept.
     """
     keeping, began = keeping or Keeping(2**62), time.perf_counter()
-    parts = _parts(prefix, encoded, keeping)
+    parts = _together(sharing, lambda: _parts(prefix, encoded, keeping))
     name = key(parts) if parts else ""
     known = _known(name, keeping)
     if sharing is not None and not sharing.everywhere(known is not None):
@@ -306,7 +306,8 @@ def _streamed(
 ) -> tuple[dict[str, Column], float]:
     """Outputs larger than memory: written as they are computed, and read from disk from then on.
 
-    Several processes go piece by piece: each computes its share, and all write the whole, each to its own disk.
+    Several processes go piece by piece: each computes its share, and all write the whole, each to its own disk, or as
+    many copies to the one that they share until the last is written.
     """
     name, parts = named
     if not name:
@@ -325,8 +326,10 @@ def _streamed(
         if sharing is None:
             error = run(prefix, encoded, specs, [Written(writer, spec.name) for spec in specs], forward=forward)
         else:
+            alone = None if forward else own_forward(prefix, len(encoded))  # made once: it is traced
             error = max(
-                _piece(prefix, encoded, specs, writer, rows, forward, sharing) for rows in _pieces(encoded, specs)
+                _piece(prefix, encoded, specs, writer, rows, (forward, alone), sharing)
+                for rows in _pieces(encoded, specs)
             )
         _together(sharing, entry.close)
     store = keeping.store
@@ -360,17 +363,17 @@ def _piece(
     specs: Sequence[Spec],
     writer: Writer,
     rows: np.ndarray,
-    forward: Forward | None,
+    computed_by: tuple[Forward | None, Forward | None],
     sharing: Sharing,
 ) -> float:
     """Some examples' outputs, computed by all processes, and written by each; the largest error of rounding."""
     kept, own = [InMemory(spec, encoded, rows) for spec in specs], rows[sharing.at :: sharing.count]
-    error = _together(sharing, lambda: run(prefix, encoded, specs, kept, own, forward))
+    error = _together(sharing, lambda: run(prefix, encoded, specs, kept, own, *computed_by))
     error = sharing.joined([part.values for part in kept], error)
 
     def write() -> None:
-        for at in range(0, len(rows), 256):
-            places = np.arange(at, min(at + 256, len(rows)))
+        for at in range(0, len(rows), 32):
+            places = np.arange(at, min(at + 32, len(rows)))
             for spec, part in zip(specs, kept, strict=True):
                 writer.put(spec.name, rows[places], part.column().take(places, None))
 

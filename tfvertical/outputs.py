@@ -85,9 +85,19 @@ def run(
     kept: Sequence[Any],
     rows: np.ndarray | None = None,
     forward: Forward | None = None,
+    alone: Forward | None = None,
 ) -> float:
-    """Run over all examples, or those of `rows`, by `forward` where given; what rounding to the kept dtype changed at
-    most, as a share of the largest value.
+    """Run over all examples, or those of `rows`; what rounding to the kept dtype changed at most, as a share of the
+    largest value.
+
+    Args:
+        prefix: what is run.
+        encoded: all examples.
+        specs: of its outputs.
+        kept: where each goes: `put(rows, values)`.
+        rows: some of the examples; None for all.
+        forward: what computes on several devices, to which shapes are given that recur.
+        alone: `own_forward`, where it is made already.
 
     Raises:
         StoreError: a number is too big for the dtype that is kept.
@@ -95,10 +105,7 @@ def run(
     """
     error = 0.0
     static = forward is not None
-    if forward is None and constants.pays(prefix, len(encoded)):
-        forward = constants.forward(prefix)
-    elif forward is None and any(layer.compute_dtype != layer.variable_dtype for layer in stages.layers(prefix)):
-        forward = graph(prefix, held=constants.fits(prefix))
+    forward = forward or alone or own_forward(prefix, len(encoded))
     for some, found in infer(prefix, encoded, forward=forward, rows=rows, static=static):
         width = length_of(encoded, some, static)
         for spec, part, values in zip(specs, kept, found, strict=True):
@@ -110,6 +117,15 @@ def run(
                 error = max(error, float(np.abs(stored.astype(values.dtype) - values).max(initial=0.0)) / largest)
             part.put(some, stored)
     return error
+
+
+def own_forward(prefix: keras.Model, count: int) -> Forward | None:
+    """What computes a prefix of that many examples on one device faster than its plain graph does; None for that."""
+    if constants.pays(prefix, count):
+        return constants.forward(prefix)
+    if any(layer.compute_dtype != layer.variable_dtype for layer in stages.layers(prefix)):
+        return graph(prefix, held=constants.fits(prefix))
+    return None
 
 
 def _check_width(prefix: keras.Model, values: np.ndarray, width: int | None) -> None:

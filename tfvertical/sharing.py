@@ -55,7 +55,11 @@ class Sharing:
             flat = array.reshape(-1)
             for at in range(0, len(flat), PIECE):
                 piece = flat[at : at + PIECE]
-                flat[at : at + PIECE] = self._sum(piece.astype(_summable(piece.dtype), copy=False)).astype(array.dtype)
+                filled = np.zeros(
+                    1 << (len(piece) - 1).bit_length(), _summable(piece.dtype)
+                )  # few sizes: each is traced
+                filled[: len(piece)] = piece
+                flat[at : at + PIECE] = self._sum(filled)[: len(piece)].astype(array.dtype)
         errors = np.zeros(self.count, np.float32)
         errors[self.at] = error
         return float(self._sum(errors).max())
@@ -105,4 +109,6 @@ class Stops(keras.callbacks.Callback):
 
 def _summable(dtype: np.dtype) -> Any:
     """What sums exactly with zeros: TensorFlow's collectives do not take every type."""
-    return {"b": np.int32, "i": np.int64 if dtype.itemsize > 4 else np.int32, "u": np.int32}.get(dtype.kind, np.float32)
+    wide = dtype.itemsize > 4
+    exact = {"b": np.int32, "i": np.int64 if wide else np.int32, "u": np.int32, "f": np.float64 if wide else np.float32}
+    return exact.get(dtype.kind, np.float32)

@@ -149,7 +149,7 @@ def run(
     saver = Saver(kept_at, checkpoint_every, config, events, shared)
     try:
         with saver.open(watch) as position, replicas.together(strategy):
-            _same_run(shared, config | _own_to_a_call(kept_at, called))
+            _same_run(shared, config | _own_to_a_call(kept_at, called, settings))
             _same_position(shared, position)
             history = History() if position is None else History.read(position.about["recorded"])
             if position is not None:
@@ -190,9 +190,12 @@ def _same_run(sharing: Sharing | None, config: Mapping[str, Any]) -> None:
         )
 
 
-def _own_to_a_call(checkpoint: Checkpoint | None, callbacks: Sequence[keras.callbacks.Callback]) -> dict[str, Any]:
+def _own_to_a_call(
+    checkpoint: Checkpoint | None, callbacks: Sequence[keras.callbacks.Callback], settings: Settings
+) -> dict[str, Any]:
     """What another process of the same run may change, and other workers may not: they would wait at other points."""
-    return {"checkpoint": checkpoint is not None, "callbacks": chunks.watching(callbacks)}
+    kept = {f"cache.{name}": getattr(settings, name) for name in run_identity.INDIFFERENT}
+    return kept | {"checkpoint": checkpoint is not None, "callbacks": chunks.watching(callbacks)}
 
 
 def _same_position(sharing: Sharing | None, position: Position | None) -> None:

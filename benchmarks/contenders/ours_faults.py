@@ -47,9 +47,10 @@ def train(work: dict[str, Any]) -> dict[str, Any]:
 
 
 def overhead(work: dict[str, Any]) -> dict[str, Any]:
-    """Every weight is trained; of four epochs the first alone ends with a save, which is written during the second.
+    """Every weight is trained. Behind the epoch that traces, of each four epochs the first alone ends with a save,
+    which is written during the second.
 
-    The rows are each four epochs' seconds: `cost N`, those that the save took, and `epoch N`, one epoch's without.
+    The rows are of each four epochs: `cost N`, seconds that the save took, and `epoch N`, those of an epoch without.
     """
     task, clock, begins = ours.text_task(work), Clock(), list[float]()
     real = Saver._save

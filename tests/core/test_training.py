@@ -73,7 +73,7 @@ def test_workers_that_train_different_runs_are_told_before_a_step(monkeypatch, t
         monkeypatch.setattr(training.replicas, "sharing", lambda strategy: Differ())
         task = tiny.text_task(layers=1)
         before = tiny.values(task.model)
-        with pytest.raises(ClusterError, match="augment, callbacks, checkpoint, data, model, order") as error:
+        with pytest.raises(ClusterError, match="augment, cache, callbacks, checkpoint, data, model, order") as error:
             run(task, tiny.texts(rows), epochs=1, **settings)
         assert tiny.largest_difference(before, tiny.values(task.model)) == 0
         return dict(zip(re.findall(r"\w+", str(error.value).partition("is of ")[2]), asked, strict=False))
@@ -86,6 +86,7 @@ def test_workers_that_train_different_runs_are_told_before_a_step(monkeypatch, t
         ({"learning_rate": 0.02}, "settings"),
         ({"checkpoint": tmp_path / "run"}, "checkpoint"),  # the others would never be asked when to save
         ({"callbacks": watching}, "callbacks"),  # takes steps one by one
+        ({"cache_bytes": 1}, "cache"),  # computes what is frozen in another way
     ):
         assert {key for key, value in compared(**changed).items() if value != one[key]} == {name}
 
