@@ -111,7 +111,7 @@ def _told(kept: Parts, runs: int) -> tuple[list[str], bool]:
         each = statistics.median(took)
         lines.append(
             f"| none, every weight of MiniLM learns | {len(took)} saves | with one each {BETWEEN:.0f} s, within long "
-            f"epochs, {speeds[0]:.1%} of the speed is left | a save takes {each:.2f} s of it; in epochs of {epoch:.0f} s, "
+            f"epochs, {speeds[0]:.1%} of the speed is left | a save takes {each:.2f} s; in epochs of {epoch:.0f} s, "
             f"which end with one, {each / epoch:.1%} |"
         )
         closing.append(
