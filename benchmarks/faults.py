@@ -107,12 +107,12 @@ def _told(kept: Parts, runs: int) -> tuple[list[str], bool]:
         lines.append("| a fault at a system call of a save | none yet: it takes `strace`, which may trace | | |")
     if costs := kept.get("costs"):
         took, epoch = costs["cost"], statistics.median(costs["epoch"])
-        speeds = [BETWEEN / (BETWEEN + each) for each in (statistics.median(took), max(took), min(took))]
         each = statistics.median(took)
+        speeds = [epoch / (epoch + cost) for cost in (each, max(took), min(took))]
         lines.append(
-            f"| none, every weight of MiniLM learns | {len(took)} saves | with one each {BETWEEN:.0f} s, within long "
-            f"epochs, {speeds[0]:.1%} of the speed is left | a save takes {each:.2f} s; in epochs of {epoch:.0f} s, "
-            f"which end with one, {each / epoch:.1%} |"
+            f"| none, every weight of MiniLM learns | {len(took)} saves | in epochs of {epoch:.0f} s, each with one, "
+            f"{speeds[0]:.1%} of the speed is left | a save takes {each:.2f} s, {each / BETWEEN:.1%} of the "
+            f"{BETWEEN:.0f} s between two within an epoch |"
         )
         closing.append(
             f"faults[speed with saves]: ratio={speeds[0]:.3f}  range={speeds[1]:.3f}–{speeds[2]:.3f}  quality=–  "

@@ -55,9 +55,8 @@ class Sharing:
             flat = array.reshape(-1)
             for at in range(0, len(flat), PIECE):
                 piece = flat[at : at + PIECE]
-                filled = np.zeros(
-                    1 << (len(piece) - 1).bit_length(), _summable(piece.dtype)
-                )  # few sizes: each is traced
+                size = 1 << (len(piece) - 1).bit_length()  # one of few, since each is traced
+                filled = np.zeros(size, _summable(piece.dtype))
                 filled[: len(piece)] = piece
                 flat[at : at + PIECE] = self._sum(filled)[: len(piece)].astype(array.dtype)
         errors = np.zeros(self.count, np.float32)

@@ -309,6 +309,8 @@ def _fit(
             given.taken.skipped = standing.skipped
             how = given.how | {"precision": policy[0], "precision_why": policy[1]}
             job.events.emit("steps", **how)
+            watching = bool(chunks.watching(callbacks))
+            together = [] if saver.workers is None else [Stops(saver.workers, watching)]
             if first < last:
                 begun = start.stage > 0 or saver.position is not None  # what callbacks write goes on
                 with batches.errors_told(), callback_state.appending(callbacks, begun):
@@ -324,11 +326,7 @@ def _fit(
                             *averages.around(watch),
                             _epochs_to(job.events, stage.name),
                             *callbacks,
-                            *(
-                                []
-                                if saver.workers is None
-                                else [Stops(saver.workers, bool(chunks.watching(callbacks)))]
-                            ),
+                            *together,
                             *saver.callbacks(),
                         ],
                         verbose=job.verbose,

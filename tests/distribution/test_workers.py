@@ -16,8 +16,8 @@ ENDS = 10.0  # after which a run that is asked to end has
 SLOW = {"every": 0.0, "pause": 0.5}  # a position after each step, and the next one some time later
 
 
-@pytest.mark.parametrize(("count", "kind", "how"), [(3, "image", "full")])  # others: `benchmarks.distribution`
-def test_workers_agree_to_the_bit_and_with_one_device(root, count, kind, how):
+def test_workers_agree_to_the_bit_and_with_one_device(root):
+    count, kind, how = 3, "image", "full"  # others: `benchmarks.distribution`
     alone = ended(start(0, [], root, kind=kind, how=how))
     found = together(root, count, kind=kind, how=how)
     assert {each["digest"] for each in found} == {found[0]["digest"]}
@@ -68,9 +68,8 @@ def whole(root) -> dict[str, Any]:
     return one
 
 
-@pytest.mark.parametrize("killed", [0])  # the other one in the benchmark's short form
-def test_the_others_stop_when_one_is_killed_and_a_relaunch_ends_as_if_it_had_not_been(root, tmp_path, killed, whole):
-    where, kept = addresses(2), tmp_path / "run"
+def test_the_others_stop_when_one_is_killed_and_a_relaunch_ends_as_if_it_had_not_been(root, tmp_path, whole):
+    where, kept, killed = addresses(2), tmp_path / "run", 0  # the other one: the benchmark's short form
     running = [start(at, where, root, checkpoint=str(kept), **SLOW, **BROKEN) for at in range(2)]
     until_saved(kept, running)
     running[killed].kill()
@@ -85,13 +84,12 @@ def test_the_others_stop_when_one_is_killed_and_a_relaunch_ends_as_if_it_had_not
         assert each["history"] == whole["history"]
 
 
-@pytest.mark.parametrize("told", [[0, 1]])
-def test_workers_end_together_when_asked_and_a_relaunch_goes_on_within_the_epoch(root, tmp_path, told, whole):
+def test_workers_end_together_when_asked_and_a_relaunch_goes_on_within_the_epoch(root, tmp_path, whole):
     where, kept = addresses(2), tmp_path / "run"
     running = [start(at, where, root, checkpoint=str(kept), **SLOW, **BROKEN) for at in range(2)]
     until_saved(kept, running)
-    for at in told:
-        running[at].terminate()
+    for each in running:  # one of them alone: the benchmark's short form
+        each.terminate()
     asked = time.monotonic()
     for each in running:
         _, error = each.communicate(timeout=STOPS)
