@@ -45,13 +45,25 @@ def test_golden_pictures_are_what_the_runtime_answers(tmp_path: Path, image_clas
     assert len(lines) >= 50
     found = Predictor(folder).scores([base64.b64decode(line["png"]) for line in lines])
     np.testing.assert_allclose(found, [line["scores"] for line in lines], atol=1e-6)
-    assert sorted(path.name for path in (folder / "snippets").iterdir()) == [
-        "ImageExample.kt",
-        "ImageExample.swift",
-        "Pixels.kt",
-        "Pixels.swift",
-        "example.py",
-    ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [
+        ("text", "Model TextExample Tokenizer"),
+        ("text numbers", "Model TextExample Tokenizer"),
+        ("apart", "Model PairExample Tokenizer"),
+        ("token", "Entities EntityExample Model Tokenizer Words"),
+        ("answers", "AnswerExample Answers Model Tokenizer Words"),
+        ("image labels", "ImageExample Pixels"),
+    ],
+)
+def test_each_task_has_its_callers(tmp_path: Path, kind: str, names: str):
+    more = {} if kind.startswith("image") else {"layers": 1}
+    folder = export(tiny.make_task(kind, **more), tmp_path)
+    found = {path.name for path in (folder / "snippets").iterdir()}
+    of_all = {f"{name}.{ending}" for name in (*names.split(), "Export", "Said") for ending in ("kt", "swift")}
+    assert found == of_all | {"example.py"}
 
 
 def read_table(packed: bytes):

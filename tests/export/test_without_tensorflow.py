@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -119,8 +120,18 @@ def test_every_task_says_there_what_it_says_here(tmp_path: Path, python: Path):
         assert len(flat) == 5 and _is(json.loads(json.dumps(flat, default=np.ndarray.tolist)), there), name
 
 
-def test_the_example_runs(tmp_path: Path, python: Path, text_classifier):
-    folder = export(text_classifier, tmp_path / "out")
-    command = [str(python), str(folder / "snippets" / "example.py"), "the card"]
+@pytest.mark.parametrize(
+    ("kind", "words", "told"),
+    [
+        ("text", ["the card"], "positive\t|negative\t"),
+        ("text labels", ["the card"], r"LabelSet\("),
+        ("pair numbers", ["the card", "good"], r"\(Number\(label='price'"),
+        ("token", ["the card"], r"\("),
+        ("answers", ["card", "the good card"], r"Answer\("),
+    ],
+)
+def test_the_example_runs(tmp_path: Path, python: Path, kind: str, words: list[str], told: str):
+    folder = export(tiny.make_task(kind, layers=1), tmp_path / "out")
+    command = [str(python), str(folder / "snippets" / "example.py"), *words]
     printed = subprocess.run(command, check=True, capture_output=True, text=True, cwd=tmp_path).stdout
-    assert printed.split("\t")[0] in text_classifier.labels
+    assert re.match(told, printed), printed

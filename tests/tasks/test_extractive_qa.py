@@ -218,8 +218,6 @@ def test_a_file_answers_as_the_task_does(tmp_path: Path):
     told = task.predict(items)
     for ours, theirs in zip(told, answerer.predict(items), strict=True):
         assert (ours.text, ours.start, ours.end) == (theirs.text, theirs.start, theirs.end)
-    sources = {f"{name}.{language}" for name in ("Tokenizer", "Words", "Answers") for language in ("kt", "swift")}
-    assert {path.name for path in (folder / "snippets").iterdir()} == sources | {"Model.kt", "AnswerExample.kt"}
     golden = [json.loads(line) for line in (folder / "golden.jsonl").read_text().splitlines()]
     assert len(golden) >= 50 and any(len(line.get("windows", ())) > 2 for line in golden)
     for line in golden:

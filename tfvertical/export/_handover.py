@@ -24,14 +24,17 @@ from tfvertical.files import write_bytes, write_json, write_text
 MAGIC = 0x314E5654  # "TVN1", little-endian
 _SNIPPETS = Path(__file__).parent / "snippets"
 _TOKENIZER = ("Tokenizer.kt", "Tokenizer.swift")
-_PLACES = ("Words.kt", "Words.swift", "Model.kt")
+_EXPORT = ("Export.kt", "Export.swift", "Said.kt", "Said.swift")
+_MODEL = (*_EXPORT, "Model.kt", "Model.swift", "example.py")
+_PLACES = (*_MODEL, "Words.kt", "Words.swift")
 _OF_TEXTS = {
-    "entities": (*_PLACES, "Entities.kt", "Entities.swift", "EntityExample.kt"),
-    "answers": (*_PLACES, "Answers.kt", "Answers.swift", "AnswerExample.kt"),
-    "label": ("TextExample.kt", "TextExample.swift", "example.py"),
+    "entities": (*_PLACES, "Entities.kt", "Entities.swift", "EntityExample.kt", "EntityExample.swift"),
+    "answers": (*_PLACES, "Answers.kt", "Answers.swift", "AnswerExample.kt", "AnswerExample.swift"),
+    "pair": (*_MODEL, "PairExample.kt", "PairExample.swift"),
+    "text": (*_MODEL, "TextExample.kt", "TextExample.swift"),
 }
 _PIXELS = ("Pixels.kt", "Pixels.swift")
-_OF_PICTURES = ("ImageExample.kt", "ImageExample.swift", "example.py")
+_OF_PICTURES = (*_EXPORT, "ImageExample.kt", "ImageExample.swift", "example.py")
 
 
 def preprocessing(task: Task, folder: Path, lengths: Sequence[int]) -> None:
@@ -111,15 +114,14 @@ def write(
 
 
 def _sources(task: Task, output: str, words: bool) -> tuple[str, ...]:
-    """The files of `snippets/` that say something of this export; examples print the label of one item."""
-    target = task.target if output == "scores" else None
-    if target == "label" and task.items == "pair":
-        target = None
+    """The files of `snippets/` that say something of this export; of embeddings what makes a model's inputs."""
+    scores = output == "scores"
     if words:
-        return (*_TOKENIZER, *_OF_TEXTS.get(target or "", ()))
+        of_places = task.target in ("entities", "answers")
+        return (*_TOKENIZER, *(_OF_TEXTS[task.target if of_places else task.items] if scores else ()))
     if type(task.preprocessor).__name__ != "KerasImagePreprocessor":
         return ()
-    return (*_PIXELS, *(_OF_PICTURES if target == "label" else ()))
+    return (*_PIXELS, *(_OF_PICTURES if scores else ()))
 
 
 def reads_words(preprocessor: Preprocessor) -> bool:

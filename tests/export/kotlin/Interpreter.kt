@@ -24,13 +24,17 @@ open class Interpreter(val model: ByteBuffer, val options: Options) {
     }
 
     open val signatureKeys: Array<String> get() = arrayOf("serving_default")
-    open fun getSignatureInputs(signature: String): Array<String> = arrayOf("token_ids")
+    open fun getSignatureInputs(signature: String): Array<String> =
+        arrayOf("token_ids", "first_token_ids", "second_token_ids")
     open fun getInputTensor(at: Int): Tensor = throw NotImplementedError("$at")
     open fun getOutputTensor(at: Int): Tensor = throw NotImplementedError("$at")
     open fun run(input: Any, output: Any): Unit = throw NotImplementedError("$input $output")
     open fun runSignature(inputs: Map<String, Any>, outputs: Map<String, Any>, signature: String) {
-        val ids = (inputs.getValue("token_ids") as Array<*>)[0] as IntArray
-        val found = (outputs.getValue("scores") as Array<*>)[0] as FloatArray
-        scores(ids, found.size).copyInto(found)
+        val ids = inputs.toSortedMap().values.map { (it as Array<*>)[0] as IntArray }.reduce { one, other -> one + other }
+        val found = (outputs.getValue("scores") as Array<*>)[0]
+        if (found is FloatArray) scores(ids, found.size).copyInto(found)
+        else for ((at, row) in (found as Array<*>).withIndex()) {
+            scores(ids.copyOfRange(at, ids.size), (row as FloatArray).size).copyInto(row)
+        }
     }
 }

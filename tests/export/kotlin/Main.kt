@@ -4,7 +4,9 @@ import android.content.Context
 import java.io.File
 import org.tensorflow.lite.Interpreter
 import tfvertical.Answerer
+import tfvertical.Export
 import tfvertical.Normalizer
+import tfvertical.PairExample
 import tfvertical.Pixels
 import tfvertical.Tagger
 import tfvertical.TextExample
@@ -55,13 +57,22 @@ fun main(arguments: Array<String>) {
             "windows" -> println(tokenizer.inputsInWindows(first).joinToString(";") {
                 it.getValue("token_ids").joinToString(" ")
             })
-            "classify" -> {
+            "said" -> { // label, labels or numbers, and text or pair in MORE
                 Interpreter.scores = { ids, outputs ->
                     val rows = drawn(mapOf("token_ids" to ids), outputs)
-                    FloatArray(outputs) { at -> rows.map { it[at] / 10007 }.average().toFloat() }
+                    FloatArray(outputs) { at -> (rows.map { it[at] }.sum() % 10007 / 10007).toFloat() }
                 }
-                val example = TextExample(App(folder), arguments[4] == "windows", lengths.split(",").last().toInt())
-                println(example.classify(first).let { (label, score) -> "$label $score" })
+                val app = App(folder)
+                val export = Export(app)
+                val scores = if (arguments[5] == "pair") PairExample(app).scores(first, second)
+                else TextExample(app).scores(first)
+                println(when (arguments[4]) {
+                    "label" -> export.label(scores).let { (label, score) -> "$label $score" }
+                    "labels" -> export.labels(scores).joinToString(" ")
+                    else -> export.numbers(scores).joinToString(" ") {
+                        "${it.label} ${it.unit} ${it.value} ${it.low} ${it.high}"
+                    }
+                })
             }
             "pair" -> println(tokenizer.inputs(first, second).let {
                 it.getValue("token_ids").joinToString(" ") + ";" + it.getValue("segment_ids").joinToString(" ")

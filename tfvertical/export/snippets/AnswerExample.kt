@@ -1,4 +1,4 @@
-// Android, with Model.kt and what it names in the app's assets.
+// Android, with Model.kt and what it names: a model that finds answers.
 package tfvertical
 
 import android.content.Context
@@ -11,7 +11,7 @@ class AnswerExample(context: Context) {
         model.described.getInt("max_question"),
         codec.getInt("most_words"),
         if (codec.isNull("threshold")) null else codec.getDouble("threshold")
-    ) { model.scores(it, 2) }
+    ) { model.places(it, 2) }
 
     /** The passage of a text of any length that answers the question. */
     fun answer(question: String, context: String): Answer = answerer.answer(question, context)

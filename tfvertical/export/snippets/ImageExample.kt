@@ -1,34 +1,28 @@
-// Android, with com.google.ai.edge.litert:litert, Pixels.kt, and this folder's model.tflite, labels.txt and
-// preprocessing.json in the app's assets. The picture stands upright: Android does not turn it as its EXIF says.
+// Android, with com.google.ai.edge.litert:litert, Pixels.kt, Export.kt, Said.kt, and this folder's model.tflite, labels.txt
+// and preprocessing.json in the app's assets. The picture stands upright: Android does not turn it as its EXIF says.
 package tfvertical
 
 import android.content.Context
 import android.graphics.Bitmap
-import org.json.JSONObject
 import org.tensorflow.lite.DataType
-import org.tensorflow.lite.Interpreter
 import java.nio.ByteBuffer
 import java.nio.ByteOrder
 
 class ImageExample(context: Context) {
-    private val assets = context.assets
-    private fun bytes(name: String) = assets.open(name).use { it.readBytes() }
-
-    private val model = bytes("model.tflite").let {
-        ByteBuffer.allocateDirect(it.size).order(ByteOrder.nativeOrder()).apply { put(it); rewind() }
-    }
-    private val interpreter = Interpreter(model, Interpreter.Options().setNumThreads(2))
-    private val labels = String(bytes("labels.txt"), Charsets.UTF_8).removeSuffix("\n").split("\n")
-
-    private val rule = JSONObject(String(bytes("preprocessing.json"), Charsets.UTF_8)).getJSONObject("config")
+    private val export = Export(context)
+    private val interpreter = export.interpreter
+    private val rule = export.described.getJSONObject("config")
     private val pixels = rule.getJSONArray("size").let {
         Pixels(
             it.getInt(0), it.getInt(1), rule.getString("crop"), rule.getInt("margin"), rule.getString("resample")
         )
     }
 
-    /** The best label and its score, of a picture of any size. */
-    fun classify(picture: Bitmap): Pair<String, Float> {
+    /** The best label and its score. A model of several labels has `labels` in the place of `label`, one of numbers `numbers`. */
+    fun classify(picture: Bitmap): Pair<String, Float> = export.label(scores(picture))
+
+    /** Of a picture of any size. */
+    fun scores(picture: Bitmap): FloatArray {
         val colours = IntArray(picture.width * picture.height)
         picture.getPixels(colours, 0, picture.width, 0, 0, picture.width, picture.height)
         val bytes = ByteArray(3 * colours.size) { (colours[it / 3] shr (16 - 8 * (it % 3))).toByte() }
@@ -41,10 +35,8 @@ class ImageExample(context: Context) {
         interpreter.run(input.rewind(), raw)
         raw.rewind()
         val steps = output.quantizationParams()
-        val scores = FloatArray(labels.size) {
+        return FloatArray(export.outputs) {
             if (whole) (raw.get().toInt().and(255) - steps.zeroPoint) * steps.scale else raw.getFloat()
         }
-        val best = scores.indices.reduce { most, at -> if (scores[at] > scores[most]) at else most }
-        return labels[best] to scores[best]
     }
 }

@@ -1,15 +1,20 @@
 """Run this export without TensorFlow: `pip install numpy pillow ai-edge-litert && pip install --no-deps tfvertical`.
 
-python snippets/example.py "The card never arrived."     # or, for a model of pictures, the path of one
+python snippets/example.py "The card never arrived."     # a text; or two, a question and its text; or a picture's path
 """
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
-from tfvertical.runtime import Predictor
+from tfvertical.runtime import Answerer, Predictor, Tagger
 
-predictor = Predictor(Path(__file__).resolve().parent.parent)
-for prediction in predictor.predict(sys.argv[1:]):
-    print(f"{prediction.label}\t{prediction.score:.4f}")
+folder = Path(__file__).resolve().parent.parent
+described = json.loads((folder / "preprocessing.json").read_text(encoding="utf-8"))
+target = described.get("target")
+reader = {"entities": Tagger, "answers": Answerer}.get(target, Predictor)(folder)
+in_twos = target == "answers" or described.get("items") == "pair"
+(found,) = reader.predict([tuple(sys.argv[1:3]) if in_twos else sys.argv[1]])
+print(f"{found.label}\t{found.score:.4f}" if target is None else found)

@@ -1,4 +1,4 @@
-"""The Kotlin sources beside a `.tflite` file do what the package does; the Android examples compile."""
+"""The Kotlin and Swift sources beside a `.tflite` file do what the package does; the apps' examples compile."""
 
 from __future__ import annotations
 
@@ -8,33 +8,62 @@ import subprocess
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from tests.core import tiny
 from tfvertical.codecs import pixels
+from tfvertical.codecs.label_sets import LabelSet
+from tfvertical.codecs.labels import Prediction
 from tfvertical.export import _handover, _samples
 from tfvertical.runtime import Answerer, Predictor, Tagger, _folder
 
 pytestmark = pytest.mark.slow
-KOTLIN = Path(__file__).parent / "kotlin"
+HERE = Path(__file__).parent
 LONG = "The good card never came. 中文 Very bad — the CARD! " * 6
 UNSEEN = "\ufeffgood \u200bcard\u200b \x0cne\u00adver\x0c \ue000\U000f0000came\ufffd\U000ffffe. a\u200d \u200cb \u200b"
 Ask = Callable[..., list[str]]
 
 
-@pytest.fixture(scope="module")
-def ask(tmp_path_factory: pytest.TempPathFactory) -> Ask:
-    """Runs the compiled sources: what, folder, lengths, texts or tuples of them -> the lines that they print."""
-    compiler = shutil.which("kotlinc")
-    if compiler is None or shutil.which("java") is None:
-        pytest.skip("kotlinc is not installed (Debian: apt install kotlin)")
-    folder = tmp_path_factory.mktemp("kotlin")
-    sources = [str(path) for path in (*_handover._SNIPPETS.glob("*.kt"), *KOTLIN.glob("*.kt"))]
-    command = [compiler, "-nowarn", *sources, "-include-runtime", "-d", str(folder / "all.jar")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+def kotlin(folder: Path) -> list[str]:
+    """The command that runs the compiled sources."""
+    sources = [*_handover._SNIPPETS.glob("*.kt"), *(HERE / "kotlin").glob("*.kt")]
+    compiled("kotlinc", "-nowarn", *sources, "-include-runtime", "-d", folder / "all.jar")
+    return ["java", "-cp", str(folder / "all.jar"), "MainKt"]
+
+
+def swift(folder: Path) -> list[str]:
+    """The same; TensorFlowLiteSwift is a module of its own."""
+    stand_in, library = HERE / "swift" / "TensorFlowLite.swift", folder / "libTensorFlowLite.so"
+    module = ["-module-name", "TensorFlowLite", "-emit-module-path", folder / "TensorFlowLite.swiftmodule"]
+    compiled("swiftc", "-emit-module", "-emit-library", *module, "-o", library, stand_in)
+    sources = [*_handover._SNIPPETS.glob("*.swift"), HERE / "swift" / "main.swift"]
+    linked = ["-I", folder, "-L", folder, "-lTensorFlowLite", "-Xlinker", "-rpath", "-Xlinker", folder]
+    compiled("swiftc", "-O", *linked, "-o", folder / "all", *sources)
+    return [str(folder / "all")]
+
+
+def compiled(*command: Any) -> None:
+    done = subprocess.run([str(each) for each in command], capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
+
+
+LANGUAGES = {
+    "kotlin": (kotlin, ("kotlinc", "java"), "Debian: apt install kotlin"),
+    "swift": (swift, ("swiftc",), "Debian 13: apt install swiftlang; or swift.org"),
+}
+
+
+@pytest.fixture(scope="module", params=LANGUAGES)
+def ask(request, tmp_path_factory: pytest.TempPathFactory) -> Ask:
+    """Runs the compiled sources: what, folder, lengths, texts or tuples of them -> the lines that they print."""
+    make, programs, where = LANGUAGES[request.param]
+    if missing := [program for program in programs if shutil.which(program) is None]:
+        pytest.skip(f"{missing[0]} is not installed ({where})")
+    folder = tmp_path_factory.mktemp(request.param)
+    main = make(folder)
 
     def run(what: str, export: Path, lengths: Sequence[int], items: Iterable[str | Sequence[str]], *more: str):
         rows = [[item] if isinstance(item, str) else item for item in items]
@@ -43,8 +72,7 @@ def ask(tmp_path_factory: pytest.TempPathFactory) -> Ask:
 
     def ran(what: str, export: Path, lengths: Sequence[int], lines: str, *more: str):
         (folder / "lines").write_text(lines)
-        command = ["java", "-cp", str(folder / "all.jar"), "MainKt", what, str(export)]
-        command += [",".join(map(str, lengths)), str(folder / "lines"), *more]
+        command = [*main, what, str(export), ",".join(map(str, lengths)), str(folder / "lines"), *more]
         done = subprocess.run(command, capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, done.stderr
         return done.stdout.split("\n")[:-1]
@@ -79,9 +107,9 @@ def test_ids(ask: Ask, tmp_path: Path, text_classifier, lengths: list[int]):
 
 
 @pytest.mark.parametrize("windows", [False, True])
-def test_long_texts(ask: Ask, tmp_path: Path, monkeypatch, windows: bool):
+def test_long_texts(ask: Ask, tmp_path: Path, windows: bool):
     folder = exported(tiny.text_task(layers=1, windows=windows), tmp_path, [16])
-    predictor, items = Predictor(folder), [*_samples.texts(), LONG, "the " * 200]
+    items = [*_samples.texts(), LONG, "the " * 200]
     described = json.loads((folder / "preprocessing.json").read_text())
     for lengths in ([3], [4], [5, 9], [16]):
         prepare = _folder._prepare(folder, described | {"lengths": lengths})
@@ -89,14 +117,50 @@ def test_long_texts(ask: Ask, tmp_path: Path, monkeypatch, windows: bool):
         found = [numbers(line) for line in ask("windows", folder, lengths, items)]
         assert (found if windows else [each[:1] for each in found]) == expected
 
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("text", {"windows": True}),
+        ("text", {}),
+        ("text labels", {}),
+        ("text numbers", {"units": ["years", ""]}),
+        ("text numbers", {"loss": "quantile"}),
+        ("text numbers", {"loss": "ordinal"}),
+        ("pair", {}),
+        ("apart", {}),
+    ],
+)
+def test_what_scores_say(ask: Ask, tmp_path: Path, monkeypatch, kind: str, options: dict[str, Any]):
+    """By the app's examples, which read the folder as an app reads its assets."""
+    task = tiny.make_task(kind, layers=1, **options)
+    folder, items = exported(task, tmp_path, [16]), [*_samples.texts(), LONG, "the " * 200]
+    if task.items == "pair":
+        items = [*_samples.pairs(items), (LONG, LONG)]
+    predictor = Predictor(folder)
+
     def run(made):
-        return {"scores": (drawn(made, 2) / 10007).mean(axis=0).astype(np.float32)[None]}
+        ids = np.concatenate([made[name] for name in sorted(made) if name.endswith("token_ids")], axis=1)
+        scores = drawn({"token_ids": ids}, len(task.outputs)).sum(axis=0) % 10007 / 10007
+        return {"scores": scores.astype(np.float32)[None]}
 
     monkeypatch.setattr(predictor, "_run", run)
-    told = [line.split(" ") for line in ask("classify", folder, [16], items, "windows" if windows else "beginning")]
-    told, expected = told, predictor.predict(items)
-    assert [label for label, _ in told] == [each.label for each in expected]
-    np.testing.assert_allclose([float(score) for _, score in told], [each.score for each in expected], atol=1e-5)
+    expected = predictor.predict(items)
+    what = {Prediction: "label", LabelSet: "labels"}.get(type(expected[0]), "numbers")
+    found = [line.split(" ") for line in ask("said", folder, [16], items, what, task.items)]
+    if what == "labels":
+        assert found == [list(each.labels) or [""] for each in expected]
+        assert {len(each.labels) for each in expected} >= {0, 1, 2}
+        return
+    if what == "label":
+        assert [label for label, _ in found] == [each.label for each in expected]
+        np.testing.assert_allclose([float(score) for _, score in found], [each.score for each in expected], atol=1e-5)
+        return
+    for line, numbers in zip(found, expected, strict=True):
+        for at, each in enumerate(numbers):
+            assert line[5 * at : 5 * at + 2] == [each.label, each.unit]
+            told = [None if part == "null" else float(part) for part in line[5 * at + 2 : 5 * at + 5]]
+            assert told == pytest.approx([each.value, each.low, each.high], abs=1e-5)
 
 
 @pytest.mark.parametrize("make", [tiny.pair_task, tiny.apart_task])
