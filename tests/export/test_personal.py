@@ -13,15 +13,20 @@ from ai_edge_litert.interpreter import Interpreter
 
 from tests.bundle import fakes
 from tfvertical.errors import ConfigError, ExportError
-from tfvertical.export import _answers, _parity, _personal, export
+from tfvertical.export import _answers, _parity, _personal, _samples, export
 from tfvertical.export._inputs import fixed_inputs
 from tfvertical.runtime import LiteRT
 from tfvertical.runtime.contents import contents
 
 
+@pytest.fixture(scope="module", params=["text_classifier", "image_classifier"])
+def task(request) -> Any:
+    return request.getfixturevalue(request.param)
+
+
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory, text_classifier) -> Path:
-    return export(text_classifier, tmp_path_factory.mktemp("personal"), trainable_head=True)
+def folder(tmp_path_factory: pytest.TempPathFactory, task) -> Path:
+    return export(task, tmp_path_factory.mktemp("personal"), trainable_head=True)
 
 
 def runners(folder: Path) -> dict[str, Any]:
@@ -29,19 +34,19 @@ def runners(folder: Path) -> dict[str, Any]:
     return {name: interpreter.get_signature_runner(name) for name in _personal.SIGNATURES}
 
 
-def examples(width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Three classes that a line can tell apart, nearly."""
+def examples(width: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Classes that a line can tell apart, nearly."""
     draw = np.random.default_rng(0)
-    labels = draw.integers(0, 3, 120).astype(np.int32)
-    centres = draw.normal(size=(3, width)).astype(np.float32)
+    labels = draw.integers(0, classes, 120).astype(np.int32)
+    centres = draw.normal(size=(classes, width)).astype(np.float32)
     return centres[labels] + draw.normal(0, 0.5, (120, width)).astype(np.float32), labels
 
 
-def test_the_two_files_are_the_model(folder: Path, text_classifier):
-    texts = ["the card never arrived", "", "card"]
+def test_the_two_files_are_the_model(folder: Path, task):
+    items = _samples.many(task.items)[:10]
     features, head = LiteRT(folder / "features.tflite"), runners(folder)
-    for text, expected in zip(texts, text_classifier.scores(fakes.examples(texts)), strict=True):
-        found = features(fixed_inputs(text_classifier, text))["features"]
+    for item, expected in zip(items, task.scores(fakes.examples(items)), strict=True):
+        found = features(fixed_inputs(task, item))["features"]
         np.testing.assert_allclose(head["infer"](features=found)["scores"][0], expected, atol=1e-5)
     assert contents(folder / "head.tflite").custom == ()
     assert (folder / "head.tflite").stat().st_size < 20_000
@@ -50,9 +55,10 @@ def test_the_two_files_are_the_model(folder: Path, text_classifier):
 def test_fifty_steps_on_the_device_are_fifty_steps_in_keras(folder: Path):
     head = runners(folder)
     start = head["get_weights"]()
-    seen, labels = examples(len(start["kernel"]))
-    inputs = keras.Input((len(start["kernel"]),))
-    model = keras.Model(inputs, keras.layers.Dense(3)(inputs))
+    width, classes = start["kernel"].shape
+    seen, labels = examples(width, classes)
+    inputs = keras.Input((width,))
+    model = keras.Model(inputs, keras.layers.Dense(classes)(inputs))
     model.layers[-1].set_weights([start["kernel"], start["bias"]])
     model.compile(keras.optimizers.SGD(0.2), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     before = float(np.mean(head["infer"](features=seen)["scores"].argmax(1) == labels))
