@@ -55,7 +55,7 @@ class Comparison:
     longer than the file's own length) have no common truth; they are counted and left out.
 
     Real examples are seldom odd, so the built-in ones go through every file as well: one in float32 must hold on them
-    too, of one in lower precision `parity.json` tells how it fares.
+    too, one of lower precision must give numbers, and `parity.json` tells how it fares.
 
     Args:
         task: computing in float32.
@@ -155,6 +155,13 @@ class Comparison:
             expected, received = np.concatenate([self.expected, self.of_nasty]), np.concatenate([received, of_nasty])
             self._refuse_different(expected, received, name)
             return self._alike(expected, received) | nasty | {"tolerance": self.task.tolerance}
+        no_numbers = ~np.isfinite(of_nasty.reshape(len(of_nasty), -1)).all(axis=1)
+        if no_numbers.any():  # float32 files are refused above
+            raise ExportError(
+                f"{name or f'Precision {self.gate.precision!r}'} gives what are no numbers; nothing was written.",
+                received=f"built-in example {int(np.argmax(no_numbers))}, of {int(no_numbers.sum())} such",
+                fix="export in float32 or another precision",
+            )
         return self._alike(self.expected, received) | nasty | self._losses(received, name)
 
     def _refuse_different(self, expected: np.ndarray, received: np.ndarray, name: str) -> None:
