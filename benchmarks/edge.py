@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import processes, show, work
+from benchmarks.contenders.ours_edge import INTEGERS
 from benchmarks.race import Contender, Outcome, Race, Row
 
 TEXT = {"length": 64, "epochs": 10, "rate": 5e-3, "decay": 0.1, "dropout": 0.3, "clip": None, "whole": True}
@@ -70,7 +71,9 @@ def _agreement(call: str, built: Callable[[bool], dict[str, Any]]) -> Callable[[
             f"Inputs as they come, without the normalizer or the resizing that the export brings along: {plain}.",
             f"Flex or custom operators in the {made['files']:.0f} exported files: {made['custom']:.0f} (target 0).",
         ]
-        _missed.extend(lines[:1] * (found.quality is None or found.quality < 0.99) + lines[2:] * (made["custom"] > 0))
+        if (integers := Path(built(False)["folder"]) / INTEGERS).is_file():
+            lines.append(f"Full integer, where it is asked for: {integers.read_text(encoding='utf-8')}")
+        _missed.extend(lines[:1] * (found.quality is None or found.quality < 0.99) + lines[2:3] * (made["custom"] > 0))
         return lines
 
     return notes

@@ -10,6 +10,7 @@ from typing import Any
 
 from benchmarks.contenders.clock import figures
 
+INTEGERS = "integers.txt"  # what became of a file in full integers
 REPEATS = 1_000  # what `seconds` counts: inferences, one after the other
 
 
@@ -36,6 +37,8 @@ def prepare(work: dict[str, Any]) -> dict[str, Any]:
     for precision in ("float16", "dynamic") if text else ("float16", "int8"):
         ranges = train if precision == "int8" else None
         task.export(folder, precision=precision, examples=judged, calibration=ranges)
+    if text and not work["smoke"]:
+        (folder / INTEGERS).write_text(_in_integers(task, folder, judged, train), encoding="utf-8")
     inputs = [fixed_inputs(task, item, work.get("length")) for item in work["test"]["items"]]
     stacked = {name: np.concatenate([each[name] for each in inputs]) for name in inputs[0]}
     np.savez(folder / "inputs.npz", **stacked)
@@ -44,6 +47,21 @@ def prepare(work: dict[str, Any]) -> dict[str, Any]:
     asked = _texts(work) if text else _pictures(work)
     np.save(folder / "keras.npy", task.scores(Examples(asked, None, [str(at) for at in range(len(asked))])))
     return figures(0.0, ours.accuracy(task, work))
+
+
+def _in_integers(task: Any, folder: Path, judged: Any, train: Any) -> str:
+    """What the gate makes of a transformer in full integers, which is not its default."""
+    import json
+
+    from tfvertical.errors import ExportError
+
+    try:
+        made = task.export(folder, precision="int8", examples=judged, calibration=train)
+    except ExportError as error:
+        return "refused. " + " ".join(str(error).split())
+    found = json.loads((made / "parity.json").read_text(encoding="utf-8"))
+    stay = len(found["float_operators"])
+    return f"{stay} operators stay in float, agreement {found['agreement']:.4f}, drop {found['drop']:.4f}"
 
 
 def float32(work: dict[str, Any]) -> dict[str, Any]:
