@@ -8,13 +8,14 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 from tfvertical.runtime import Answerer, Predictor, Tagger
 
 folder = Path(__file__).resolve().parent.parent
 described = json.loads((folder / "preprocessing.json").read_text(encoding="utf-8"))
 target = described.get("target")
-reader = {"entities": Tagger, "answers": Answerer}.get(target, Predictor)(folder)
+reader: Any = {"entities": Tagger, "answers": Answerer}.get(target, Predictor)(folder)
 in_twos = target == "answers" or described.get("items") == "pair"
 (found,) = reader.predict([tuple(sys.argv[1:3]) if in_twos else sys.argv[1]])
 print(f"{found.label}\t{found.score:.4f}" if target is None else found)
