@@ -23,7 +23,7 @@ def test_it_is_a_dilated_convolution():
     mask = np.ones((2, 9), np.int32)
     layer = Neighbours(distance=2)
     found = layer(states, mask)
-    kernel = layer.kernel.numpy().reshape(3, 5, 5)
+    kernel = layer.products.kernel.numpy().reshape(3, 5, 5)
     same = keras.layers.Conv1D(5, 3, padding="same", dilation_rate=2, use_bias=False)
     same.build(states.shape)
     same.kernel.assign(kernel)

@@ -127,11 +127,13 @@ class Neighbours(keras.layers.Layer):
     def build(self, states_shape: Any, padding_mask_shape: Any) -> None:
         """One kernel for all three positions: products of matrices are faster than convolutions of one dimension."""
         width = states_shape[-1]
-        initializer = keras.initializers.GlorotUniform(seed=self.seed)
-        self.kernel = self.add_weight(shape=(3 * width, width), initializer=initializer, name="kernel")
-        self.bias = self.add_weight(shape=(width,), initializer="zeros", name="bias")
-        self.scale = self.add_weight(shape=(width,), initializer="ones", name="scale")
-        self.offset = self.add_weight(shape=(width,), initializer="zeros", name="offset")
+        first, dtype = keras.initializers.GlorotUniform(seed=self.seed), self.dtype_policy
+        self.products = keras.layers.Dense(
+            width, keras.activations.gelu, kernel_initializer=first, dtype=dtype, name=f"{self.name}_products"
+        )
+        self.products.build((*states_shape[:-1], 3 * width))
+        self.unit = keras.layers.LayerNormalization(epsilon=1e-6, dtype=dtype, name=f"{self.name}_unit")
+        self.unit.build(states_shape)
 
     def call(self, states: Any, padding_mask: Any) -> Any:
         """The same shape as `states`."""
@@ -139,12 +141,7 @@ class Neighbours(keras.layers.Layer):
         far, length = self.distance, ops.shape(seen)[1]
         wide = ops.pad(seen, [[0, 0], [far, far], [0, 0]])
         three = ops.concatenate([wide[:, :length], seen, wide[:, 2 * far :]], axis=-1)
-        found = states + ops.gelu(ops.matmul(three, self.kernel) + self.bias, approximate=False)
-        found = ops.cast(found, "float32")  # a mean needs more digits than a product
-        mean = ops.mean(found, axis=-1, keepdims=True)
-        spread = ops.mean(ops.square(found - mean), axis=-1, keepdims=True)
-        scale, offset = (ops.cast(each, "float32") for each in (self.scale, self.offset))
-        return ops.cast((found - mean) * ops.rsqrt(spread + 1e-6) * scale + offset, states.dtype)
+        return self.unit(states + self.products(three))
 
     def compute_output_shape(self, states_shape: Any, padding_mask_shape: Any) -> Any:
         """That of the states."""
