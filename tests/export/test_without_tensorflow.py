@@ -135,3 +135,7 @@ def test_the_example_runs(tmp_path: Path, python: Path, kind: str, words: list[s
     command = [str(python), str(folder / "snippets" / "example.py"), *words]
     printed = subprocess.run(command, check=True, capture_output=True, text=True, cwd=tmp_path).stdout
     assert re.match(told, printed), printed
+    missing = subprocess.run(
+        command[:-1] if len(words) > 1 else command[:2], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert missing.returncode == 1 and missing.stderr.startswith("Run this export without TensorFlow")

@@ -1,6 +1,7 @@
 """Run this export without TensorFlow: `pip install numpy pillow ai-edge-litert && pip install --no-deps tfvertical`.
 
-python snippets/example.py "The card never arrived."     # a text; or two, a question and its text; or a picture's path
+python snippets/example.py "The card never arrived."     # texts, or paths of pictures; of pairs and of a question with
+                                                         # its text, the one behind the other
 """
 
 from __future__ import annotations
@@ -17,5 +18,9 @@ described = json.loads((folder / "preprocessing.json").read_text(encoding="utf-8
 target = described.get("target")
 reader: Any = {"entities": Tagger, "answers": Answerer}.get(target, Predictor)(folder)
 in_twos = target == "answers" or described.get("items") == "pair"
-(found,) = reader.predict([tuple(sys.argv[1:3]) if in_twos else sys.argv[1]])
-print(f"{found.label}\t{found.score:.4f}" if target is None else found)
+given = sys.argv[1:]
+if not given or (in_twos and len(given) % 2):
+    sys.exit(__doc__)
+items = list(zip(given[::2], given[1::2], strict=True)) if in_twos else given
+for found in reader.predict(items):
+    print(f"{found.label}\t{found.score:.4f}" if target is None else found)
