@@ -30,7 +30,8 @@ open class Interpreter(val model: ByteBuffer, val options: Options) {
     open fun getOutputTensor(at: Int): Tensor = throw NotImplementedError("$at")
     open fun run(input: Any, output: Any): Unit = throw NotImplementedError("$input $output")
     open fun runSignature(inputs: Map<String, Any>, outputs: Map<String, Any>, signature: String) {
-        val ids = inputs.toSortedMap().values.map { (it as Array<*>)[0] as IntArray }.reduce { one, other -> one + other }
+        val every = inputs.toSortedMap().values.map { (it as Array<*>)[0] as IntArray }
+        val ids = every.reduce { one, other -> one + other }
         val found = (outputs.getValue("scores") as Array<*>)[0]
         if (found is FloatArray) scores(ids, found.size).copyInto(found)
         else for ((at, row) in (found as Array<*>).withIndex()) {

@@ -1,4 +1,4 @@
-// Android, with Model.kt and what it names: a model that finds answers.
+// Android, with Answers.kt, Words.kt, Model.kt and what it names: a model that finds answers.
 package tfvertical
 
 import android.content.Context

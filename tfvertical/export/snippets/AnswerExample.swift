@@ -1,4 +1,4 @@
-// iOS, with Model.swift and what it names: a model that finds answers.
+// iOS, with Answers.swift, Words.swift, Model.swift and what it names: a model that finds answers.
 import Foundation
 
 final class AnswerExample {

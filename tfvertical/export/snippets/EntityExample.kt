@@ -1,4 +1,4 @@
-// Android, with Model.kt and what it names: a tagger.
+// Android, with Entities.kt, Words.kt, Model.kt and what it names: a tagger.
 package tfvertical
 
 import android.content.Context

@@ -1,4 +1,4 @@
-// iOS, with Model.swift and what it names: a tagger.
+// iOS, with Entities.swift, Words.swift, Model.swift and what it names: a tagger.
 import Foundation
 
 final class EntityExample {

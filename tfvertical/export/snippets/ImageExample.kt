@@ -18,7 +18,7 @@ class ImageExample(context: Context) {
         )
     }
 
-    /** The best label and its score. A model of several labels has `labels` in the place of `label`, one of numbers `numbers`. */
+    /** The best label and its score. Of several labels ask `labels` in the place of `label`, of numbers `numbers`. */
     fun classify(picture: Bitmap): Pair<String, Float> = export.label(scores(picture))
 
     /** Of a picture of any size. */

@@ -1,6 +1,6 @@
-// Android, with com.google.ai.edge.litert:litert and this folder's model.tflite, vocab.txt, normalizer.bin, labels.txt
-// and preprocessing.json in the app's assets: a model of texts. Inputs are bound by name: their order in the file is the
-// converter's.
+// Android, with com.google.ai.edge.litert:litert, Export.kt, Said.kt, Tokenizer.kt, and this folder's model.tflite,
+// vocab.txt, normalizer.bin, labels.txt and preprocessing.json in the app's assets: a model of texts. Inputs are bound by
+// name: their order in the file is the converter's.
 package tfvertical
 
 import android.content.Context
@@ -29,7 +29,8 @@ class Model(context: Context) {
 
     private fun run(made: Map<String, IntArray>, scores: Any) {
         val interpreter = export.interpreter
-        val signature = "tokens_${made.values.first().size}".takeIf { it in interpreter.signatureKeys } ?: "serving_default"
+        val length = made.values.first().size
+        val signature = "tokens_$length".takeIf { it in interpreter.signatureKeys } ?: "serving_default"
         val wanted = interpreter.getSignatureInputs(signature).toSet()
         val inputs = made.filterKeys { it in wanted }.mapValues { arrayOf(it.value) as Any }
         interpreter.runSignature(inputs, mapOf("scores" to scores), signature)

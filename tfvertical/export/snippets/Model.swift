@@ -1,6 +1,6 @@
-// iOS, with the pod TensorFlowLiteSwift and this folder's model.tflite, vocab.txt, normalizer.bin, labels.txt and
-// preprocessing.json in the app's bundle: a model of texts. Inputs are told apart by name: their order in the file is the
-// converter's.
+// iOS, with the pod TensorFlowLiteSwift, Export.swift, Said.swift, Tokenizer.swift, and this folder's model.tflite,
+// vocab.txt, normalizer.bin, labels.txt and preprocessing.json in the app's bundle: a model of texts. Inputs are told
+// apart by name: their order in the file is the converter's.
 import Foundation
 import TensorFlowLite
 

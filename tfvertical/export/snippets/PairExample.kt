@@ -7,7 +7,7 @@ class PairExample(context: Context) {
     private val model = Model(context)
     private val apart = model.described.getString("encoder") == "bi"
 
-    /** The best label and its score. A model of several labels has `labels` in the place of `label`, one of numbers `numbers`. */
+    /** The best label and its score. Of several labels ask `labels` in the place of `label`, of numbers `numbers`. */
     fun classify(one: String, other: String): Pair<String, Float> = model.export.label(scores(one, other))
 
     fun scores(one: String, other: String): FloatArray = model.scores(

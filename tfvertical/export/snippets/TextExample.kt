@@ -7,7 +7,7 @@ class TextExample(context: Context) {
     private val model = Model(context)
     private val windows = model.described.optBoolean("windows") // all of a long text is read then, else its beginning
 
-    /** The best label and its score. A model of several labels has `labels` in the place of `label`, one of numbers `numbers`. */
+    /** The best label and its score. Of several labels ask `labels` in the place of `label`, of numbers `numbers`. */
     fun classify(text: String): Pair<String, Float> = model.export.label(scores(text))
 
     fun scores(text: String): FloatArray = model.scores(
