@@ -59,6 +59,7 @@ def test_the_likelihood_is_that_of_all_sequences(batch, compiled: bool):
         return loss, tape.gradient(loss, outputs)
 
     loss, gradient = graded(tf.constant(outputs), tf.constant(labels, tf.float32))
+    of_steps = np.zeros_like(steps)  # all rows' steps are read from the first one
     for row, at in enumerate(places[:-1]):
         every = scored(outputs[row, at], steps)
         mine = every[tuple(labels[row, at])]
@@ -70,9 +71,38 @@ def test_the_likelihood_is_that_of_all_sequences(batch, compiled: bool):
                 likely = sum(chance for tags, chance in zip(every, chances, strict=True) if tags[number] == tag)
                 there = float(labels[row, place] == tag)
                 assert float(gradient[row, place, tag]) == pytest.approx((likely - there) / len(at), abs=1e-5)
+        for tags, more in [*zip(every, chances / len(at), strict=True), (tuple(labels[row, at]), -1 / len(at))]:
+            of_steps[-2, tags[0]] += more
+            of_steps[-1, tags[-1]] += more
+            for pair in itertools.pairwise(tags):
+                of_steps[pair] += more
     assert float(loss[-1]) == 0.0 and not np.any(gradient[-1, :7]) and np.isfinite(gradient).all()
     assert not np.any(np.delete(np.asarray(gradient[1, :7]), places[1], axis=0)), "what is not labelled learns nothing"
-    assert np.any(gradient[0, 7:])
+    np.testing.assert_allclose(gradient[0, 7:], of_steps, atol=1e-5)
+
+
+def test_long_rows_are_as_exact_as_short_ones():
+    random, length = np.random.default_rng(3), 500
+    scores, steps = random.normal(size=(length, TAGS)) * 5, random.normal(size=(TAGS + 2, TAGS)) * 5
+    outputs = tf.constant(np.concatenate([scores, steps])[None], tf.float32)
+    labels = random.integers(0, TAGS, (1, length))
+    with tf.GradientTape() as tape:
+        tape.watch(outputs)
+        loss = ConditionalRandomField().loss(outputs, tf.constant(labels))
+    total, chances, after = steps[-2] + scores[0], [], steps[-1]
+    befores = [total]
+    for now in scores[1:]:
+        total = np.logaddexp.reduce(total[:, None] + steps[:TAGS], axis=0) + now
+        befores.append(total)
+    every = np.logaddexp.reduce(total + steps[-1])
+    for before, now in zip(befores[::-1], scores[::-1], strict=True):
+        chances.append(np.exp(before + after - every))
+        after = np.logaddexp.reduce(steps[:TAGS] + now + after, axis=1)
+    there = np.eye(TAGS)[labels[0]]
+    np.testing.assert_allclose(tape.gradient(loss, outputs)[0, :length] * length, chances[::-1] - there, atol=2e-5)
+    worth = (scores * there).sum() + sum(steps[pair] for pair in itertools.pairwise(labels[0]))
+    worth += steps[-2, labels[0, 0]] + steps[-1, labels[0, -1]]
+    assert float(loss[0]) == pytest.approx((every - worth) / length, rel=1e-6)
 
 
 @pytest.mark.parametrize("compiled", [False, True])

@@ -6,9 +6,13 @@ alike for every example: a row for each tag before, then one for the first tag, 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import tensorflow as tf
+
+Gradient = Callable[[tf.Tensor], tuple[tf.Tensor, ...]]
+_LEAST = 1e-37  # a share of which there is a logarithm
 
 
 class Chain(NamedTuple):
@@ -55,15 +59,49 @@ def log_likelihood(of: Chain) -> tf.Tensor:
     final = tf.gather(of.tags, tf.maximum(count - 1, 0), batch_dims=1)
     ends = tf.gather(of.first, of.tags[:, 0]) + tf.gather(of.last, final)
 
-    def follow(before: tf.Tensor, now: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
-        scores, counts = now
-        after = tf.reduce_logsumexp(before[:, :, None] + of.between, axis=1) + scores
-        return tf.where(counts[:, None], after, before)
-
-    later = tf.transpose(of.scores[:, 1:], [1, 0, 2]), tf.transpose(of.counted[:, 1:])
-    every = tf.foldl(follow, later, of.first + of.scores[:, 0])
-    found = here + steps + ends - tf.reduce_logsumexp(every + of.last, axis=1)
+    found = here + steps + ends - _log_total(of, count)
     return tf.where(count > 0, found, 0.0)
+
+
+def _log_total(of: Chain, count: tf.Tensor) -> tf.Tensor:
+    """The logarithm of the sum over all tags that a row could have: float32 `(batch,)`; anything where it has none.
+
+    Its gradients are the tags' probabilities, which a walk from both ends at once gives (Rabiner 1989): that takes a
+    third of the time of walking once and having TensorFlow walk back. Each step begins with 0 for the best tag, so that
+    long rows are as exact as short ones.
+    """
+    ends = tf.maximum(count, 1)
+
+    @tf.custom_gradient
+    def total(scores: tf.Tensor, between: tf.Tensor, first: tf.Tensor, last: tf.Tensor) -> tuple[tf.Tensor, Gradient]:
+        both = tf.stack([scores, tf.reverse_sequence(scores, ends, seq_axis=1, batch_axis=0)])
+        steps = tf.stack([between, tf.transpose(between)])[:, None]
+        best_step = tf.reduce_max(steps, axis=-2, keepdims=True)
+        share = tf.exp(steps - best_step)
+
+        def follow(before: tf.Tensor, now: tf.Tensor) -> tf.Tensor:
+            so_far = tf.exp(before - tf.reduce_max(before, axis=-1, keepdims=True))
+            return tf.math.log(tf.maximum(tf.reduce_sum(so_far[..., None] * share, axis=-2), _LEAST)) + now
+
+        begun = tf.stack([first, last])[:, None] + both[:, :, 0]
+        later = tf.pad(both[:, :, 1:] + best_step, [[0, 0], [0, 0], [0, 1], [0, 0]])  # an empty scan cannot be stacked
+        reached = tf.scan(follow, tf.transpose(later, [2, 0, 1, 3]), begun)
+        forth, back = tf.unstack(tf.transpose(tf.concat([begun[None], reached[:-1]], 0), [1, 2, 0, 3]))
+        back = tf.reverse_sequence(back, ends, seq_axis=1, batch_axis=0)
+        taken = tf.where(of.counted[:, 1:], tf.reduce_max(forth[:, :-1], axis=-1), 0.0)
+        ended = tf.reduce_logsumexp(tf.gather(forth, ends - 1, batch_dims=1) + last, axis=1)
+
+        def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, ...]:
+            here = tf.cast(of.counted, tf.float32) * upstream[:, None]
+            tags = tf.nn.softmax(forth + back - scores) * here[..., None]
+            pairs = forth[:, :-1, :, None] + between + back[:, 1:, None, :]
+            pairs = tf.exp(pairs - tf.reduce_logsumexp(pairs, [2, 3], keepdims=True)) * here[:, 1:, None, None]
+            final = tf.gather(tags, ends - 1, batch_dims=1)
+            return tags, tf.reduce_sum(pairs, [0, 1]), tf.reduce_sum(tags[:, 0], 0), tf.reduce_sum(final, 0)
+
+        return tf.reduce_sum(taken, axis=1) + ended, gradient
+
+    return total(of.scores, of.between, of.first, of.last)
 
 
 def best(of: Chain) -> tf.Tensor:
