@@ -12,9 +12,11 @@ import importlib
 import json
 import math
 import re
+import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from tfvertical import stages
 from tfvertical.errors import BundleError
 from tfvertical.files import parse_json
 
@@ -71,7 +73,13 @@ def from_json(content: bytes, where: str, *, room: int) -> keras.Model:
     _register_ours(refuse_foreign(config, where))
     try:
         with _limited(room + _LEAST_ROOM, where):
-            model = keras.saving.deserialize_keras_object(config, safe_mode=True)
+            with warnings.catch_warnings():
+                warnings.filterwarnings(
+                    "ignore", r"`build\(\)` was called on layer", UserWarning
+                )  # `_build_inner` does
+                model = keras.saving.deserialize_keras_object(config, safe_mode=True)
+            if isinstance(model, keras.Model):
+                _build_inner(model)
     except BundleError:
         raise
     except Exception as error:  # Keras raises all kinds, over what may be any kind of damage
@@ -81,6 +89,18 @@ def from_json(content: bytes, where: str, *, room: int) -> keras.Model:
     if not isinstance(model, keras.Model):
         raise BundleError(f"{where} holds no model.", received=type(model).__name__)
     return model
+
+
+def _build_inner(model: keras.Model) -> None:
+    """Build layers that others hold: Keras takes a layer that comes from a file for built, though what is in it is not,
+    if it has no `build` of its own (the relative positions of KerasHub's DeBERTa).
+    """
+    import keras
+    import tensorflow as tf
+
+    if not all(layer.built for layer in stages.layers(model)):
+        given = keras.tree.map_structure(lambda each: tf.TensorSpec(each.shape, each.dtype), model.input)
+        tf.function(lambda inputs: model(inputs), autograph=False).get_concrete_function(given)
 
 
 def refuse_foreign(config: Any, where: str) -> set[str]:
