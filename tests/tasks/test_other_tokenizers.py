@@ -12,6 +12,7 @@ import pytest
 
 import tfvertical as tv
 from tests.backbones import test_text_sources as sources
+from tfvertical.errors import ConfigError
 
 # Keras' own, when it writes weights
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")
@@ -26,6 +27,22 @@ def preset(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     for part in make(folder):
         part.save_to_preset(str(folder / "preset"))
     return str(folder / "preset")
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "user"),
+    [
+        (tv.TextClassifier, {}, "pooling"),
+        (tv.PairClassifier, {}, "pooling"),
+        (tv.PairClassifier, {"encoder": "bi"}, "pooling"),
+        (tv.TokenClassifier, {"convolutions": 1}, "a convolution"),
+    ],
+)
+def test_a_backbone_without_a_mask_is_refused(tmp_path: Path, kind: Any, options: dict[str, Any], user: str):
+    for part in sources.f_net(tmp_path):
+        part.save_to_preset(str(tmp_path / "preset"))
+    with pytest.raises(ConfigError, match=f"no input `padding_mask`, which {user} needs"):
+        kind.from_preset(str(tmp_path / "preset"), labels=["A", "B"], length=16, **options)
 
 
 def test_entities_are_whole_words_of_the_text(preset: str, tmp_path: Path):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from numbers import Integral
 from typing import Any
 
@@ -150,6 +150,15 @@ class Neighbours(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         """Plain values."""
         return super().get_config() | {"distance": self.distance, "seed": self.seed}
+
+
+def mask_of(inputs: Mapping[str, Any], user: str = "pooling", fix: str = "see tfvertical.backbones.around") -> Any:
+    """Which positions of a text are no padding. Raises ConfigError where the backbone has no such input (FNet)."""
+    if "padding_mask" not in inputs:
+        raise ConfigError(
+            f"The backbone has no input `padding_mask`, which {user} needs.", received=", ".join(inputs), fix=fix
+        )
+    return inputs["padding_mask"]
 
 
 TEXT_HEAD = ("pooling", "normalize", "hidden", "dropout", "seed")  # options of `text_head`

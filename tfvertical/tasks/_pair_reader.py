@@ -14,7 +14,7 @@ from tfvertical.columns import Ragged
 from tfvertical.contracts import Encoded, Examples, TextPreprocessor
 from tfvertical.errors import ConfigError, DataError
 from tfvertical.kinds import Encoder
-from tfvertical.tasks._heads import TEXT_HEAD, compared_head, text_head
+from tfvertical.tasks._heads import TEXT_HEAD, compared_head, mask_of, text_head
 from tfvertical.tasks._task import BackboneTask, label_ids, row_weights
 from tfvertical.tasks._texts import Tokens, unknown_share
 
@@ -126,15 +126,15 @@ class PairReader(BackboneTask):
         seen = []
         for side in SIDES:
             own = {t.name: inputs[side + t.name] for t in body.inputs}
-            seen += [body(batches.arrange(body, own)), own["padding_mask"]]
+            seen += [body(batches.arrange(body, own)), mask_of(own)]
         options = {name: self.head_options[name] for name in TEXT_HEAD}
         head = compared_head(seen[0], self._width, answer=self._answer, **options)
         return keras.Model(inputs, head(seen), name=type(self).__name__.lower())
 
     def _head(self, features: Any, inputs: Mapping[str, Any]) -> Any:
         options = {name: self.head_options[name] for name in TEXT_HEAD}
-        head = text_head(features, self._width, answer=self._answer, **options)
-        return head([features, inputs["padding_mask"]])
+        mask = mask_of(inputs)
+        return text_head(features, self._width, answer=self._answer, **options)([features, mask])
 
 
 def as_pair(item: Any, row: str = "") -> Pair:

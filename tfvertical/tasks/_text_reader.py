@@ -10,8 +10,7 @@ import numpy as np
 from tfvertical.codecs.alignment import stretches
 from tfvertical.columns import Ragged
 from tfvertical.contracts import Encoded, Examples, TextPreprocessor
-from tfvertical.errors import ConfigError
-from tfvertical.tasks._heads import TEXT_HEAD, text_head
+from tfvertical.tasks._heads import TEXT_HEAD, mask_of, text_head
 from tfvertical.tasks._task import BackboneTask, label_ids, row_weights
 from tfvertical.tasks._texts import Tokens, texts, unknown_share
 
@@ -67,11 +66,5 @@ class TextReader(BackboneTask):
 
     def _head(self, features: Any, inputs: Mapping[str, Any]) -> Any:
         options = {name: self.head_options[name] for name in TEXT_HEAD}
-        if "padding_mask" not in inputs:
-            raise ConfigError(
-                "The backbone has no input `padding_mask`, which pooling needs.",
-                received=", ".join(inputs),
-                fix="see tfvertical.backbones.around",
-            )
-        head = text_head(features, self._width, answer=self._answer, **options)
-        return head([features, inputs["padding_mask"]])
+        mask = mask_of(inputs)
+        return text_head(features, self._width, answer=self._answer, **options)([features, mask])

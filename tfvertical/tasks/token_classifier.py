@@ -25,7 +25,7 @@ from tfvertical.kinds import Count, Layers, Length, Seed, Share
 from tfvertical.objectives.conditional_random_field import ConditionalRandomField
 from tfvertical.objectives.token_cross_entropy import TokenCrossEntropy
 from tfvertical.tasks._depth import side_by_side
-from tfvertical.tasks._heads import Steps, token_head, widths
+from tfvertical.tasks._heads import Steps, mask_of, token_head, widths
 from tfvertical.tasks._metrics import EntityF1, TokenAccuracy
 from tfvertical.tasks._task import BackboneTask, row_weights
 from tfvertical.tasks._texts import Tokens, unknown_share, word_pieces
@@ -297,14 +297,8 @@ class TokenClassifier(BackboneTask):
         if self._below:
             options["answer"] = Steps(name="steps", dtype="float32")
         convolutions = self.head_options["convolutions"]
-        if convolutions and "padding_mask" not in inputs:
-            raise ConfigError(
-                "The backbone has no input `padding_mask`, which convolutions need.",
-                received=", ".join(inputs),
-                fix="leave convolutions out",
-            )
-        head = token_head(features, len(self.outputs), convolutions=convolutions, **options)
-        return head([features, inputs["padding_mask"]] if convolutions else features)
+        given = [features, mask_of(inputs, "a convolution", "leave convolutions out")] if convolutions else features
+        return token_head(features, len(self.outputs), convolutions=convolutions, **options)(given)
 
     def _weighed_together(self, what: str) -> ConfigError:
         return ConfigError(
