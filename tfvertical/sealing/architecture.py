@@ -74,9 +74,8 @@ def from_json(content: bytes, where: str, *, room: int) -> keras.Model:
     try:
         with _limited(room + _LEAST_ROOM, where):
             with warnings.catch_warnings():
-                warnings.filterwarnings(
-                    "ignore", r"`build\(\)` was called on layer", UserWarning
-                )  # `_build_inner` does
+                # such layers are built below
+                warnings.filterwarnings("ignore", r"`build\(\)` was called on layer", UserWarning)
                 model = keras.saving.deserialize_keras_object(config, safe_mode=True)
             if isinstance(model, keras.Model):
                 _build_inner(model)
@@ -98,7 +97,8 @@ def _build_inner(model: keras.Model) -> None:
     import keras
     import tensorflow as tf
 
-    if not all(layer.built for layer in stages.layers(model)):
+    plain = [layer for layer in stages.layers(model) if type(layer).build is keras.layers.Layer.build]
+    if not all(inner.built for layer in plain for inner in stages.layers(layer)):
         given = keras.tree.map_structure(lambda each: tf.TensorSpec(each.shape, each.dtype), model.input)
         tf.function(lambda inputs: model(inputs), autograph=False).get_concrete_function(given)
 
