@@ -81,6 +81,20 @@ def test_the_likelihood_is_that_of_all_sequences(batch, compiled: bool):
     np.testing.assert_allclose(gradient[0, 7:], of_steps, atol=1e-5)
 
 
+def test_a_tag_that_is_ruled_out_learns_nothing_and_spoils_nothing():
+    outputs = np.random.default_rng(4).normal(size=(1, 5 + TAGS + 2, TAGS)).astype(np.float32)
+    outputs[0, [0, 2, 4], 2] = -np.inf
+    given, labels = tf.constant(outputs), tf.constant([[0, 1, 0, 1, 1]])
+    with tf.GradientTape() as tape:
+        tape.watch(given)
+        loss = ConditionalRandomField().loss(given, labels)
+    every = scored(outputs[0, :5].astype(np.float64), outputs[0, 5:].astype(np.float64))
+    expected = (np.logaddexp.reduce(list(every.values())) - every[(0, 1, 0, 1, 1)]) / 5
+    gradient = tape.gradient(loss, given).numpy()
+    assert float(loss[0]) == pytest.approx(expected, rel=1e-5)
+    assert np.isfinite(gradient).all() and not gradient[0, [0, 2, 4], 2].any()
+
+
 def test_long_rows_are_as_exact_as_short_ones():
     random, length = np.random.default_rng(3), 500
     scores, steps = random.normal(size=(length, TAGS)) * 5, random.normal(size=(TAGS + 2, TAGS)) * 5

@@ -93,7 +93,8 @@ def _log_total(of: Chain, count: tf.Tensor) -> tf.Tensor:
 
         def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, ...]:
             here = tf.cast(of.counted, tf.float32) * upstream[:, None]
-            tags = tf.nn.softmax(forth + back - scores) * here[..., None]
+            logs = tf.where(tf.math.is_inf(forth), forth, forth + back - scores)  # a tag may be ruled out by -inf
+            tags = tf.nn.softmax(logs) * here[..., None]
             pairs = forth[:, :-1, :, None] + between + back[:, 1:, None, :]
             pairs = tf.exp(pairs - tf.reduce_logsumexp(pairs, [2, 3], keepdims=True)) * here[:, 1:, None, None]
             final = tf.gather(tags, ends - 1, batch_dims=1)
